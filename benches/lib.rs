@@ -1,0 +1,1 @@
+//! Holds the benches; nothing is exported.

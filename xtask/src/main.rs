@@ -1,0 +1,2 @@
+//! Every verb of the project.
+fn main() {}
