@@ -1,0 +1,278 @@
+//! The first process as reaper: forks the payload, reaps everything, forwards signals, keeps the time limit,
+//! watches the host, and reports how the payload ended.
+//!
+//! Kernel objects: a signalfd, the control socket, the host's pidfd. Invariant: it holds no descriptor of the
+//! payload's and no capability but `CAP_KILL`, and it ends when the payload or the host ends.
+
+use crate::arch::nr;
+use crate::first::Path;
+use crate::kernel::{self, CloneArgs, EAGAIN, SIGCHLD, SIGKILL};
+use crate::machine::Machine;
+use crate::wire::{NONE, RECORD_LEN, Record, cause, internal_fd, launch_flag, record};
+
+/// Where the reaper keeps its descriptors: 0 control, 1 host, 2 status, 3 signals.
+const CONTROL: u64 = 0;
+const HOST: u64 = 1;
+const STATUS: u64 = 2;
+const SIGNALS: u64 = 3;
+const ECHILD: i32 = 10;
+const POLLIN: u32 = 1;
+
+/// `struct pollfd` as fd and events/revents.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Poll {
+    fd: i32,
+    events: u16,
+    revents: u16,
+}
+
+/// The reaper's state.
+struct Reaper<'a> {
+    machine: &'a Machine,
+    payload: u64,
+    deadline: u64,
+    cause: u32,
+    control: i32,
+    host: i32,
+}
+
+impl Machine {
+    /// Forks; returns in the payload's process only. An idle container has none.
+    pub fn reaper(&mut self) -> Result<(), i32> {
+        block_child_signal()?;
+        if !self.owns_pid_namespace() {
+            const PR_SET_CHILD_SUBREAPER: u64 = 36;
+            kernel::call3(nr::PRCTL, PR_SET_CHILD_SUBREAPER, 1, 0)?;
+        }
+        if self.has(launch_flag::IDLE) {
+            self.report(&Record::new(record::IDLE, self.step(), 0, 0), None)?;
+            self.stay(0)
+        }
+        let clone = CloneArgs { exit_signal: SIGCHLD, ..CloneArgs::default() };
+        match kernel::clone(&clone)? {
+            0 => Ok(()),
+            payload => self.stay(payload),
+        }
+    }
+
+    /// Becomes the reaper.
+    fn stay(&self, payload: u64) -> ! {
+        let timeout = self.order.timeout;
+        let deadline = if timeout == 0 { u64::MAX } else { kernel::now().saturating_add(timeout) };
+        let (control, host) = match self.keep_descriptors().and_then(|kept| drop_capabilities().map(|()| kept)) {
+            Ok(kept) => kept,
+            Err(_) => kernel::exit(kernel::REPORTED),
+        };
+        let mut reaper = Reaper { machine: self, payload, deadline, cause: cause::ENDED, control, host };
+        loop {
+            reaper.turn();
+        }
+    }
+
+    /// Moves what the reaper needs to the lowest numbers and closes all the rest.
+    fn keep_descriptors(&self) -> Result<(i32, i32), i32> {
+        let move_to = |from: u64, to: u64| -> Result<(), i32> {
+            if from == to { Ok(()) } else { kernel::call3(nr::DUP3, from, to, kernel::O_CLOEXEC).map(drop) }
+        };
+        let wanted = |index: u32, to: u64| -> Result<bool, i32> {
+            if index == NONE {
+                return Ok(false);
+            }
+            move_to(self.launch_fd(index), to).map(|()| true)
+        };
+        move_to(self.fd(internal_fd::CONTROL), CONTROL)?;
+        let host = wanted(self.order.host, HOST)?;
+        let status = wanted(self.order.status, STATUS)?;
+        [(HOST, host), (STATUS, status)].iter().filter(|(_, used)| !used).for_each(|&(fd, _)| kernel::close(fd));
+        let child = 1_u64 << (SIGCHLD - 1);
+        const NONBLOCK_CLOEXEC: u64 = 0o2_004_000;
+        kernel::call3(nr::CLOSE_RANGE, SIGNALS, u64::from(u32::MAX), 0)?;
+        let signals = kernel::call(nr::SIGNALFD4, [u64::MAX, &raw const child as u64, 8, NONBLOCK_CLOEXEC, 0, 0])?;
+        if signals != SIGNALS {
+            move_to(signals, SIGNALS)?;
+            kernel::close(signals);
+        }
+        Ok((CONTROL as i32, if host { HOST as i32 } else { -1 }))
+    }
+}
+
+/// Blocks SIGCHLD before the fork, so that none is missed; the payload's own step unblocks everything.
+fn block_child_signal() -> Result<(), i32> {
+    let child = 1_u64 << (SIGCHLD - 1);
+    kernel::call(nr::RT_SIGPROCMASK, [0, &raw const child as u64, 0, 8, 0, 0]).map(drop)
+}
+
+/// Keeps only what signalling another user's payload takes.
+fn drop_capabilities() -> Result<(), i32> {
+    const VERSION_3: u64 = 0x2008_0522;
+    const CAP_KILL: u32 = 1 << 5;
+    let header = VERSION_3;
+    let mut old = [0_u32; 6];
+    // capget is not in the table: asking for CAP_KILL alone is refused if it is not held, then nothing is kept.
+    old[0] = CAP_KILL;
+    old[1] = CAP_KILL;
+    match kernel::call3(nr::CAPSET, &raw const header as u64, &raw const old as u64, 0) {
+        Ok(_) => Ok(()),
+        Err(_) => {
+            let none = [0_u32; 6];
+            kernel::call3(nr::CAPSET, &raw const header as u64, &raw const none as u64, 0).map(drop)
+        }
+    }
+}
+
+impl Reaper<'_> {
+    /// Waits for one thing to happen and handles it.
+    fn turn(&mut self) {
+        let event = |fd: i32| Poll { fd, events: POLLIN as u16, revents: 0 };
+        let mut polls = [event(self.control), event(self.host), event(SIGNALS as i32)];
+        let left = self.deadline.saturating_sub(kernel::now());
+        let time = [left / 1_000_000_000, left % 1_000_000_000];
+        let limit = if self.deadline == u64::MAX { 0 } else { &raw const time as u64 };
+        let ready = kernel::call(nr::PPOLL, [&raw mut polls as u64, 3, limit, 0, 8, 0]);
+        if ready == Ok(0) {
+            self.end(cause::TIMED_OUT);
+        }
+        let [control, host, signals] = polls;
+        if signals.revents != 0 {
+            drain_signals();
+            self.reap();
+        }
+        if host.revents != 0 {
+            self.end(cause::HOST_DIED);
+        }
+        if control.revents != 0 {
+            self.request();
+        }
+    }
+
+    /// Reaps every process that ended; the payload's end is the container's.
+    fn reap(&mut self) {
+        loop {
+            let mut status = 0_i32;
+            const WNOHANG_ALL: u64 = 0x4000_0001;
+            match kernel::call(nr::WAIT4, [u64::MAX, &raw mut status as u64, WNOHANG_ALL, 0, 0, 0]) {
+                Ok(0) | Err(_) => return,
+                Ok(pid) if pid == self.payload => self.finish(status),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Kills the payload; its end is then reported with the cause.
+    fn end(&mut self, why: u32) {
+        self.deadline = u64::MAX;
+        self.cause = why;
+        self.host = -1;
+        if self.payload == 0 {
+            self.finish(0);
+        }
+        let _gone = kernel::call3(nr::KILL, self.payload, SIGKILL, 0);
+    }
+
+    /// Does what the host asks; a host that only closed its handle leaves the container running.
+    fn request(&mut self) {
+        let mut bytes = [0_u8; RECORD_LEN];
+        const MSG_DONTWAIT: u64 = 0x40;
+        let args = [CONTROL, &raw mut bytes as u64, RECORD_LEN as u64, MSG_DONTWAIT, 0, 0];
+        let len = match kernel::call(nr::RECVFROM, args) {
+            Err(EAGAIN) => return,
+            Err(_) | Ok(0) => {
+                self.control = -1;
+                return;
+            }
+            Ok(len) => len as usize,
+        };
+        let Some(request) = bytes.get(..len).and_then(Record::decode) else { return };
+        let signal = u64::from(request.aux);
+        match request.kind {
+            record::SIGNAL if self.payload != 0 => drop(kernel::call3(nr::KILL, self.payload, signal, 0)),
+            record::SIGNAL_ALL if self.machine.owns_pid_namespace() => {
+                drop(kernel::call3(nr::KILL, u64::MAX, signal, 0));
+            }
+            record::STOP if self.payload == 0 => self.finish(0),
+            _ => {}
+        }
+    }
+
+    /// Ends what is left where the kernel does not, reports the status and ends.
+    fn finish(&mut self, status: i32) -> ! {
+        if !self.machine.owns_pid_namespace() {
+            self.end_descendants();
+        }
+        let mut report = Record::new(record::STATUS, 0, status, self.cause);
+        usage(&mut report);
+        let _host_gone = kernel::send(CONTROL, &report.encode(), None);
+        if self.machine.order.status != NONE {
+            self.write_status(status);
+        }
+        kernel::exit(0)
+    }
+
+    /// Without a pid namespace: kills the children until none is left (orphans become children, prctl(2)).
+    fn end_descendants(&self) {
+        while let Some(child) = first_child() {
+            let _gone = kernel::call3(nr::KILL, child, SIGKILL, 0);
+            let mut status = 0_i32;
+            const WALL: u64 = 0x4000_0000;
+            if kernel::call(nr::WAIT4, [child, &raw mut status as u64, WALL, 0, 0, 0]) == Err(ECHILD) {
+                return;
+            }
+        }
+    }
+
+    /// Writes one line to the status descriptor: `exited N`, `signaled N`, `timed-out` or `host-died`.
+    fn write_status(&self, status: i32) {
+        let mut line = Path::default();
+        let signal = status & 0x7f;
+        let (word, number) = match (self.cause, signal) {
+            (cause::TIMED_OUT, _) => (c"timed-out", None),
+            (cause::HOST_DIED, _) => (c"host-died", None),
+            (_, 0) => (c"exited ", Some(status >> 8 & 0xff)),
+            (_, signal) => (c"signaled ", Some(signal)),
+        };
+        let filled = line
+            .push_text(word.as_ptr() as u64)
+            .and_then(|()| number.map_or(Ok(()), |n| line.push_number(n as u64)))
+            .and_then(|()| line.push(b'\n'));
+        if filled.is_ok() {
+            let _reader_gone = kernel::write_all(STATUS, line.address(), line.bytes().len() as u64);
+        }
+    }
+}
+
+/// The first child of this process that procfs shows.
+fn first_child() -> Option<u64> {
+    let flags = kernel::O_CLOEXEC;
+    let path = c"/proc/thread-self/children".as_ptr() as u64;
+    let fd = kernel::call(nr::OPENAT, [kernel::AT_FDCWD, path, flags, 0, 0, 0]).ok()?;
+    let mut text = [0_u8; 32];
+    let read = kernel::call3(nr::READ, fd, &raw mut text as u64, 32);
+    kernel::close(fd);
+    let digits = text.get(..read.ok()? as usize)?.iter().take_while(|byte| byte.is_ascii_digit());
+    let number = digits.fold(0_u64, |sum, digit| sum.wrapping_mul(10).wrapping_add(u64::from(digit.wrapping_sub(b'0'))));
+    (number != 0).then_some(number)
+}
+
+/// Empties the signalfd.
+fn drain_signals() {
+    let mut info = [0_u64; 16 * 8];
+    let _empty = kernel::call3(nr::READ, SIGNALS, &raw mut info as u64, size_of_val(&info) as u64);
+}
+
+/// Adds what all reaped processes used (getrusage(2)): the two times in microseconds, then the counters.
+fn usage(report: &mut Record) {
+    const RUSAGE_CHILDREN: u64 = -1_i64 as u64;
+    let mut raw = [0_u64; 18];
+    if kernel::call3(nr::GETRUSAGE, RUSAGE_CHILDREN, &raw mut raw as u64, 0).is_err() {
+        return;
+    }
+    let word = |index: usize| raw.get(index).copied().unwrap_or(0);
+    let micros = |index: usize| word(index).wrapping_mul(1_000_000).wrapping_add(word(index.wrapping_add(1)));
+    report.words[0] = micros(0);
+    report.words[1] = micros(2);
+    // maxrss to oublock, then the two kinds of switches (the kernel never fills what is between).
+    for (to, from) in report.words.iter_mut().skip(2).zip([4, 5, 6, 7, 8, 9, 10, 11, 12, 16, 17]) {
+        *to = word(from);
+    }
+}

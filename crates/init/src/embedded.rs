@@ -1,0 +1,132 @@
+//! The embedded program as an executable file without a name.
+//!
+//! Kernel objects: one sealed memfd, kept as long as a [`crate::Program`] uses it (`F_SEAL_EXEC` and `MFD_EXEC`
+//! since Linux 6.3); where memfds may not be executed, an unlinked temporary file. Invariant: what is
+//! executed has exactly the bytes that were built, the mode and the owner that it was made with.
+
+use std::fs::{File, OpenOptions};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use rustix::fs::{
+    MemfdFlags, Mode, OFlags, SealFlags, fchmod, fcntl_add_seals, fstat, memfd_create, open,
+};
+use rustix::io::Errno;
+
+use crate::error::{Error, ErrorKind};
+use crate::image::write_all;
+
+/// The program's bytes; empty where documentation is built.
+pub(crate) const BYTES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
+
+/// Mode of the executable: nobody writes it, everybody may execute it.
+const MODE: u32 = 0o555;
+
+/// The one that is in use, if any.
+static SHARED: Mutex<Weak<Embedded>> = Mutex::new(Weak::new());
+
+/// The executable.
+#[derive(Debug)]
+pub(crate) struct Embedded {
+    file: OwnedFd,
+    uid: u32,
+}
+
+impl Embedded {
+    /// The shared executable; made anew when there is none, or when a payload changed its mode or owner.
+    pub(crate) fn shared() -> Result<Arc<Self>, Error> {
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(current) = shared.upgrade().filter(|current| current.is_intact()) {
+            return Ok(current);
+        }
+        let new = Arc::new(Self::new()?);
+        *shared = Arc::downgrade(&new);
+        Ok(new)
+    }
+
+    fn new() -> Result<Self, Error> {
+        let file = match executable_memfd() {
+            Err(error) if error.kind() == ErrorKind::MemfdForbidden => temporary_file(error)?,
+            other => other?,
+        };
+        let uid = fstat(&file).map_err(|errno| Error::host("fstat of init", errno))?.st_uid;
+        Ok(Self { file, uid })
+    }
+
+    /// Whether mode and owner are as they were made: a payload of the same user can change them through
+    /// `/proc/1/exe` where the kernel has no `F_SEAL_EXEC`.
+    pub(crate) fn is_intact(&self) -> bool {
+        fstat(&self.file).is_ok_and(|stat| stat.st_mode & 0o7777 == MODE && stat.st_uid == self.uid)
+    }
+
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// Writes the program to a memfd and seals it.
+fn executable_memfd() -> Result<OwnedFd, Error> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let made = match memfd_create("ampoule-init", flags | MemfdFlags::EXEC) {
+        Err(Errno::INVAL) => memfd_create("ampoule-init", flags),
+        other => other,
+    };
+    let fd = match made {
+        Ok(fd) => fd,
+        // vm.memfd_noexec = 2 (Documentation/userspace-api/mfd_noexec.rst)
+        Err(errno @ (Errno::ACCESS | Errno::PERM)) => {
+            return Err(Error::new(ErrorKind::MemfdForbidden, "vm.memfd_noexec")
+                .with_errno(errno.raw_os_error()));
+        }
+        Err(errno) => return Err(Error::host("memfd_create", errno)),
+    };
+    write_all(&fd, BYTES, "init")?;
+    fchmod(&fd, Mode::from_raw_mode(MODE)).map_err(|errno| Error::host("fchmod of init", errno))?;
+    seal(&fd)?;
+    Ok(fd)
+}
+
+/// Seals content, and the executable bits where the kernel can.
+fn seal(fd: &OwnedFd) -> Result<(), Error> {
+    let content = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    let exec = SealFlags::from_bits_retain(0x20);
+    let sealed = match fcntl_add_seals(fd, content | exec) {
+        Err(Errno::INVAL) => fcntl_add_seals(fd, content),
+        other => other,
+    };
+    sealed.map_err(|errno| Error::host("fcntl(F_ADD_SEALS)", errno))
+}
+
+/// The fallback: a file without a name, written and opened again for reading.
+fn temporary_file(forbidden: Error) -> Result<OwnedFd, Error> {
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR");
+    let candidates =
+        [Some(Path::new("/dev/shm")), runtime.as_deref().map(Path::new), Some(Path::new("/tmp"))];
+    for directory in candidates.into_iter().flatten() {
+        if let Some(file) = temporary_file_in(directory) {
+            return Ok(file);
+        }
+    }
+    Err(forbidden)
+}
+
+/// Tries one directory; a noexec one, or one without `O_TMPFILE`, is passed over.
+fn temporary_file_in(directory: &Path) -> Option<OwnedFd> {
+    let tmpfile = OFlags::TMPFILE.bits().cast_signed();
+    let writer = OpenOptions::new()
+        .write(true)
+        .mode(MODE)
+        .custom_flags(tmpfile | libc::O_CLOEXEC)
+        .open(directory)
+        .ok()?;
+    let link = format!("/proc/self/fd/{}", writer.as_raw_fd());
+    let reader = open(link, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    fchmod(&writer, Mode::from_raw_mode(MODE)).ok()?;
+    let noexec =
+        rustix::fs::fstatvfs(&reader).ok()?.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC);
+    let writer = OwnedFd::from(File::from(writer));
+    write_all(&writer, BYTES, "init").ok()?;
+    (!noexec).then_some(reader)
+}

@@ -1,0 +1,97 @@
+//! A process by its pidfd: wait with a deadline, signal, reap.
+//!
+//! Kernel objects: one pidfd (pidfd_open(2), Linux 5.3; waiting by it since 5.4). Invariant: a process id is never
+//! used to act on a process, so that a reused id is never hit.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid};
+
+/// A wait status as `wait4(2)` encodes it.
+pub type WaitStatus = i32;
+
+/// `__WALL`: also children that send no SIGCHLD.
+const ALL_CHILDREN: u32 = 0x4000_0000;
+
+/// Waits until a descriptor is readable or closed by its peer; false when the deadline passed.
+///
+/// # Errors
+/// What poll(2) answered, but `EINTR`.
+pub fn wait_readable(fd: impl AsFd, deadline: Option<Instant>) -> io::Result<bool> {
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let mut polled = [PollFd::new(&fd, PollFlags::IN)];
+        match poll(&mut polled, left.map(timespec).as_ref()) {
+            Ok(0) => return Ok(false),
+            Ok(_) => return Ok(true),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// A duration as the kernel takes it.
+fn timespec(duration: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(duration.subsec_nanos()).into(),
+    }
+}
+
+/// Sends a signal; a process that has ended already is not an error.
+///
+/// # Errors
+/// `EPERM`, `EINVAL` as pidfd_send_signal(2).
+pub fn signal(pidfd: &OwnedFd, signal: Signal) -> io::Result<()> {
+    match pidfd_send_signal(pidfd, signal) {
+        Ok(()) | Err(Errno::SRCH) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Reaps an ended or ending child of this process and gives its status; blocks until it has ended.
+///
+/// Where somebody else reaped it (a foreign `waitpid(-1)`, an ignored `SIGCHLD`), the kernel is asked for
+/// the status (Linux 6.15); `None` if it does not know.
+///
+/// # Errors
+/// What waitid(2) answered, but `EINTR` and `ECHILD`.
+pub fn reap(pidfd: &OwnedFd) -> io::Result<Option<WaitStatus>> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::from_bits_retain(ALL_CHILDREN);
+    loop {
+        return match waitid(WaitId::PidFd(pidfd.as_fd()), options) {
+            Ok(status) => Ok(status.map(|status| encode(&status))),
+            Err(Errno::INTR) => continue,
+            Err(Errno::CHILD) => {
+                wait_readable(pidfd, None)?;
+                Ok(crate::sys::pidfd_info::exit_status(pidfd.as_fd()).ok())
+            }
+            Err(errno) => Err(errno.into()),
+        };
+    }
+}
+
+/// The status as `wait4(2)` would give it.
+fn encode(status: &WaitIdStatus) -> WaitStatus {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => (code & 0xff) << 8,
+        (None, Some(signal)) => signal | if status.dumped() { 0x80 } else { 0 },
+        (None, None) => 0,
+    }
+}
+
+/// Kills a process and waits for its end, at most until the deadline; false if it has not ended by then.
+///
+/// # Errors
+/// As [`signal`] and [`reap`].
+pub fn end(pidfd: &OwnedFd, deadline: Instant) -> io::Result<bool> {
+    signal(pidfd, Signal::KILL)?;
+    if !wait_readable(pidfd, Some(deadline))? {
+        return Ok(false);
+    }
+    reap(pidfd).map(|_| true)
+}

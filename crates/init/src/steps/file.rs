@@ -1,0 +1,136 @@
+//! Steps on files by descriptor: open, check, make, write (openat2(2): Linux 5.6).
+
+use std::ffi::CStr;
+
+use crate::step::{Arg, Fd, Slot, Step};
+use crate::wire::code;
+
+/// What the kernel said about a file when the plan was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Device as `major << 32 | minor`.
+    pub device: u64,
+    /// Inode number.
+    pub inode: u64,
+}
+
+/// Packs major and minor numbers as the embedded program compares them.
+#[must_use]
+pub fn device_number(major: u32, minor: u32) -> u64 {
+    u64::from(major) << 32 | u64::from(minor)
+}
+
+/// Opens a path with `O_…` and `RESOLVE_…` flags.
+#[must_use]
+pub fn open(dir: Fd, path: &CStr, flags: u64, resolve: u64, save: Slot) -> Step {
+    let flags = flags | libc::O_CLOEXEC as u64;
+    let how = [flags, 0, resolve].iter().flat_map(|word| word.to_le_bytes()).collect();
+    let shown = format!("{{flags={flags:#x} resolve={resolve:#x}}}");
+    let args = vec![dir.into(), path.into(), Arg::Bytes(how, shown), Arg::Number(24)];
+    Step::call("openat2", libc::SYS_openat2, args).save(save)
+}
+
+/// Fails with `ESTALE` unless a descriptor is what the plan saw.
+#[must_use]
+pub fn verify(fd: Fd, identity: Identity) -> Step {
+    let args = vec![fd.into(), Arg::Number(identity.device), Arg::Number(identity.inode)];
+    let shown = format!(
+        "{fd}, dev {}:{} ino {}",
+        identity.device >> 32,
+        identity.device & 0xffff_ffff,
+        identity.inode
+    );
+    Step::operation("verify", code::VERIFY, args).named("verify", shown)
+}
+
+/// Fails with `ESTALE` unless a descriptor is the character device of this number.
+#[must_use]
+pub fn verify_device(fd: Fd, major: u32, minor: u32) -> Step {
+    let args = vec![fd.into(), Arg::Number(device_number(major, minor))];
+    Step::operation("verify", code::VERIFY_DEVICE, args)
+        .named("verify", format!("{fd}, char {major}:{minor}"))
+}
+
+/// Makes a directory.
+#[must_use]
+pub fn mkdir(dir: Fd, path: &CStr, mode: u32) -> Step {
+    Step::call("mkdirat", libc::SYS_mkdirat, vec![dir.into(), path.into(), octal(mode)])
+}
+
+/// Makes a character device; needs `CAP_MKNOD` in the first user namespace.
+#[must_use]
+pub fn mknod(dir: Fd, path: &CStr, mode: u32, major: u32, minor: u32) -> Step {
+    let number = libc::makedev(major, minor);
+    let args = vec![
+        dir.into(),
+        path.into(),
+        octal(libc::S_IFCHR | mode),
+        Arg::Named(number, format!("makedev({major}, {minor})")),
+    ];
+    Step::call("mknodat", libc::SYS_mknodat, args)
+}
+
+/// Makes a symbolic link.
+#[must_use]
+pub fn symlink(target: &CStr, dir: Fd, path: &CStr) -> Step {
+    Step::call("symlinkat", libc::SYS_symlinkat, vec![target.into(), dir.into(), path.into()])
+}
+
+/// Changes a mode.
+#[must_use]
+pub fn chmod(dir: Fd, path: &CStr, mode: u32) -> Step {
+    Step::call("fchmodat", libc::SYS_fchmodat, vec![dir.into(), path.into(), octal(mode)])
+}
+
+/// Changes an owner, not following a link.
+#[must_use]
+pub fn chown(dir: Fd, path: &CStr, uid: u32, gid: u32) -> Step {
+    let flags = libc::AT_SYMLINK_NOFOLLOW as u64 | libc::AT_EMPTY_PATH as u64;
+    let flags = Arg::Named(flags, "AT_SYMLINK_NOFOLLOW|AT_EMPTY_PATH".to_owned());
+    Step::call(
+        "fchownat",
+        libc::SYS_fchownat,
+        vec![dir.into(), path.into(), uid.into(), gid.into(), flags],
+    )
+}
+
+/// Makes a new file with these bytes; one that is there is `EEXIST`.
+#[must_use]
+pub fn write_new(dir: Fd, path: &CStr, mode: u32, bytes: &[u8]) -> Step {
+    let flags = (libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_WRONLY) as u64;
+    write_flags(dir, path, (flags, "O_CREAT|O_EXCL"), mode, bytes)
+}
+
+/// Writes a file that is there, such as one of procfs.
+#[must_use]
+pub fn write_existing(dir: Fd, path: &CStr, bytes: &[u8]) -> Step {
+    write_flags(dir, path, (libc::O_WRONLY as u64, "O_WRONLY"), 0, bytes)
+}
+
+fn write_flags(dir: Fd, path: &CStr, flags: (u64, &str), mode: u32, bytes: &[u8]) -> Step {
+    let shown = if bytes.len() <= 64 && std::str::from_utf8(bytes).is_ok() {
+        format!("{:?}", String::from_utf8_lossy(bytes))
+    } else {
+        format!("{} bytes", bytes.len())
+    };
+    let args = vec![
+        dir.into(),
+        path.into(),
+        Arg::Named(flags.0, flags.1.to_owned()),
+        octal(mode),
+        Arg::Bytes(bytes.to_vec(), shown),
+        Arg::Number(bytes.len() as u64),
+    ];
+    Step::operation("write", code::WRITE, args)
+}
+
+/// Closes a descriptor that a step opened.
+#[must_use]
+pub fn close(fd: Slot) -> Step {
+    Step::call("close", libc::SYS_close, vec![fd.into()])
+}
+
+/// A mode, printed in octal.
+pub(crate) fn octal(mode: u32) -> Arg {
+    Arg::Named(u64::from(mode), format!("{mode:#o}"))
+}

@@ -1,0 +1,109 @@
+//! Steps of the launch itself: namespaces, the first process, its id maps, the hand-over, the payload.
+
+use std::ffi::{CStr, CString};
+
+use crate::step::{Arg, Fd, Slot, Step};
+use crate::wire::code;
+
+/// Joins a namespace; `flag` is its `CLONE_NEW…` (setns(2)).
+#[must_use]
+pub fn join(fd: Fd, flag: u64, name: &str) -> Step {
+    Step::call("setns", libc::SYS_setns, vec![fd.into(), Arg::Named(flag, name.to_owned())])
+}
+
+/// Leaves for new namespaces; `flags` are `CLONE_NEW…` (unshare(2)).
+#[must_use]
+pub fn unshare(flags: u64, names: &str) -> Step {
+    Step::call("unshare", libc::SYS_unshare, vec![Arg::Named(flags, names.to_owned())])
+}
+
+/// Clones the first process as a child of the host, in new namespaces and, on cgroup v2, in its group (clone3(2);
+/// `CLONE_INTO_CGROUP` since Linux 5.7).
+#[must_use]
+pub fn clone_first(flags: u64, names: &str, group: Option<Fd>) -> Step {
+    let group = group.map_or(Arg::Named(u64::MAX, "no group".to_owned()), Arg::Fd);
+    let names = if names.is_empty() { "0" } else { names };
+    Step::operation("clone3", code::FIRST, vec![Arg::Named(flags, names.to_owned()), group])
+}
+
+/// Writes `bytes` to a file of the first process's procfs directory (user_namespaces(7)).
+#[must_use]
+pub fn child_file(proc: Fd, name: &CStr, bytes: &[u8]) -> Step {
+    let shown = format!("{:?}", String::from_utf8_lossy(bytes));
+    let length = Arg::Number(bytes.len() as u64);
+    let args = vec![proc.into(), name.into(), Arg::Bytes(bytes.to_vec(), shown), length];
+    Step::operation("write_map", code::CHILD_FILE, args)
+}
+
+/// Runs `newuidmap` or `newgidmap` on the first process and waits for it (newuidmap(1)).
+#[must_use]
+pub fn run_map_helper(path: &CStr, ranges: &[CString]) -> Step {
+    // The second word is replaced by the process id.
+    let mut argv = vec![path.to_owned(), c"PID".to_owned()];
+    argv.extend_from_slice(ranges);
+    Step::operation(
+        "run",
+        code::HELPER,
+        vec![path.into(), Arg::Texts(argv), Arg::Texts(Vec::new())],
+    )
+}
+
+/// Lets the first process go on: the launcher's last step.
+#[must_use]
+pub fn release() -> Step {
+    Step::operation("release", code::RELEASE, Vec::new())
+}
+
+/// Waits until the launcher has done everything; ends when the launcher ended early.
+#[must_use]
+pub fn wait_for_release() -> Step {
+    Step::operation("wait_for_release", code::AWAIT, Vec::new())
+}
+
+/// Reports the time at the end of a stage, if times are wanted.
+#[must_use]
+pub fn mark(stage: u32, name: &'static str) -> Step {
+    Step::operation("mark", code::MARK, vec![Arg::Named(u64::from(stage), name.to_owned())])
+}
+
+/// Sends a descriptor to the host; `what` is the number that it gets there.
+#[must_use]
+pub fn send_fd(what: u32, fd: Slot) -> Step {
+    Step::operation("send_fd", code::SEND_FD, vec![what.into(), fd.into()])
+}
+
+/// Forks the payload; this process stays as the reaper, without descriptors, with `CAP_KILL` only.
+#[must_use]
+pub fn become_reaper() -> Step {
+    Step::operation("become_reaper", code::REAPER, Vec::new())
+}
+
+/// Gives every signal its default disposition and unblocks all.
+#[must_use]
+pub fn reset_signals() -> Step {
+    Step::operation("reset_signals", code::SIGNALS, Vec::new())
+}
+
+/// Changes to the launch's working directory; one outside the root is `EXDEV`.
+#[must_use]
+pub fn change_directory(parameter: u16) -> Step {
+    Step::operation("chdir", code::CHDIR, vec![Arg::Parameter(parameter, "current_dir")])
+}
+
+/// Executes the launch's program with its arguments and environment (execve(2)).
+#[must_use]
+pub fn exec() -> Step {
+    Step::operation("execve", code::EXEC, Vec::new()).named("execve", "{program}, {args}, {env}")
+}
+
+/// Closes every descriptor that the payload must not inherit but the setup socket, which closes itself
+/// (close_range(2), Linux 5.9).
+#[must_use]
+pub fn close_others() -> Step {
+    let args = vec![
+        Fd::AfterSetup.into(),
+        Arg::Named(u64::from(u32::MAX), "~0".to_owned()),
+        Arg::Number(0),
+    ];
+    Step::call("close_range", libc::SYS_close_range, args)
+}

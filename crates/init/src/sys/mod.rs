@@ -1,0 +1,8 @@
+//! The crate's unsafe code: the clone that shares memory, and kernel calls that no safe crate wraps.
+//!
+//! Invariant: every function here is safe to call with any arguments that its types allow.
+
+pub mod ns_ioctl;
+pub(crate) mod pidfd_info;
+pub mod process_state;
+pub(crate) mod vfork;
