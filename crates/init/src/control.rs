@@ -13,6 +13,7 @@ use rustix::net::{
     SocketType, recvmsg, send, socketpair,
 };
 
+use crate::above_stdio;
 use crate::error::Error;
 use crate::wire::{RECORD_LEN, Record};
 
@@ -31,8 +32,9 @@ pub enum Received {
 
 /// A pair of connected sockets.
 pub(crate) fn pair() -> Result<(OwnedFd, OwnedFd), Error> {
-    socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-        .map_err(|errno| Error::host("socketpair", errno))
+    let (host, init) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .map_err(|errno| Error::host("socketpair", errno))?;
+    Ok((above_stdio(host)?, above_stdio(init)?))
 }
 
 /// Receives what is there, without waiting.

@@ -15,6 +15,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use crate::above_stdio;
 use crate::error::{Error, ErrorKind};
 use crate::image::write_all;
 
@@ -74,7 +75,7 @@ fn executable_memfd() -> Result<OwnedFd, Error> {
         other => other,
     };
     let fd = match made {
-        Ok(fd) => fd,
+        Ok(fd) => above_stdio(fd)?,
         // vm.memfd_noexec = 2 (Documentation/userspace-api/mfd_noexec.rst)
         Err(errno @ (Errno::ACCESS | Errno::PERM)) => {
             return Err(Error::new(ErrorKind::MemfdForbidden, "vm.memfd_noexec")

@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::process::{Resource, getrlimit};
 
+use crate::above_stdio;
 use crate::error::{Error, ErrorKind};
 
 /// An image in the making.
@@ -81,15 +82,10 @@ impl Image {
         self.end()
     }
 
-    /// The bytes.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
     /// Puts the image into a memfd; a shared one is sealed for ever.
     pub(crate) fn store(&self, name: &'static str, sealing: Sealing) -> Result<OwnedFd, Error> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let fd = memfd(name, flags)?;
+        let fd = above_stdio(memfd(name, flags)?)?;
         write_all(&fd, &self.bytes, name)?;
         if sealing == Sealing::Sealed {
             let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;

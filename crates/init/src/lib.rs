@@ -39,4 +39,11 @@ pub use error::{Error, ErrorKind};
 pub use launch::Fault;
 pub use launch::{First, Launch, Parameter, PidNamespace, Started, Timings, start};
 pub use program::{Draft, Program};
+/// Moves a descriptor above the standard streams.
+///
+/// # Errors
+/// [`ErrorKind::Host`] when no number is left (`EMFILE`).
+pub fn above_stdio(fd: std::os::fd::OwnedFd) -> Result<std::os::fd::OwnedFd, Error> {
+    process::above_stdio(fd).map_err(|error| Error::host("fcntl(F_DUPFD)", error))
+}
 pub use step::{Arg, Fd, Slot, Slots, Step};

@@ -4,7 +4,7 @@
 //! used to act on a process, so that a reused id is never hit.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -94,4 +94,15 @@ pub fn end(pidfd: &OwnedFd, deadline: Instant) -> io::Result<bool> {
         return Ok(false);
     }
     reap(pidfd).map(|_| true)
+}
+
+/// Moves a descriptor above the standard streams: a host that closed one of them must not find ours there.
+///
+/// # Errors
+/// What fcntl(2) answered (`EMFILE`).
+pub(crate) fn above_stdio(fd: OwnedFd) -> io::Result<OwnedFd> {
+    if fd.as_raw_fd() > 2 {
+        return Ok(fd);
+    }
+    Ok(rustix::io::fcntl_dupfd_cloexec(&fd, 3)?)
 }

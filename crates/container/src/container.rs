@@ -1,0 +1,254 @@
+//! The handle of a running container: wait, signal, streams, and what is left behind (nothing).
+//!
+//! Kernel objects: the first process's pidfd and its control socket. Invariant: when the handle is dropped no
+//! process of the container lives, unless it was detached.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::{ChildStderr, ChildStdin, ChildStdout};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ampoule_init::process::{self, wait_readable};
+use ampoule_init::reaper;
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::Signal;
+
+use crate::error::{Error, ErrorKind, Stage};
+use crate::exit::{ExitStatus, Outcome, Usage};
+use crate::pid1::Pid1;
+use crate::plan::Prepared;
+use crate::pty::Pty;
+use crate::report::Report;
+use crate::timings::Timings;
+
+/// How long a killed container may take to end.
+const END_LIMIT: Duration = Duration::from_secs(10);
+
+/// What happens to the container when its handle is dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDrop {
+    /// Every process is killed and reaped.
+    #[default]
+    Kill,
+    /// It goes on, also past the end of the host's process.
+    Detach,
+}
+
+/// A running container.
+///
+/// Dropping it kills and reaps every process, unless [`OnDrop::Detach`] was chosen.
+#[derive(Debug)]
+pub struct Container {
+    /// The host's end of standard input, if it was piped.
+    pub stdin: Option<ChildStdin>,
+    /// The host's end of standard output, if it was piped.
+    pub stdout: Option<ChildStdout>,
+    /// The host's end of standard error, if it was piped.
+    pub stderr: Option<ChildStderr>,
+    /// The host's end of the terminal, if there is one.
+    pub pty: Option<Pty>,
+    pub(crate) pid: u32,
+    pub(crate) pidfd: OwnedFd,
+    pub(crate) control: OwnedFd,
+    pub(crate) plan: Arc<Prepared>,
+    pub(crate) begun: Instant,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) on_drop: OnDrop,
+    pub(crate) timings: Option<Timings>,
+    pub(crate) ended: Option<ExitStatus>,
+    pub(crate) reaped: bool,
+}
+
+impl Container {
+    /// Id of the first process in the host's pid namespace; use [`Container::pidfd`] to act on it.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.pid
+    }
+
+    /// Id of the first process, as [`Container::id`].
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Descriptor of the first process (pidfd_open(2)).
+    #[must_use]
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// What is in force, what is not, and why.
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        self.plan.report()
+    }
+
+    /// How long each stage took, if [`crate::Launch::timings`] was asked for.
+    #[must_use]
+    pub fn timings(&self) -> Option<&Timings> {
+        self.timings.as_ref()
+    }
+
+    /// Descriptor of one of the container's namespaces (namespaces(7)).
+    ///
+    /// # Errors
+    /// [`ErrorKind::System`] with `ESRCH` or `ENOENT` when the container has ended.
+    pub fn namespace(&self, kind: ampoule_ns::Namespace) -> Result<OwnedFd, Error> {
+        self.alive()?;
+        let opened = ampoule_ns::open(self.pid, kind)
+            .map_err(|error| Error::from_ns(Stage::Running, error))?;
+        // The id was still that process's when the file was opened if the process lives now.
+        self.alive().map(|()| opened)
+    }
+
+    /// Fails when the first process has ended.
+    pub(crate) fn alive(&self) -> Result<(), Error> {
+        let ended = wait_readable(&self.pidfd, Some(Instant::now()))
+            .map_err(|error| Error::io(Stage::Running, "poll", &error))?;
+        if ended || self.reaped {
+            return Err(Error::call(Stage::Running, "the container has ended", rustix::io::Errno::SRCH));
+        }
+        Ok(())
+    }
+
+    /// Sends the payload a signal; one that has ended already is not an error.
+    ///
+    /// # Errors
+    /// [`ErrorKind::PermissionDenied`], [`ErrorKind::System`] as pidfd_send_signal(2).
+    pub fn kill(&self, signal: i32) -> Result<(), Error> {
+        let invalid = || Error::invalid(vec![crate::Problem::new("kill", format!("there is no signal {signal}"))]);
+        let named = Signal::from_named_raw(signal).ok_or_else(invalid)?;
+        match self.plan.pid1() {
+            Pid1::Reaper => Ok(reaper::signal(&self.control, signal.unsigned_abs())?),
+            Pid1::Payload => process::signal(&self.pidfd, named)
+                .map_err(|error| Error::io(Stage::Running, "pidfd_send_signal", &error)),
+        }
+    }
+
+    /// Sends the stop signal (`SIGTERM`), waits for the grace period, then kills everything.
+    ///
+    /// # Errors
+    /// As [`Container::wait`].
+    pub fn stop(&mut self, grace: Duration) -> Result<ExitStatus, Error> {
+        if self.plan.is_idle() {
+            reaper::stop(&self.control)?;
+        } else {
+            self.kill(self.plan.stop_signal())?;
+        }
+        if let Some(status) = self.wait_timeout(grace)? {
+            return Ok(status);
+        }
+        process::signal(&self.pidfd, Signal::KILL).map_err(|error| Error::io(Stage::Running, "kill", &error))?;
+        self.wait()
+    }
+
+    /// Waits for the end of the payload and of everything else in the container.
+    ///
+    /// Standard input is closed first, as `std::process::Child::wait` does.
+    ///
+    /// # Errors
+    /// [`ErrorKind::StatusLost`] when somebody else reaped the process and the kernel does not keep its status.
+    pub fn wait(&mut self) -> Result<ExitStatus, Error> {
+        drop(self.stdin.take());
+        loop {
+            if let Some(status) = self.wait_until(None)? {
+                return Ok(status);
+            }
+        }
+    }
+
+    /// The status if the container has ended.
+    ///
+    /// # Errors
+    /// As [`Container::wait`].
+    pub fn try_wait(&mut self) -> Result<Option<ExitStatus>, Error> {
+        self.wait_until(Some(Instant::now()))
+    }
+
+    /// Waits at most this long; `None` if the container still runs.
+    ///
+    /// # Errors
+    /// As [`Container::wait`].
+    pub fn wait_timeout(&mut self, limit: Duration) -> Result<Option<ExitStatus>, Error> {
+        self.wait_until(Instant::now().checked_add(limit))
+    }
+
+    fn wait_until(&mut self, until: Option<Instant>) -> Result<Option<ExitStatus>, Error> {
+        let own = match (until, self.deadline) {
+            (Some(until), Some(deadline)) => Some(until.min(deadline)),
+            (until, deadline) => until.or(deadline),
+        };
+        let ended = wait_readable(self.end_fd(), own).map_err(|error| Error::io(Stage::Running, "poll", &error))?;
+        if !ended && self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            self.deadline = None;
+            return self.kill_with(Outcome::TimedOut).map(Some);
+        }
+        if ended { self.collect().map(Some) } else { Ok(None) }
+    }
+
+    /// What becomes readable when the payload has ended.
+    pub(crate) fn end_fd(&self) -> BorrowedFd<'_> {
+        match self.plan.pid1() {
+            Pid1::Reaper if self.ended.is_none() => self.control.as_fd(),
+            _ => self.pidfd.as_fd(),
+        }
+    }
+
+    /// Kills everything; the status says why.
+    pub(crate) fn kill_with(&mut self, outcome: Outcome) -> Result<ExitStatus, Error> {
+        process::signal(&self.pidfd, Signal::KILL).map_err(|error| Error::io(Stage::Running, "kill", &error))?;
+        let status = self.collect()?.with_outcome(outcome);
+        self.ended = Some(status);
+        Ok(status)
+    }
+
+    /// Takes the status once the end has been seen.
+    pub(crate) fn collect(&mut self) -> Result<ExitStatus, Error> {
+        if self.ended.is_none() && self.plan.pid1() == Pid1::Reaper {
+            let wall = self.begun.elapsed();
+            let report = reaper::report(&self.control)?;
+            self.ended = report.map(|ended| ExitStatus::from_ended(&ended, wall));
+        }
+        if !self.reaped {
+            self.reap()?;
+        }
+        self.ended.ok_or_else(|| {
+            Error::new(ErrorKind::StatusLost, Stage::Running)
+                .with_hint("somebody else waits for this process's children; use Pid1::Reaper or Linux 6.15")
+        })
+    }
+
+    /// Reaps the first process; its own status counts only if the reaper reported none.
+    fn reap(&mut self) -> Result<(), Error> {
+        let status = process::reap(&self.pidfd).map_err(|error| Error::io(Stage::Running, "waitid", &error))?;
+        self.reaped = true;
+        if let (None, Some(status)) = (self.ended, status) {
+            let outcome = Outcome::from_wait_status(status);
+            self.ended = Some(ExitStatus::new(outcome, Usage::default(), self.begun.elapsed()));
+        }
+        Ok(())
+    }
+
+    /// Lets the container go on without this handle, also past the end of the host if it was launched with
+    /// [`OnDrop::Detach`].
+    pub fn detach(mut self) {
+        self.on_drop = OnDrop::Detach;
+    }
+
+    /// The descriptors to poll while output is read: how the end shows.
+    pub(crate) fn end_poll(&self) -> PollFd<'_> {
+        PollFd::from_borrowed_fd(self.end_fd(), PollFlags::IN)
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        if self.reaped || self.on_drop == OnDrop::Detach {
+            return;
+        }
+        // An error here has no one to go to; the kernel ends the processes in any case.
+        drop(process::end(&self.pidfd, Instant::now() + END_LIMIT));
+    }
+}
