@@ -130,7 +130,11 @@ fn run_target(artifact: &Artifact, seconds: u64) -> Result<(bool, Stats), Error>
     }
     let mut stats = Stats::default();
     let limit = Duration::from_secs(seconds + 120);
-    let end = Watched::run(&mut command, limit, &mut |line| stats.read(line))?;
+    let end = Watched::run(&mut command, limit, &mut |line| {
+        if !stats.read(line) {
+            println!("{line}");
+        }
+    })?;
     Ok((end.is_clean(), stats))
 }
 
@@ -146,16 +150,18 @@ fn fuzzer(program: &Path, seconds: u64) -> Command {
 }
 
 impl Stats {
-    fn read(&mut self, line: &str) {
+    /// Takes a line of the final statistics; `false` for any other line.
+    fn read(&mut self, line: &str) -> bool {
         let Some((name, value)) = line.strip_prefix("stat::").and_then(|s| s.split_once(':'))
         else {
-            return;
+            return false;
         };
         match name {
             "number_of_executed_units" => value.trim().clone_into(&mut self.executions),
             "peak_rss_mb" => value.trim().clone_into(&mut self.peak_mib),
             _ => {}
         }
+        true
     }
 }
 
@@ -196,7 +202,7 @@ mod tests {
         let mut stats = Stats::default();
         for line in ["INFO: Seed: 1", "stat::number_of_executed_units: 42", "stat::peak_rss_mb: 7"]
         {
-            stats.read(line);
+            assert_eq!(stats.read(line), line.starts_with("stat"));
         }
         assert_eq!(stats, Stats { executions: "42".to_owned(), peak_mib: "7".to_owned() });
     }

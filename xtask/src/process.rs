@@ -87,18 +87,22 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    /// Starts `command`, hands each line of its output to `each_line`, and waits for its end.
+    /// Starts `command`, hands each line of its two output streams to `each_line`, in the order
+    /// in which they were written, and waits for its end.
     pub(crate) fn run(
         command: &mut Command,
         limit: Duration,
         each_line: &mut dyn FnMut(&str),
     ) -> Result<End, Error> {
-        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().map_err(|source| Error::start(command, source))?;
-        let lines = match child.stdout.take() {
-            Some(out) => read_lines(out),
-            None => return Err(Error::absent("standard output of the watched program")),
-        };
+        let failed = |source| Error::start(command, source);
+        let (out, to_us) = std::io::pipe().map_err(failed)?;
+        let also_to_us = to_us.try_clone().map_err(failed)?;
+        command.process_group(0).stdin(Stdio::null()).stdout(to_us).stderr(also_to_us);
+        let child = command.spawn();
+        // The command must not hold the writing end, or the output never ends.
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let child = child.map_err(|source| Error::start(command, source))?;
+        let lines = read_lines(out);
         let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let deadline = Instant::now() + limit;
         let mut watched = Self { child, group, lines, deadline };
@@ -153,7 +157,8 @@ impl Watched {
     }
 
     fn group_is_there(&self) -> bool {
-        self.group.is_some_and(|group| test_kill_process_group(group).is_ok())
+        let any = |group| test_kill_process_group(group).is_ok() && has_living_member(group);
+        self.group.is_some_and(any)
     }
 
     fn kill_group(&self) {
@@ -164,6 +169,22 @@ impl Watched {
             eprintln!("xtask: kill process group {group:?}: {errno}");
         }
     }
+}
+
+/// Whether a process of the group is more than a zombie that its new parent has not reaped yet.
+fn has_living_member(group: Pid) -> bool {
+    let Ok(processes) = std::fs::read_dir("/proc") else { return true };
+    let stats = processes.filter_map(|entry| {
+        let path = entry.ok()?.path().join("stat");
+        std::fs::read_to_string(path).ok()
+    });
+    stats.into_iter().any(|stat| {
+        // proc_pid_stat(5): pid (name) state ppid pgrp …; the name may hold spaces and brackets.
+        let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        let mut fields = after_name.split(' ');
+        let alive = fields.next().is_some_and(|state| state != "Z" && state != "X");
+        alive && fields.nth(1) == Some(group.as_raw_nonzero().to_string().as_str())
+    })
 }
 
 fn read_lines(out: impl Read + Send + 'static) -> Receiver<String> {

@@ -60,8 +60,7 @@ impl Machine {
     /// Decides about a tier that has test files.
     pub(crate) fn decide(&mut self, tier: &Tier) -> Result<Decision, Error> {
         if tier.runs_as == RunsAs::Root && !geteuid().is_root() {
-            let remedy = format!("sudo env \"PATH=$PATH\" cargo xtask test --tier {}", tier.name);
-            return Ok(Decision::NotRun(vec![Obstacle::new("needs root", remedy)]));
+            return Ok(Decision::NotRun(vec![Obstacle::new("needs root", as_root(tier))]));
         }
         let mut obstacles = Vec::new();
         let missing = packages::ensure(&[tier.name])?;
@@ -85,6 +84,13 @@ impl Machine {
             Need::Emulator => None,
         })
     }
+}
+
+/// The command that runs a tier as root with the caller's toolchain. Its own target directory
+/// keeps the caller's free of files that belong to root.
+fn as_root(tier: &Tier) -> String {
+    let environment = "\"PATH=$PATH\" \"HOME=$HOME\" CARGO_TARGET_DIR=target/root";
+    format!("sudo env {environment} cargo xtask test --tier {}", tier.name)
 }
 
 /// Settings that forbid user namespaces to an ordinary user: file, forbidding value, remedy.
