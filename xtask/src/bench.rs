@@ -1,0 +1,63 @@
+//! `cargo xtask bench`: builds a bench in release mode and runs it.
+//!
+//! What is measured stands in the package `ampoule-benches`: a program `bench-NAME` prints one
+//! table and writes `target/bench/NAME.json`; a criterion bench is a bench target NAME.
+
+use crate::error::Error;
+use crate::workspace::{Metadata, Target, cargo};
+use crate::{Verdict, packages, process};
+
+pub(crate) const HELP: &str = "
+cargo xtask bench [NAME [ARGS...]]
+
+Builds the bench NAME in release mode and runs it with ARGS. Without NAME, lists them.
+";
+
+const PACKAGE: &str = "ampoule-benches";
+
+/// Runs the verb.
+pub(crate) fn run(mut args: lexopt::Parser) -> Result<Verdict, Error> {
+    let targets = targets()?;
+    let mut words = args.raw_args()?;
+    let Some(name) = words.next() else {
+        print_names(&targets);
+        return Ok(Verdict::Passed);
+    };
+    let name = name.to_string_lossy().into_owned();
+    let program = format!("bench-{name}");
+    let has = |kind: &str, name: &str| targets.iter().any(|t| t.kind == kind && t.name == name);
+    let mut command = if has("bin", &program) {
+        let mut command = cargo("run");
+        command.args(["--quiet", "--release", "--package", PACKAGE, "--bin", &program]);
+        command
+    } else if has("bench", &name) {
+        let mut command = cargo("bench");
+        command.args(["--package", PACKAGE, "--bench", &name]);
+        command
+    } else {
+        print_names(&targets);
+        return Err(Error::absent("such bench"));
+    };
+    let missing = packages::ensure(&["bench"])?;
+    if !missing.is_empty() {
+        println!("NOT RUN  peers  not installed  {}", packages::install_command(&missing));
+    }
+    let status = process::status(command.arg("--").args(words))?;
+    Ok(Verdict::of_failures(usize::from(!status.success())))
+}
+
+fn targets() -> Result<Vec<Target>, Error> {
+    let members = Metadata::members()?.packages;
+    let package = members.into_iter().find(|package| package.name == PACKAGE);
+    Ok(package.ok_or(Error::absent("package ampoule-benches"))?.targets)
+}
+
+fn print_names(targets: &[Target]) {
+    for target in targets {
+        match (target.kind.as_str(), target.name.strip_prefix("bench-")) {
+            ("bin", Some(name)) => println!("{name}"),
+            ("bench", _) => println!("{}  (criterion)", target.name),
+            _ => {}
+        }
+    }
+}
