@@ -32,8 +32,9 @@ pub enum Received {
 
 /// A pair of connected sockets.
 pub(crate) fn pair() -> Result<(OwnedFd, OwnedFd), Error> {
-    let (host, init) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-        .map_err(|errno| Error::host("socketpair", errno))?;
+    let (host, init) =
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .map_err(|errno| Error::host("socketpair", errno))?;
     Ok((above_stdio(host)?, above_stdio(init)?))
 }
 

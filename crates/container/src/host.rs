@@ -1,0 +1,206 @@
+//! What this machine and this process can do.
+//!
+//! Kernel objects: files of `/proc` and `/sys`, read once each. Invariant: nothing is changed, and what cannot
+//! be read counts as unknown, not as possible.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use ampoule_ns::Namespace;
+use rustix::fs::CWD;
+use rustix::mount::OpenTreeFlags;
+use rustix::process::{getegid, geteuid};
+
+/// Whether this process may mount in the namespaces that it stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Privilege {
+    /// It may: `CAP_SYS_ADMIN` over its mount namespace.
+    Full,
+    /// It may not: a new user namespace is needed for everything else.
+    None,
+}
+
+/// How control groups are mounted (cgroups(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CgroupMode {
+    /// Version 2 only.
+    Unified,
+    /// Version 1 with a version 2 hierarchy beside it.
+    Hybrid,
+    /// Version 1 only.
+    Legacy,
+    /// Not at all.
+    None,
+}
+
+/// What this machine and this process can do.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Host {
+    /// Release of the kernel, as uname(2) gives it.
+    pub kernel: String,
+    /// Effective user id.
+    pub uid: u32,
+    /// Effective group id.
+    pub gid: u32,
+    /// Whether mounts can be made here.
+    pub privilege: Privilege,
+    /// Kinds of namespaces that the kernel has.
+    pub namespaces: Vec<Namespace>,
+    /// `/proc/sys/user/max_user_namespaces`.
+    pub max_user_namespaces: Option<u64>,
+    /// Why an ordinary user cannot have a user namespace, as the setting that forbids it.
+    pub user_namespaces_denied_by: Option<&'static str>,
+    /// File systems that the kernel knows now (a module may add more).
+    pub filesystems: Vec<String>,
+    /// Linux security modules that are active.
+    pub security_modules: Vec<String>,
+    /// How control groups are mounted.
+    pub cgroups: CgroupMode,
+    /// A path below the host's `/proc` that is covered, which forbids new procfs mounts in user namespaces.
+    pub proc_covered_by: Option<String>,
+}
+
+impl Host {
+    /// Looks.
+    #[must_use]
+    pub fn probe() -> Self {
+        let max_user_namespaces = number("/proc/sys/user/max_user_namespaces");
+        Self {
+            kernel: text("/proc/sys/kernel/osrelease").unwrap_or_default(),
+            uid: geteuid().as_raw(),
+            gid: getegid().as_raw(),
+            privilege: privilege(),
+            namespaces: Namespace::ALL.into_iter().filter(|kind| has_namespace(*kind)).collect(),
+            max_user_namespaces,
+            user_namespaces_denied_by: denied_by(max_user_namespaces),
+            filesystems: filesystems(&text("/proc/filesystems").unwrap_or_default()),
+            security_modules: list(&text("/sys/kernel/security/lsm").unwrap_or_default()),
+            cgroups: cgroup_mode(&text("/proc/self/mountinfo").unwrap_or_default()),
+            proc_covered_by: proc_covered_by(&text("/proc/self/mountinfo").unwrap_or_default()),
+        }
+    }
+}
+
+/// Whether a detached copy of a mount may be made here; the attempt leaves nothing.
+pub(crate) fn privilege() -> Privilege {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    match rustix::mount::open_tree(CWD, "/", flags) {
+        Ok(_) => Privilege::Full,
+        Err(_) => Privilege::None,
+    }
+}
+
+fn text(path: &str) -> Option<String> {
+    fs::read_to_string(path).ok().map(|text| text.trim_end().to_owned())
+}
+
+fn number(path: &str) -> Option<u64> {
+    text(path)?.parse().ok()
+}
+
+fn has_namespace(kind: Namespace) -> bool {
+    Path::new("/proc/self/ns").join(kind.proc_name()).symlink_metadata().is_ok()
+}
+
+/// The setting that keeps ordinary users from making user namespaces.
+pub(crate) fn denied_by(max: Option<u64>) -> Option<&'static str> {
+    let unconfined = || text("/proc/self/attr/current").is_none_or(|label| label.starts_with("unconfined"));
+    match max {
+        Some(0) => Some("user.max_user_namespaces=0"),
+        _ if number("/proc/sys/kernel/unprivileged_userns_clone") == Some(0) => {
+            Some("kernel.unprivileged_userns_clone=0")
+        }
+        _ if number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == Some(1) && unconfined() => {
+            Some("kernel.apparmor_restrict_unprivileged_userns=1")
+        }
+        _ => None,
+    }
+}
+
+/// The limit as it stands now, for errors of a clone.
+pub(crate) fn denied_now() -> Option<&'static str> {
+    denied_by(number("/proc/sys/user/max_user_namespaces"))
+}
+
+fn filesystems(text: &str) -> Vec<String> {
+    text.lines().filter_map(|line| line.split_whitespace().last()).map(str::to_owned).collect()
+}
+
+fn list(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+/// Mount point and type of each line of mountinfo (proc_pid_mountinfo(5)).
+fn mounts(mountinfo: &str) -> impl Iterator<Item = (&str, &str)> {
+    mountinfo.lines().filter_map(|line| {
+        let (head, tail) = line.split_once(" - ")?;
+        Some((head.split(' ').nth(4)?, tail.split(' ').next()?))
+    })
+}
+
+fn cgroup_mode(mountinfo: &str) -> CgroupMode {
+    let has = |wanted: &str| mounts(mountinfo).any(|(_, kind)| kind == wanted);
+    match (has("cgroup2"), has("cgroup")) {
+        (true, true) => CgroupMode::Hybrid,
+        (true, false) => CgroupMode::Unified,
+        (false, true) => CgroupMode::Legacy,
+        (false, false) => CgroupMode::None,
+    }
+}
+
+/// A mount below `/proc` other than the one that the kernel's own automount makes.
+pub(crate) fn proc_covered_by(mountinfo: &str) -> Option<String> {
+    let covers = |point: &str, kind: &str| {
+        point.starts_with("/proc/") && !matches!(kind, "autofs" | "binfmt_misc" | "nfsd")
+    };
+    mounts(mountinfo).find(|(point, kind)| covers(point, kind)).map(|(point, _)| point.to_owned())
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |kinds: &[Namespace]| kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let user_namespaces = match (self.privilege, self.user_namespaces_denied_by) {
+            (_, None) => "yes".to_owned(),
+            (Privilege::Full, Some(setting)) => format!("for root only ({setting})"),
+            (Privilege::None, Some(setting)) => format!("NO ({setting})"),
+        };
+        let overlay = if self.filesystems.iter().any(|name| name == "overlay") { "yes" } else { "not loaded" };
+        let proc = match &self.proc_covered_by {
+            None => "yes".to_owned(),
+            Some(path) => format!("NO without privilege ({path} is covered)"),
+        };
+        writeln!(out, "kernel           {}", self.kernel)?;
+        writeln!(out, "user             {}:{}, privilege: {:?}", self.uid, self.gid, self.privilege)?;
+        writeln!(out, "namespaces       {}", names(&self.namespaces))?;
+        writeln!(out, "user namespaces  {user_namespaces}")?;
+        writeln!(out, "overlay          {overlay}")?;
+        writeln!(out, "new /proc        {proc}")?;
+        writeln!(out, "control groups   {:?}", self.cgroups)?;
+        writeln!(out, "security modules {}", self.security_modules.join(" "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_covered_proc_is_seen() {
+        let line = |point: &str, kind: &str| format!("31 23 0:28 / {point} rw,relatime - {kind} {kind} rw\n");
+        assert_eq!(proc_covered_by(&line("/proc", "proc")), None);
+        assert_eq!(proc_covered_by(&line("/proc/sys/fs/binfmt_misc", "binfmt_misc")), None);
+        assert_eq!(proc_covered_by(&line("/proc/kcore", "devtmpfs")).as_deref(), Some("/proc/kcore"));
+    }
+
+    #[test]
+    fn cgroup_modes() {
+        let line = |kind: &str| format!("31 23 0:28 / /sys/fs/cgroup rw - {kind} {kind} rw\n");
+        assert_eq!(cgroup_mode(&line("cgroup2")), CgroupMode::Unified);
+        assert_eq!(cgroup_mode(&(line("cgroup2") + &line("cgroup"))), CgroupMode::Hybrid);
+        assert_eq!(cgroup_mode(&line("cgroup")), CgroupMode::Legacy);
+        assert_eq!(cgroup_mode(""), CgroupMode::None);
+    }
+}
