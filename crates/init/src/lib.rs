@@ -1,1 +1,2 @@
-//! placeholder
+//! Starts isolated Linux processes from any host program.
+pub mod sys;
