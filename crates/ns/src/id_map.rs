@@ -414,8 +414,8 @@ mod tests {
             let fits = |first: u32| u64::from(first) + u64::from(count) <= u64::from(u32::MAX);
             prop_assert_eq!(map.validate().is_ok(), fits(inside) && fits(outside));
             for id in [inside, outside, u32::MAX, 0] {
-                map.to_host(IdKind::Uid, id);
-                map.to_inside(IdKind::Gid, id);
+                let host = map.to_host(IdKind::Uid, id);
+                prop_assert!(host.is_none_or(|host| map.to_inside(IdKind::Gid, host) == Some(id)));
             }
         }
 
