@@ -199,9 +199,9 @@ impl UsedIds {
 /// Whether one line of `map` has all of `ids` inside.
 fn covers(map: &[IdRange], ids: (u32, u32)) -> bool {
     map.iter().any(|range| {
-        ids.0.checked_sub(range.inside).is_some_and(|skipped| {
-            u64::from(skipped) + u64::from(ids.1) <= u64::from(range.count)
-        })
+        ids.0
+            .checked_sub(range.inside)
+            .is_some_and(|skipped| u64::from(skipped) + u64::from(ids.1) <= u64::from(range.count))
     })
 }
 
@@ -232,7 +232,10 @@ mod tests {
     #[test]
     fn reads_the_kernels_columns() {
         assert_eq!(parse_map(ALL), [IdRange::new(0, 0, u32::MAX)]);
-        assert_eq!(parse_map(b"0 5 1\nx\n1 2\n\n  7 8  9"), [IdRange::new(0, 5, 1), IdRange::new(7, 8, 9)]);
+        assert_eq!(
+            parse_map(b"0 5 1\nx\n1 2\n\n  7 8  9"),
+            [IdRange::new(0, 5, 1), IdRange::new(7, 8, 9)]
+        );
     }
 
     #[test]

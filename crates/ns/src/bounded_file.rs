@@ -14,10 +14,8 @@ use rustix::io::Errno;
 use crate::error::{Error, Reason, Result};
 
 /// How such a file is opened.
-pub(crate) const READ: OFlags = OFlags::RDONLY
-    .union(OFlags::CLOEXEC)
-    .union(OFlags::NONBLOCK)
-    .union(OFlags::NOCTTY);
+pub(crate) const READ: OFlags =
+    OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 /// Reads a file of the host; a missing one is empty.
 pub(crate) fn read_host(path: &Path, max: usize) -> Result<Vec<u8>> {
@@ -32,11 +30,17 @@ pub(crate) fn read_host(path: &Path, max: usize) -> Result<Vec<u8>> {
 pub(crate) fn read_open(file: OwnedFd, path: &Path, max: usize) -> Result<Vec<u8>> {
     let stat = rustix::fs::fstat(&file).map_err(|errno| Error::at("fstat", path, errno))?;
     require_regular(&stat, path, max)?;
-    let mut content = Vec::new();
-    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
-    let read = File::from(file).take(limit).read_to_end(&mut content);
-    read.map_err(|error| Error::at("read", path, errno_of(&error)))?;
+    let content = read_prefix(file, max.saturating_add(1));
+    let content = content.map_err(|errno| Error::at("read", path, errno))?;
     if content.len() > max { Err(Error::file(path, Reason::TooLarge)) } else { Ok(content) }
+}
+
+/// Reads the first `max` bytes of an open file.
+pub(crate) fn read_prefix(file: OwnedFd, max: usize) -> Result<Vec<u8>, Errno> {
+    let mut content = Vec::new();
+    let limit = u64::try_from(max).unwrap_or(u64::MAX);
+    let read = File::from(file).take(limit).read_to_end(&mut content);
+    read.map(|_| content).map_err(|error| errno_of(&error))
 }
 
 /// Refuses what is not a regular file of at most `max` bytes.

@@ -127,7 +127,9 @@ mod tests {
 
     #[test]
     fn lists_are_read_and_written_shortest() {
-        for (text, expected) in [("0-3,7", "0-3,7"), ("7,0,1,2,3", "0-3,7"), ("5", "5"), ("1-1", "1")] {
+        for (text, expected) in
+            [("0-3,7", "0-3,7"), ("7,0,1,2,3", "0-3,7"), ("5", "5"), ("1-1", "1")]
+        {
             assert_eq!(text.parse::<CpuSet>().unwrap().to_string(), expected);
         }
         for text in ["", ",", "0,", "3-0", "-1", "0-", "8192", "0-8192", "a", " 0", "0-1-2", "00"] {

@@ -14,9 +14,7 @@ pub(crate) fn parse_u64(text: &[u8]) -> Result<u64, Reason> {
         _ => {}
     }
     text.iter()
-        .try_fold(0u64, |sum, digit| {
-            sum.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
-        })
+        .try_fold(0u64, |sum, digit| sum.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
         .ok_or(Reason::TooLarge)
 }
 

@@ -107,7 +107,7 @@ pub(crate) enum Reason {
     SoftAboveHard,
     #[error("needs 1024 ns <= runtime <= deadline <= period < 2^63 ns")]
     DeadlineOrder,
-    #[error("has flags that do not fit the policy")]
+    #[error("has flags that are unknown or do not fit")]
     FlagsDoNotFit,
     #[error("is not namespaced: writing it would change the whole machine")]
     NotNamespaced,
@@ -121,6 +121,10 @@ pub(crate) enum Reason {
     OtherKind,
     #[error("is not a namespace file")]
     NotANamespace,
+    #[error("is not a pinned namespace")]
+    NotPinned,
+    #[error("is not a procfs")]
+    NotProcfs,
     #[error("is not a regular file")]
     NotRegular,
     #[error("is too large")]
@@ -182,9 +186,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match &*self.0 {
             Fact::Text { kind, .. } => *kind,
-            Fact::File { reason: Reason::OtherKind | Reason::NotANamespace, .. } => {
-                ErrorKind::WrongNamespace
-            }
+            Fact::File { reason: Reason::NotPinned, .. } => ErrorKind::NotPinned,
             Fact::File { .. } => ErrorKind::UnsuitableFile,
             Fact::IdMap { .. } => ErrorKind::InvalidIdMap,
             Fact::NoSubIds { .. } => ErrorKind::NoSubIds,
@@ -216,7 +218,9 @@ impl Error {
             return Some("use the host name or domain name setting instead");
         }
         Some(match self.kind() {
-            ErrorKind::NoSubIds => "let the administrator run usermod --add-subuids and --add-subgids",
+            ErrorKind::NoSubIds => {
+                "let the administrator run usermod --add-subuids and --add-subgids"
+            }
             ErrorKind::IdRangesExhausted => "give an explicit id map, or end unused containers",
             ErrorKind::UserNotFound | ErrorKind::GroupNotFound => {
                 "names are looked up in the root's own etc/passwd and etc/group; a number needs no entry"
@@ -259,6 +263,7 @@ fn subject(kind: ErrorKind) -> &'static str {
         ErrorKind::InvalidSysctl => "sysctl",
         ErrorKind::InvalidHostname => "host name",
         ErrorKind::InvalidTimeOffset => "time offset",
+        ErrorKind::WrongNamespace => "descriptor given as namespace",
         ErrorKind::InvalidPinName => "name of a pinned namespace",
         _ => "value",
     }

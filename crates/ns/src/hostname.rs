@@ -79,7 +79,9 @@ mod tests {
         for good in ["a", "web-1.example_2", "(none)", &"x".repeat(64)] {
             assert_eq!(Hostname::new(good).unwrap().as_str(), good);
         }
-        for wrong in ["", &"x".repeat(65), "a b", "a\0", "a\n", "\x1b[2J", "a/b", "ü", &"x".repeat(65_536)] {
+        for wrong in
+            ["", &"x".repeat(65), "a b", "a\0", "a\n", "\x1b[2J", "a/b", "ü", &"x".repeat(65_536)]
+        {
             assert_eq!(Hostname::new(wrong).unwrap_err().kind(), ErrorKind::InvalidHostname);
         }
     }

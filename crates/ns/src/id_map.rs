@@ -166,7 +166,10 @@ impl IdMap {
     /// An ordinary user may write this map for ids of their own, with setgroups(2) denied.
     #[must_use]
     pub fn single(inside_uid: u32, inside_gid: u32, uid: u32, gid: u32) -> Self {
-        Self { uid: vec![IdRange::new(inside_uid, uid, 1)], gid: vec![IdRange::new(inside_gid, gid, 1)] }
+        Self {
+            uid: vec![IdRange::new(inside_uid, uid, 1)],
+            gid: vec![IdRange::new(inside_gid, gid, 1)],
+        }
     }
 
     /// Every id stands for itself. Needs privilege over all of them.
@@ -225,7 +228,8 @@ impl IdMap {
     /// The bytes for `/proc/PID/uid_map` or `gid_map`, to be written by one write(2).
     #[must_use]
     pub fn to_bytes(&self, kind: IdKind) -> Vec<u8> {
-        let line = |range: &IdRange| format!("{} {} {}\n", range.inside, range.outside, range.count);
+        let line =
+            |range: &IdRange| format!("{} {} {}\n", range.inside, range.outside, range.count);
         self.ranges(kind).iter().map(line).collect::<String>().into_bytes()
     }
 

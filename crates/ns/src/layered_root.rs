@@ -73,7 +73,9 @@ impl<'fd> LayeredRoot<'fd> {
                 Node::Directory(layers) => walk.enter(layers)?,
                 Node::Link(target) => walk.follow(&target)?,
                 Node::Other { .. } if !walk.rest.is_empty() => return Ok(None),
-                Node::Other { layer, stat } => return walk.read(layer, &name, &stat, max).map(Some),
+                Node::Other { layer, stat } => {
+                    return walk.read(layer, &name, &stat, max).map(Some);
+                }
             }
         }
         Err(Error::file(path, Reason::NotRegular))
@@ -81,7 +83,11 @@ impl<'fd> LayeredRoot<'fd> {
 
     fn open_layers(&self, path: &Path) -> Result<Vec<OwnedFd>> {
         let open = |layer: &BorrowedFd<'_>| openat(layer, ".", DIRECTORY, Mode::empty());
-        self.layers.iter().map(open).collect::<Result<_, _>>().map_err(|e| Error::at("openat", path, e))
+        self.layers
+            .iter()
+            .map(open)
+            .collect::<Result<_, _>>()
+            .map_err(|e| Error::at("openat", path, e))
     }
 }
 
@@ -217,7 +223,8 @@ mod tests {
         }
 
         fn node(&self, layer: usize, path: &str, kind: FileType) {
-            rustix::fs::mknodat(rustix::fs::CWD, self.at(layer, path), kind, Mode::RUSR, 0).unwrap();
+            rustix::fs::mknodat(rustix::fs::CWD, self.at(layer, path), kind, Mode::RUSR, 0)
+                .unwrap();
         }
 
         fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {

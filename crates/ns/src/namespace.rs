@@ -99,9 +99,10 @@ impl FromStr for Namespace {
         match text {
             "mount" => Ok(Self::Mount),
             "network" => Ok(Self::Net),
-            _ => Self::ALL.into_iter().find(|kind| kind.proc_name() == text).ok_or_else(|| {
-                Error::text(ErrorKind::InvalidNamespace, text, Reason::Unknown)
-            }),
+            _ => Self::ALL
+                .into_iter()
+                .find(|kind| kind.proc_name() == text)
+                .ok_or_else(|| Error::text(ErrorKind::InvalidNamespace, text, Reason::Unknown)),
         }
     }
 }

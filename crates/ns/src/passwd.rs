@@ -92,7 +92,8 @@ mod tests {
 
     #[test]
     fn reads_common_lines() {
-        let content = b"root:x:0:0:root:/root:/bin/sh\n\n# c\nshort:x:7:8\nbad:x:+1:1:::\nb:x:1:01:::\n";
+        let content =
+            b"root:x:0:0:root:/root:/bin/sh\n\n# c\nshort:x:7:8\nbad:x:+1:1:::\nb:x:1:01:::\n";
         let all: Vec<_> = users(content).collect();
         let root = PasswdEntry { name: "root", uid: 0, gid: 0, home: Some(Path::new("/root")) };
         let short = PasswdEntry { name: "short", uid: 7, gid: 8, home: None };

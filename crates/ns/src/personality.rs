@@ -79,6 +79,18 @@ impl Personality {
         Self { domain, flags }
     }
 
+    /// Checks the flags; data that was read may have unknown ones, written as numbers.
+    ///
+    /// # Errors
+    /// [`InvalidPersonality`](ErrorKind::InvalidPersonality).
+    pub fn validate(&self) -> Result<()> {
+        if PersonalityFlags::all().contains(self.flags) {
+            return Ok(());
+        }
+        let text = format!("{:#x}", self.flags.bits());
+        Err(Error::text(ErrorKind::InvalidPersonality, &text, Reason::FlagsDoNotFit))
+    }
+
     /// The number that personality(2) takes.
     #[must_use]
     pub const fn number(self) -> u32 {
@@ -86,7 +98,7 @@ impl Personality {
             ExecutionDomain::Linux => 0,
             ExecutionDomain::Linux32 => 8,
         };
-        domain | self.flags.bits()
+        domain | self.flags.intersection(PersonalityFlags::all()).bits()
     }
 }
 
@@ -111,5 +123,9 @@ mod tests {
         let json = serde_json::to_string(&personality).unwrap();
         assert_eq!(json, r#"{"domain":"LINUX32","flags":"UNAME26 | ADDR_NO_RANDOMIZE"}"#);
         assert_eq!(serde_json::from_str::<Personality>(&json).unwrap(), personality);
+        personality.validate().unwrap();
+        let unknown: Personality = serde_json::from_str(r#"{"flags":"0x1"}"#).unwrap();
+        assert_eq!(unknown.validate().unwrap_err().kind(), ErrorKind::InvalidPersonality);
+        assert_eq!(unknown.number(), 0);
     }
 }

@@ -89,10 +89,11 @@ impl Scheduler {
             SchedulerPolicy::Other | SchedulerPolicy::Batch | SchedulerPolicy::Idle => {}
         }
         let deadline = matches!(self.policy, SchedulerPolicy::Deadline { .. });
-        if !deadline && self.flags.intersects(SchedulerFlags::RECLAIM | SchedulerFlags::DL_OVERRUN) {
-            return Err(refused("flags", Reason::FlagsDoNotFit));
+        let allowed = if deadline { SchedulerFlags::all() } else { SchedulerFlags::RESET_ON_FORK };
+        if allowed.contains(self.flags) {
+            return Ok(());
         }
-        Ok(())
+        Err(refused(&format!("flags {:#x}", self.flags.bits()), Reason::FlagsDoNotFit))
     }
 
     /// The kernel's number of the policy.
@@ -144,7 +145,8 @@ fn check_range(name: &str, value: i64, min: i64, max: i64) -> Result<()> {
 /// The rules of `__checkparam_dl` in the kernel, but for the bounds that are sysctls.
 fn check_deadline(runtime: Duration, deadline: Duration, period: Duration) -> Result<()> {
     let period = if period.is_zero() { deadline } else { period };
-    let ordered = runtime >= Duration::from_nanos(1024) && runtime <= deadline && deadline <= period;
+    let ordered =
+        runtime >= Duration::from_nanos(1024) && runtime <= deadline && deadline <= period;
     if ordered && period.as_nanos() < 1 << 63 {
         return Ok(());
     }
@@ -203,6 +205,8 @@ mod tests {
     fn data_survives_json() {
         let mut scheduler = deadline(2000, 3000, 0);
         scheduler.flags = SchedulerFlags::RECLAIM | SchedulerFlags::RESET_ON_FORK;
+        let unknown: Scheduler = serde_json::from_str(r#"{"flags":"0x40"}"#).unwrap();
+        unknown.validate().unwrap_err();
         let json = serde_json::to_string(&scheduler).unwrap();
         assert!(json.contains(r#""flags":"RESET_ON_FORK | RECLAIM""#), "{json}");
         assert_eq!(serde_json::from_str::<Scheduler>(&json).unwrap(), scheduler);

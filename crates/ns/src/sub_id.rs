@@ -54,7 +54,11 @@ impl SubIds {
     }
 
     /// The ranges of a user, who may be written by name or by id.
-    pub fn of<'a>(&'a self, name: Option<&'a str>, uid: u32) -> impl Iterator<Item = &'a SubIdRange> {
+    pub fn of<'a>(
+        &'a self,
+        name: Option<&'a str>,
+        uid: u32,
+    ) -> impl Iterator<Item = &'a SubIdRange> {
         self.ranges.iter().filter(move |range| {
             Some(range.owner.as_str()) == name || parse_id(range.owner.as_bytes()) == Ok(uid)
         })
@@ -111,7 +115,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const FILE: &[u8] = b"ann:100000:65536\n# c\n\n1000:300000:10\nbad:+1:5\nbob:1:2:3\nzero:5:0\nann:1:1";
+    const FILE: &[u8] =
+        b"ann:100000:65536\n# c\n\n1000:300000:10\nbad:+1:5\nbob:1:2:3\nzero:5:0\nann:1:1";
 
     #[test]
     fn good_lines_are_read_and_bad_ones_counted() {

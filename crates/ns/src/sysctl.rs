@@ -152,7 +152,8 @@ impl FromStr for Sysctl {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let malformed = Error::text(ErrorKind::InvalidSysctl, text, Reason::Malformed("NAME=VALUE"));
+        let malformed =
+            Error::text(ErrorKind::InvalidSysctl, text, Reason::Malformed("NAME=VALUE"));
         let (name, value) = text.split_once('=').ok_or(malformed)?;
         let sysctl = Self { name: name.parse()?, value: value.to_owned() };
         sysctl.validate().map(|()| sysctl)
@@ -190,9 +191,28 @@ mod tests {
     #[test]
     fn what_would_change_the_machine_is_refused() {
         let names = [
-            "", "kernel.pid_max", "kernel.core_pattern", "vm.swappiness", "fs.file-max", "net", "kernel",
-            "kernel.semx", "fs.mqueue", "net..x", "net.", ".net.x", "/net/x", "net/../kernel/x",
-            "net./.x", "net//x", "net.x\0", "net.x y", "net.ü", "user.x", "NET.x", "..",
+            "",
+            "kernel.pid_max",
+            "kernel.core_pattern",
+            "vm.swappiness",
+            "fs.file-max",
+            "net",
+            "kernel",
+            "kernel.semx",
+            "fs.mqueue",
+            "net..x",
+            "net.",
+            ".net.x",
+            "/net/x",
+            "net/../kernel/x",
+            "net./.x",
+            "net//x",
+            "net.x\0",
+            "net.x y",
+            "net.ü",
+            "user.x",
+            "NET.x",
+            "..",
         ];
         for name in names {
             let error = name.parse::<SysctlName>().unwrap_err();

@@ -16,7 +16,9 @@ const SECONDS_MAX: i64 = i64::MAX / 1_000_000_000 / 2;
 const NANOS_END: u32 = 1_000_000_000;
 
 /// A difference of a clock: `seconds` plus `nanos`, so −0.5 s is −1 and 500 000 000.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(deny_unknown_fields)]
 pub struct TimeOffset {
     /// Seconds, negative for the past.

@@ -156,7 +156,11 @@ impl User {
         groups.sort_unstable();
         groups.dedup();
         if groups.len() > GROUPS_MAX {
-            return Err(Error::text(ErrorKind::InvalidUser, &self.to_string(), Reason::TooManyGroups));
+            return Err(Error::text(
+                ErrorKind::InvalidUser,
+                &self.to_string(),
+                Reason::TooManyGroups,
+            ));
         }
         Ok(groups)
     }
@@ -316,15 +320,41 @@ mod tests {
         assert_eq!(kind("0x0"), ErrorKind::UserNotFound);
         let user = User::ids(1, 1).supplementary("bob".parse().unwrap());
         assert_eq!(user.resolve(&ROOT).unwrap_err().kind(), ErrorKind::GroupNotFound);
-        assert_eq!(User::ids(u32::MAX, 0).resolve(&ROOT).unwrap_err().kind(), ErrorKind::InvalidUser);
-        assert_eq!(User::ids(0, u32::MAX).resolve(&ROOT).unwrap_err().kind(), ErrorKind::InvalidUser);
+        assert_eq!(
+            User::ids(u32::MAX, 0).resolve(&ROOT).unwrap_err().kind(),
+            ErrorKind::InvalidUser
+        );
+        assert_eq!(
+            User::ids(0, u32::MAX).resolve(&ROOT).unwrap_err().kind(),
+            ErrorKind::InvalidUser
+        );
     }
 
     #[test]
     fn odd_spellings_are_refused() {
         let texts = [
-            "", ":", "0:", ":0", "+0", "-1", " 0", "0 ", "00", "01", "4294967295", "4294967296",
-            "18446744073709551616", "0:0:0", "0:+0", "a b", "a\n", "a\0", "a/b", "a,b", "ü", "٣",
+            "",
+            ":",
+            "0:",
+            ":0",
+            "+0",
+            "-1",
+            " 0",
+            "0 ",
+            "00",
+            "01",
+            "4294967295",
+            "4294967296",
+            "18446744073709551616",
+            "0:0:0",
+            "0:+0",
+            "a b",
+            "a\n",
+            "a\0",
+            "a/b",
+            "a,b",
+            "ü",
+            "٣",
         ];
         for text in texts {
             assert_eq!(kind(text), ErrorKind::InvalidUser, "{text:?}");

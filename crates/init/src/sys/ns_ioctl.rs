@@ -52,9 +52,8 @@ pub fn owner_uid(user_ns: BorrowedFd<'_>) -> io::Result<u32> {
     let mut uid: libc::uid_t = 0;
     // SAFETY: the kernel writes one uid_t to the address, which is valid for writes of that size;
     // `user_ns` is an open descriptor for the whole call.
-    let answer = unsafe {
-        libc::ioctl(user_ns.as_raw_fd(), request(NS_GET_OWNER_UID), &raw mut uid)
-    };
+    let answer =
+        unsafe { libc::ioctl(user_ns.as_raw_fd(), request(NS_GET_OWNER_UID), &raw mut uid) };
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(uid) }
 }
 
