@@ -4,12 +4,12 @@
 //! the launcher, which stands in the parent user namespace and shares no memory with the host.
 
 use std::ffi::CString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ampoule_init::steps::launch;
 use ampoule_init::{Fd, Step};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Reason, Result};
 use crate::id_map::{IdKind, IdMap};
 
 /// Who writes the maps.
@@ -66,7 +66,7 @@ fn find_helper(name: &str) -> Result<CString> {
         .iter()
         .map(|directory| Path::new(directory).join(name))
         .find(|path| path.is_file());
-    let missing = || Error::path(ErrorKind::HelperMissing, &PathBuf::from(name));
+    let missing = || Error::text(ErrorKind::HelperMissing, name, Reason::NotInstalled);
     let path = found.ok_or_else(missing)?;
     CString::new(path.into_os_string().into_encoded_bytes()).map_err(|_| missing())
 }
