@@ -1,0 +1,165 @@
+//! Who the payload is: user, groups, capabilities and the id maps that make it so.
+//!
+//! Kernel objects: `/etc/passwd` and `/etc/group` of the container's root, id ranges of the host. Invariant: a name
+//! is resolved inside the root only, and a number is never looked up by name.
+
+use std::path::{Path, PathBuf};
+
+use ampoule_ns::auto_range::Reservation;
+use ampoule_ns::layered_root::LayeredRoot;
+use ampoule_ns::prepared::credentials::Groups;
+use ampoule_ns::prepared::id_maps::{Writer, writer};
+use ampoule_ns::{
+    Capabilities, CapabilitySet, IdKind, IdMap, IdMapping, Namespace, ResolvedUser, Setting, User,
+};
+use ampoule_overlay::Root;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::process::{getegid, geteuid};
+
+use crate::builder::{Builder, Origin};
+use crate::error::{Error, ErrorKind, Problem, Stage};
+use crate::host::Privilege;
+
+/// Who the payload is.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub(crate) user: ResolvedUser,
+    pub(crate) capabilities: Capabilities,
+    /// The maps of a new user namespace, and who writes them.
+    pub(crate) maps: Option<(IdMap, Writer)>,
+    pub(crate) groups: Groups,
+    /// Keeps the range of host ids for as long as the plan lives.
+    pub(crate) reservation: Option<Reservation>,
+}
+
+impl Identity {
+    /// Resolves everything.
+    pub(crate) fn resolve(builder: &Builder, privilege: Privilege) -> Result<Self, Error> {
+        let user = resolve_user(builder, privilege)?;
+        let fits = |set: CapabilitySet| set.intersection(CapabilitySet::supported().unwrap_or(set));
+        let mut capabilities = builder.capabilities.unwrap_or_else(|| default_capabilities(user.uid));
+        capabilities.bounding = fits(capabilities.bounding);
+        capabilities.validate().map_err(|error| Error::from_ns(Stage::Plan, error))?;
+        let mut identity = Self { user, capabilities, maps: None, groups: Groups::Settable, reservation: None };
+        match builder.namespaces.get(Namespace::User) {
+            Setting::New => identity.map(builder, privilege)?,
+            Setting::Host if privilege == Privilege::None => identity.groups = Groups::Fixed,
+            _ => {}
+        }
+        identity.check_mapped()?;
+        Ok(identity)
+    }
+
+    /// Chooses the maps of a new user namespace.
+    fn map(&mut self, builder: &Builder, privilege: Privilege) -> Result<(), Error> {
+        let (euid, egid) = (geteuid().as_raw(), getegid().as_raw());
+        let invalid = |error| Error::from_ns(Stage::Plan, error).with_kind(ErrorKind::IdMap);
+        let map = match (&builder.id_mapping, privilege) {
+            (IdMapping::Explicit(map), _) => map.clone(),
+            (IdMapping::SubIds, _) => ampoule_ns::sub_id::caller_map().map_err(invalid)?,
+            (_, Privilege::Full) => {
+                let reservation = Reservation::acquire().map_err(invalid)?;
+                self.reservation.insert(reservation).id_map()
+            }
+            (_, Privilege::None) => IdMap::single(self.user.uid, self.user.gid, euid, egid),
+        };
+        map.validate().map_err(invalid)?;
+        let most = if privilege == Privilege::Full { Writer::Privileged } else { Writer::OwnId };
+        let who = writer(&map, most, euid, egid);
+        if who == Writer::OwnId {
+            self.groups = Groups::Fixed;
+        }
+        self.maps = Some((map, who));
+        Ok(())
+    }
+
+    /// The payload's ids must exist in the new user namespace.
+    fn check_mapped(&self) -> Result<(), Error> {
+        let Some((map, _)) = &self.maps else { return Ok(()) };
+        let missing = |kind, id| map.to_host(kind, id).is_none();
+        let mut problems = Vec::new();
+        if missing(IdKind::Uid, self.user.uid) {
+            problems.push(Problem::new("user", format!("user id {} is not mapped", self.user.uid)));
+        }
+        if missing(IdKind::Gid, self.user.gid) {
+            problems.push(Problem::new("user", format!("group id {} is not mapped", self.user.gid)));
+        }
+        let groups = if self.groups == Groups::Settable { self.user.groups.as_slice() } else { &[] };
+        let unmapped = groups.iter().filter(|gid| missing(IdKind::Gid, **gid));
+        problems.extend(unmapped.map(|gid| Problem::new("user", format!("supplementary group {gid} is not mapped"))));
+        if problems.is_empty() { Ok(()) } else { Err(Error::invalid(problems).with_kind(ErrorKind::IdMap)) }
+    }
+
+    /// Whether id 0 exists in the container's user namespace.
+    pub(crate) fn has_root(&self) -> bool {
+        self.maps.as_ref().is_none_or(|(map, _)| {
+            map.to_host(IdKind::Uid, 0).is_some() && map.to_host(IdKind::Gid, 0).is_some()
+        })
+    }
+
+    /// Whether this group exists in the container's user namespace.
+    pub(crate) fn has_group(&self, gid: u32) -> bool {
+        self.maps.as_ref().is_none_or(|(map, _)| map.to_host(IdKind::Gid, gid).is_some())
+    }
+
+    /// The payload's home directory.
+    pub(crate) fn home(&self) -> PathBuf {
+        let fallback = if self.user.uid == 0 { "/root" } else { "/" };
+        self.user.home.clone().unwrap_or_else(|| fallback.into())
+    }
+}
+
+/// The usual set, without what the payload's user could never use.
+fn default_capabilities(uid: u32) -> Capabilities {
+    if uid == 0 { Capabilities::default() } else { Capabilities::drop_all() }
+}
+
+/// The user that was asked for, or the default of the origin.
+fn resolve_user(builder: &Builder, privilege: Privilege) -> Result<ResolvedUser, Error> {
+    let own = || User::ids(geteuid().as_raw(), getegid().as_raw());
+    let roots = open_roots(builder)?;
+    let layers = LayeredRoot::new(roots.iter().map(std::os::fd::AsFd::as_fd));
+    let user = match (&builder.user, &builder.origin, privilege) {
+        (Some(user), _, _) => user.clone(),
+        (None, Origin::Directory(_), _) => User::ids(0, 0),
+        (None, Origin::HostView, Privilege::Full) => unused_user(&layers)?,
+        (None, Origin::HostView | Origin::Bare, _) => own(),
+    };
+    user.resolve(&layers).map_err(|error| Error::from_ns(Stage::Plan, error).with_kind(ErrorKind::User))
+}
+
+/// The directories in which names are resolved, the uppermost first.
+fn open_roots(builder: &Builder) -> Result<Vec<std::os::fd::OwnedFd>, Error> {
+    let mut paths = Vec::new();
+    if let (Origin::Directory(_), Root::Persistent(upper)) = (&builder.origin, &builder.root) {
+        // A first launch makes it; until then there is nothing to find in it.
+        paths.extend(upper.is_dir().then_some(upper.as_path()));
+    }
+    paths.push(match &builder.origin {
+        Origin::Directory(directory) => directory.as_path(),
+        Origin::HostView | Origin::Bare => Path::new("/"),
+    });
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = |path: &Path| {
+        openat(CWD, path, flags, Mode::empty()).map_err(|errno| {
+            Error::new(ErrorKind::FileSystem, Stage::Plan).about(format!("root {}", path.display())).with_errno(errno)
+        })
+    };
+    paths.into_iter().map(open).collect()
+}
+
+/// An id that no account has: what a payload gets that runs on the host's files as root's child.
+fn unused_user(roots: &LayeredRoot<'_>) -> Result<User, Error> {
+    const FIRST: u32 = 60_600;
+    let read = |path: &str| {
+        let content = roots.read(Path::new(path), ampoule_ns::passwd::FILE_MAX);
+        content.map(Option::unwrap_or_default).map_err(|error| Error::from_ns(Stage::Plan, error))
+    };
+    let (passwd, group) = (read("etc/passwd")?, read("etc/group")?);
+    let has = |content: &[u8], id: u32| {
+        let id = id.to_string();
+        content.split(|&byte| byte == b'\n').any(|line| line.split(|&byte| byte == b':').nth(2) == Some(id.as_bytes()))
+    };
+    let id = (FIRST..FIRST + 1000).find(|id| !has(&passwd, *id) && !has(&group, *id));
+    Ok(User::ids(id.unwrap_or(FIRST), id.unwrap_or(FIRST)))
+}

@@ -1,0 +1,93 @@
+//! From a failed step to an error that names the setting and the reason.
+//!
+//! Invariant: the step that failed is always part of the error; a guess about the reason is only made where
+//! the kernel has no other.
+
+use ampoule_init::ErrorKind as InitKind;
+use rustix::io::Errno;
+
+use crate::error::{Error, ErrorKind, Stage, kind_of_errno};
+use crate::host;
+
+/// File type bits of `st_mode`.
+const S_IFMT: u32 = 0o170_000;
+/// A directory.
+const S_IFDIR: u32 = 0o040_000;
+
+/// Makes the error of a failed launch; `stage` is where the failed step stands.
+pub(crate) fn explain(error: ampoule_init::Error, stage: Option<Stage>) -> Error {
+    let errno = Errno::from_raw_os_error(error.errno().unwrap_or(0));
+    let step = error.step_text().unwrap_or_default().to_owned();
+    let call = step.split('(').next().unwrap_or_default();
+    let (kind, hint) = match error.kind() {
+        InitKind::Exec => exec(errno, error.aux()),
+        InitKind::Clone => clone(errno, &step),
+        InitKind::Step => of_step(call, errno, &step),
+        _ => return Error::from(error),
+    };
+    let stage = match error.kind() {
+        InitKind::Exec => Stage::Exec,
+        InitKind::Clone => Stage::Namespaces,
+        _ => stage.unwrap_or(Stage::Launch),
+    };
+    let about = error.step().map_or_else(|| "the launcher".to_owned(), |index| format!("step {index}, {step}"));
+    let made = Error::new(kind, stage).about(about).with_errno(errno).caused_by(error);
+    match hint {
+        Some(hint) => made.with_hint(hint),
+        None => made,
+    }
+}
+
+/// Why execve(2) failed; `mode` is that of the file, 0 if there is none.
+fn exec(errno: Errno, mode: u32) -> (ErrorKind, Option<&'static str>) {
+    match (errno, mode & S_IFMT) {
+        (Errno::NOENT, 0) => (ErrorKind::ProgramNotFound, Some("paths and PATH are those of the container")),
+        (Errno::NOENT | Errno::LIBBAD, _) => {
+            (ErrorKind::InterpreterNotFound, Some("the `#!` line or the dynamic loader names a file that is not in the root"))
+        }
+        (Errno::NOTDIR, _) => (ErrorKind::ProgramNotFound, None),
+        (Errno::ACCESS, S_IFDIR) | (Errno::ISDIR, _) => (ErrorKind::ProgramIsDirectory, None),
+        (Errno::ACCESS | Errno::PERM, _) => {
+            (ErrorKind::ProgramNotExecutable, Some("the payload's user needs execute permission on it and on the directories above"))
+        }
+        (Errno::NOEXEC, _) => (ErrorKind::ProgramFormat, Some("another architecture, or a script without `#!`")),
+        (Errno::TOOBIG, _) => (ErrorKind::ArgumentsTooLong, None),
+        _ => (kind_of_errno(errno), None),
+    }
+}
+
+/// Why a process could not be cloned into its namespaces.
+fn clone(errno: Errno, step: &str) -> (ErrorKind, Option<&'static str>) {
+    let with_user = step.contains("CLONE_NEWUSER");
+    match errno {
+        Errno::PERM | Errno::NOSPC | Errno::USERS if with_user && host::denied_now().is_some() => {
+            (ErrorKind::UserNamespacesDenied, host::denied_now())
+        }
+        Errno::PERM if with_user => {
+            (ErrorKind::UserNamespacesDenied, Some("a chroot, a seccomp filter or a security module forbids them"))
+        }
+        Errno::NOSPC | Errno::USERS => (ErrorKind::NamespaceLimit, Some("see /proc/sys/user/max_*_namespaces")),
+        Errno::AGAIN => (ErrorKind::ResourceLimit, Some("RLIMIT_NPROC or the pids limit of the control group")),
+        Errno::INVAL => (ErrorKind::Unsupported, Some("the kernel lacks one of these namespaces")),
+        Errno::TXTBSY | Errno::ACCESS => (ErrorKind::MemfdForbidden, None),
+        _ => (kind_of_errno(errno), None),
+    }
+}
+
+/// Why another step failed.
+fn of_step(call: &str, errno: Errno, step: &str) -> (ErrorKind, Option<&'static str>) {
+    match (call, errno) {
+        ("chdir", Errno::XDEV) => (ErrorKind::WorkingDirectory, Some("it is outside the container's root")),
+        ("chdir", _) => (ErrorKind::WorkingDirectory, None),
+        ("run" | "write_map", _) => (ErrorKind::IdMap, Some("the ids must belong to the caller: see subuid(5)")),
+        ("fsmount" | "fsconfig", Errno::PERM) if host::denied_now().is_some() => {
+            (ErrorKind::UserNamespacesDenied, host::denied_now())
+        }
+        ("unshare" | "setns", Errno::INVAL) if step.contains("CLONE_NEWTIME") => (ErrorKind::Unsupported, None),
+        ("verify", _) => (ErrorKind::FileSystem, Some("a source was replaced after the plan was made")),
+        ("openat2" | "target" | "move_mount" | "open_tree", _) if kind_of_errno(errno) == ErrorKind::System => {
+            (ErrorKind::FileSystem, None)
+        }
+        _ => (kind_of_errno(errno), None),
+    }
+}

@@ -1,0 +1,299 @@
+//! A plan: everything validated, opened and in order; launched any number of times, from any thread.
+//!
+//! Invariant: after this, a launch depends on nothing but the kernel. The order of the steps stands in
+//! [`order`] and nowhere else, each group with its reason.
+
+use std::ffi::{CString, OsString};
+use std::fmt;
+use std::sync::Arc;
+
+use ampoule_init::steps::{launch as l, process as p};
+use ampoule_init::{Draft, Fd, First, Program, Step};
+use ampoule_ns::prepared::{attributes, credentials, id_maps, namespaces};
+use ampoule_ns::{Namespace, Setting};
+use ampoule_overlay as overlay;
+
+use crate::builder::NewPrivileges;
+use crate::command::{Command, EnvClear, Order};
+use crate::container::OnDrop;
+use crate::environment::Environment;
+use crate::error::{Error, Problem, Stage};
+use crate::launch::Launch;
+use crate::pid1::Pid1;
+use crate::report::Report;
+use crate::settings::Settings;
+use crate::terminal;
+
+/// Position of the working directory among a launch's parameters.
+pub(crate) const CURRENT_DIR: u16 = 0;
+
+/// A validated container, ready to be launched many times; cheap to clone and to share between threads.
+#[derive(Clone, Debug)]
+pub struct Plan(Arc<Prepared>);
+
+/// What a plan holds.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) program: Program,
+    pub(crate) settings: Settings,
+    /// Kinds of namespaces whose descriptor comes with the launch.
+    pub(crate) at_launch: Vec<Namespace>,
+    pub(crate) environment: Environment,
+    pub(crate) argv: Vec<OsString>,
+    pub(crate) current_dir: CString,
+    stages: Vec<(Stage, usize)>,
+    report: Report,
+}
+
+impl Plan {
+    /// Checks, opens and orders.
+    pub(crate) fn new(command: &Command) -> Result<Self, Error> {
+        let mut draft = Draft::default();
+        let settings = Settings::gather(command, &mut draft)?;
+        let mut problems = Vec::new();
+        let environment = environment(command, &settings);
+        let argv: Vec<OsString> = command.program.iter().chain(&command.args).cloned().collect();
+        let current_dir = command.current_dir.clone().unwrap_or_else(|| "/".into());
+        let current_dir = crate::environment::path("current_dir", &current_dir, &mut problems).unwrap_or_default();
+        check(&argv, &environment, &mut problems);
+        if !problems.is_empty() {
+            return Err(Error::invalid(problems));
+        }
+        let report = settings.report(command);
+        let mut ordered = Ordered { draft, stages: Vec::new() };
+        let at_launch = order(&settings, &mut ordered)?;
+        let program = Program::seal(ordered.draft)?;
+        let stages = ordered.stages;
+        let prepared = Prepared { program, settings, at_launch, environment, argv, current_dir, stages, report };
+        Ok(Self(Arc::new(prepared)))
+    }
+
+    /// A launch of this plan, streams inherited unless it says otherwise.
+    #[must_use]
+    pub fn launch(&self) -> Launch {
+        Launch::new(self, Order::default())
+    }
+
+    /// What will be in force, what will not, and why.
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        &self.0.report
+    }
+
+    /// How many operations a launch makes; for tests that let each one fail.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn operations(&self) -> usize {
+        self.0.program.operations()
+    }
+
+    pub(crate) fn prepared(&self) -> &Arc<Prepared> {
+        &self.0
+    }
+}
+
+/// One line for each step, in order.
+impl fmt::Display for Plan {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.program.fmt(out)
+    }
+}
+
+impl Prepared {
+    pub(crate) fn report(&self) -> &Report {
+        &self.report
+    }
+
+    pub(crate) fn pid1(&self) -> Pid1 {
+        self.settings.pid1
+    }
+
+    pub(crate) fn stop_signal(&self) -> i32 {
+        self.settings.stop_signal
+    }
+
+    pub(crate) fn on_drop(&self) -> OnDrop {
+        self.settings.on_drop
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.argv.is_empty()
+    }
+
+    pub(crate) fn first(&self) -> First {
+        if self.is_idle() { First::Idle } else { First::Payload }
+    }
+
+    /// The stage that a step belongs to.
+    pub(crate) fn stage_of(&self, step: usize) -> Option<Stage> {
+        self.stages.iter().find(|(_, end)| step < *end).map(|(stage, _)| *stage)
+    }
+
+    /// The stage with this number in a report of times.
+    pub(crate) fn stage_number(&self, number: u32) -> Option<Stage> {
+        self.stages.get(number as usize).map(|(stage, _)| *stage)
+    }
+}
+
+/// The payload's environment as the plan knows it.
+fn environment(command: &Command, settings: &Settings) -> Environment {
+    let mut environment = match command.env_clear {
+        EnvClear::Clear => Environment::default(),
+        EnvClear::Keep => {
+            let mut environment = Environment::defaults(&settings.identity.home());
+            environment.inherit(&command.builder.env_inherit);
+            command.builder.env.iter().for_each(|(name, value)| environment.set(name.clone(), value.clone()));
+            environment
+        }
+    };
+    for (name, value) in &command.env {
+        match value {
+            Some(value) => environment.set(name.clone(), value.clone()),
+            None => environment.remove(name),
+        }
+    }
+    environment
+}
+
+/// What can be known about arguments and environment before a launch.
+fn check(argv: &[OsString], environment: &Environment, problems: &mut Vec<Problem>) {
+    environment.encode(problems);
+    if let Some(program) = argv.first() {
+        environment.candidates(program, problems);
+        argv.iter().for_each(|arg| drop(crate::environment::text("args", arg, problems)));
+    }
+}
+
+/// Steps with the stages that they belong to.
+struct Ordered {
+    draft: Draft,
+    stages: Vec<(Stage, usize)>,
+}
+
+impl Ordered {
+    fn launcher(&mut self, steps: impl IntoIterator<Item = Step>) {
+        steps.into_iter().for_each(|step| self.draft.launcher(step));
+    }
+
+    fn first(&mut self, steps: impl IntoIterator<Item = Step>) {
+        self.draft.first_all(steps);
+    }
+
+    /// Ends a stage of the first process.
+    fn end(&mut self, stage: Stage, name: &'static str) {
+        let number = u32::try_from(self.stages.len()).unwrap_or(u32::MAX);
+        self.first([l::mark(number, name)]);
+        self.stages.push((stage, self.draft.steps().count()));
+    }
+}
+
+/// Puts everything in order; gives the kinds of namespaces that the launch must bring.
+fn order(settings: &Settings, to: &mut Ordered) -> Result<Vec<Namespace>, Error> {
+    let at_launch = launcher(settings, to)?;
+    enter(settings, to);
+    build(settings, to);
+    set_up(settings, to);
+    become_payload(settings, to);
+    Ok(at_launch)
+}
+
+/// The launcher: in the host's namespaces, with the host's credentials, in its own memory.
+fn launcher(settings: &Settings, to: &mut Ordered) -> Result<Vec<Namespace>, Error> {
+    let plan_error = |error| Error::from_ns(Stage::Plan, error);
+    // Modes of what init makes are what the plan says, whatever mask the host has.
+    to.launcher([p::umask(0)]);
+    // Copies of the host's mounts are made while the host's mount namespace is still the present one.
+    to.launcher(settings.root.iter().flat_map(|root| root.launcher.clone()));
+    let joined = namespaces::prepare(&settings.namespaces, settings.caller(), &mut to.draft, 0).map_err(plan_error)?;
+    to.launcher(joined.joins);
+    to.launcher([l::clone_first(joined.flags, &joined.names, None)]);
+    if let Some((map, writer)) = &settings.identity.maps {
+        // Only a process in the parent user namespace can write the maps.
+        to.launcher(id_maps::prepare(map, *writer, settings.proc).map_err(plan_error)?);
+    }
+    // The host holds the pidfd by now: nothing can run that it does not know.
+    to.launcher([l::release()]);
+    Ok(joined.at_launch)
+}
+
+/// The first process takes possession of its namespaces.
+fn enter(settings: &Settings, to: &mut Ordered) {
+    to.first([l::wait_for_release()]);
+    if settings.enters_user_namespace() && settings.identity.has_root() {
+        // What is made from here on belongs to the container's root, not to an id that is not mapped.
+        to.first(credentials::become_root(settings.identity.groups));
+    }
+    if *settings.namespaces.get(Namespace::Time) == Setting::New {
+        // Before anything reads a clock in it.
+        let steps = namespaces::time(&settings.time_offsets, settings.proc, &mut to.draft);
+        to.first(steps);
+    }
+    if let Some(score) = settings.oom_score_adj {
+        // Through the host's procfs, and before the process becomes undumpable: its files then belong to root.
+        to.first([attributes::oom_score_adj(score, settings.proc)]);
+    }
+    to.end(Stage::Namespaces, "namespaces");
+}
+
+/// The root file system, and the change into it.
+fn build(settings: &Settings, to: &mut Ordered) {
+    let Some(root) = &settings.root else { return };
+    // Sources are opened before anything is mounted: nothing of the container can stand in the way.
+    to.first(root.open.iter().chain(&root.build).cloned());
+    to.end(Stage::Mounts, "mounts");
+    // The new /proc is mounted by now; the kernel would refuse it once the old root is gone.
+    to.first(root.enter.iter().chain(&root.seal).cloned());
+    to.end(Stage::Root, "root");
+}
+
+/// Names, network and sysctls of the new namespaces.
+fn set_up(settings: &Settings, to: &mut Ordered) {
+    to.first(settings.hostname.iter().map(|name| p::sethostname(name.as_str().as_bytes())));
+    to.first(settings.domainname.iter().map(|name| p::setdomainname(name.as_str().as_bytes())));
+    if *settings.namespaces.get(Namespace::Net) == Setting::New {
+        let socket = to.draft.slots.take();
+        to.first([p::interface_up(c"lo", socket)]);
+    }
+    // A private handle: never a path that the container's root could redirect.
+    to.first(settings.sysctls.iter().map(|sysctl| attributes::sysctl(sysctl, settings.container_proc())));
+    to.end(Stage::Setup, "setup");
+}
+
+/// From init to the payload.
+fn become_payload(settings: &Settings, to: &mut Ordered) {
+    // From here on nobody in the container can trace or read what may still hold more privilege.
+    to.first([p::undumpable()]);
+    if settings.pid1 == Pid1::Reaper {
+        to.first([l::become_reaper()]);
+    }
+    to.first([p::setsid()]);
+    if let Some(size) = settings.tty {
+        // In the new session, and while the ids can still change the terminal's owner.
+        let steps = terminal::steps(size, &settings.identity, &mut to.draft);
+        to.first(steps);
+    }
+    to.first([l::reset_signals(), p::umask(settings.umask)]);
+    // Limits and scheduling while the capabilities for them are there.
+    to.first(settings.rlimits.iter().map(attributes::rlimit));
+    to.first(settings.scheduler.iter().map(attributes::scheduler));
+    to.first(settings.io_priority.iter().map(attributes::io_priority));
+    to.first(settings.cpu_affinity.iter().map(attributes::cpu_affinity));
+    to.first(settings.personality.iter().map(attributes::personality));
+    to.first([p::new_session_keyring()]);
+    let identity = &settings.identity;
+    to.first(credentials::become_user(&identity.user, &identity.capabilities, settings.known, identity.groups));
+    if settings.new_privileges == NewPrivileges::Forbidden {
+        to.first([p::no_new_privs()]);
+    }
+    // Nothing of init's is open when a path of the container is looked up (CVE-2024-21626).
+    to.first([l::close_others(), l::change_directory(CURRENT_DIR)]);
+    to.end(Stage::Process, "process");
+    to.first([l::exec()]);
+    to.stages.push((Stage::Exec, usize::MAX));
+}
+
+/// What the root's preparation gives.
+pub(crate) type RootSteps = overlay::Prepared;
+
+/// The host's procfs, as the plan opened it.
+pub(crate) type ProcFd = Fd;

@@ -1,0 +1,141 @@
+//! A builder's settings, validated and resolved: what the order of steps is made from.
+//!
+//! Invariant: every problem of the settings is found here, all together, before anything is started.
+
+use std::os::fd::OwnedFd;
+
+use ampoule_init::{Draft, Fd};
+use ampoule_ns::prepared::namespaces::Caller;
+use ampoule_ns::{
+    CapabilitySet, CpuSet, Hostname, IoPriority, Namespace, NamespaceSet, Personality, ResourceLimit, Scheduler,
+    Setting, Sysctl, TimeOffsets,
+};
+use rustix::fs::{CWD, Mode, OFlags, fstat, fstatfs, openat};
+
+use crate::builder::{Builder, NewPrivileges, WithHost};
+use crate::command::Command;
+use crate::container::OnDrop;
+use crate::error::{Error, ErrorKind, Problem, Stage};
+use crate::host::{self, Privilege};
+use crate::identity::Identity;
+use crate::pid1::Pid1;
+use crate::plan::{ProcFd, RootSteps};
+use crate::pty::WindowSize;
+
+/// Type of procfs (statfs(2)).
+const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+/// Inode of procfs's root directory.
+const PROC_ROOT_INODE: u64 = 1;
+
+/// Everything that the order of steps needs.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) privilege: Privilege,
+    pub(crate) namespaces: NamespaceSet,
+    pub(crate) time_offsets: TimeOffsets,
+    pub(crate) identity: Identity,
+    pub(crate) root: Option<RootSteps>,
+    pub(crate) proc: ProcFd,
+    pub(crate) known: CapabilitySet,
+    pub(crate) new_privileges: NewPrivileges,
+    pub(crate) hostname: Option<Hostname>,
+    pub(crate) domainname: Option<Hostname>,
+    pub(crate) sysctls: Vec<Sysctl>,
+    pub(crate) rlimits: Vec<ResourceLimit>,
+    pub(crate) umask: u32,
+    pub(crate) oom_score_adj: Option<i32>,
+    pub(crate) scheduler: Option<Scheduler>,
+    pub(crate) io_priority: Option<IoPriority>,
+    pub(crate) cpu_affinity: Option<CpuSet>,
+    pub(crate) personality: Option<Personality>,
+    pub(crate) tty: Option<WindowSize>,
+    pub(crate) pid1: Pid1,
+    pub(crate) on_drop: OnDrop,
+    pub(crate) with_host: WithHost,
+    pub(crate) stop_signal: i32,
+}
+
+impl Settings {
+    /// Validates and resolves a command's settings; opens what the steps need.
+    pub(crate) fn gather(command: &Command, draft: &mut Draft) -> Result<Self, Error> {
+        let builder = &command.builder;
+        if ampoule_init::sys::process_state::is_secure() {
+            return Err(Error::new(ErrorKind::SecureHost, Stage::Plan));
+        }
+        let privilege = host::privilege();
+        let checked = crate::validate::check(command, privilege)?;
+        let identity = Identity::resolve(builder, privilege)?;
+        let proc = draft.inherit(open_proc()?);
+        let root = crate::root::prepare(builder, privilege, &identity, draft)?;
+        let known = CapabilitySet::supported().map_err(|error| Error::from_ns(Stage::Plan, error))?;
+        Ok(Self {
+            privilege,
+            namespaces: builder.namespaces.clone(),
+            time_offsets: builder.time_offsets,
+            identity,
+            root,
+            proc,
+            known,
+            new_privileges: builder.new_privileges,
+            hostname: checked.hostname,
+            domainname: checked.domainname,
+            sysctls: checked.sysctls,
+            rlimits: builder.rlimits.clone(),
+            umask: builder.umask,
+            oom_score_adj: builder.oom_score_adj,
+            scheduler: builder.scheduler,
+            io_priority: builder.io_priority,
+            cpu_affinity: builder.cpu_affinity.clone(),
+            personality: builder.personality,
+            tty: command.window_size(),
+            pid1: effective_pid1(builder),
+            on_drop: builder.on_drop,
+            with_host: builder.with_host,
+            stop_signal: builder.stop_signal,
+        })
+    }
+
+    /// In which order namespaces can be joined.
+    pub(crate) fn caller(&self) -> Caller {
+        match self.privilege {
+            Privilege::Full => Caller::Privileged,
+            Privilege::None => Caller::Unprivileged,
+        }
+    }
+
+    /// Whether the first process stands in another user namespace than the host.
+    pub(crate) fn enters_user_namespace(&self) -> bool {
+        *self.namespaces.get(Namespace::User) != Setting::Host
+    }
+
+    /// The procfs through which sysctls are written: the container's new one, or the host's.
+    pub(crate) fn container_proc(&self) -> Fd {
+        self.root.as_ref().and_then(|root| root.proc).map_or(self.proc, Fd::Saved)
+    }
+
+    /// Whether init ends the container when the host's process ends.
+    pub(crate) fn watches_host(&self) -> bool {
+        self.with_host == WithHost::Dies && self.on_drop == OnDrop::Kill && self.pid1 == Pid1::Reaper
+    }
+}
+
+/// A process that joins a pid namespace is not its first, so that it cannot be its reaper.
+fn effective_pid1(builder: &Builder) -> Pid1 {
+    match builder.namespaces.get(Namespace::Pid) {
+        Setting::Join(_) => Pid1::Payload,
+        _ => builder.pid1,
+    }
+}
+
+/// The host's procfs, checked to be the root of one.
+fn open_proc() -> Result<OwnedFd, Error> {
+    let call = |errno| Error::call(Stage::Plan, "open /proc", errno);
+    let proc = openat(CWD, "/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(call)?;
+    let kind = fstatfs(&proc).map_err(call)?.f_type;
+    let inode = fstat(&proc).map_err(call)?.st_ino;
+    if u64::try_from(kind) == Ok(PROC_SUPER_MAGIC) && inode == PROC_ROOT_INODE {
+        return Ok(proc);
+    }
+    let problem = Problem::new("/proc", "what is mounted there is not procfs");
+    Err(Error::invalid(vec![problem]).with_kind(ErrorKind::FileSystem))
+}

@@ -1,0 +1,41 @@
+//! Steps that give the payload a terminal of its own.
+//!
+//! Kernel objects: a pty of the container's devpts (pty(7)). Invariant: the master is a device of the right number
+//! before it is used, the peer is opened through it (`TIOCGPTPEER`, Linux 4.13), and the host gets the master.
+
+use ampoule_init::steps::{file, launch, process as p};
+use ampoule_init::{Arg, Draft, Step};
+
+use crate::identity::Identity;
+use crate::pty::WindowSize;
+
+/// What the master is called among a launch's descriptors.
+pub(crate) const MASTER: u32 = 1;
+
+const O_RDWR_NOCTTY: u64 = 0o402;
+const RESOLVE_NO_SYMLINKS: u64 = 4;
+const TIOCSPTLCK: u64 = 0x4004_5431;
+const TIOCGPTPEER: u64 = 0x5441;
+const TIOCSWINSZ: u64 = 0x5414;
+const TIOCSCTTY: u64 = 0x540e;
+
+/// Opens the pair, makes the peer the controlling terminal and the three streams.
+pub(crate) fn steps(size: WindowSize, identity: &Identity, draft: &mut Draft) -> Vec<Step> {
+    let (master, peer) = (draft.slots.take(), draft.slots.take());
+    let window: Vec<u8> = [size.rows, size.columns, 0, 0].iter().flat_map(|word| word.to_le_bytes()).collect();
+    let shown = format!("{}x{}", size.columns, size.rows);
+    let unlock = Arg::Bytes(vec![0; 4], "0".to_owned());
+    let peer_flags = Arg::Named(O_RDWR_NOCTTY, "O_RDWR|O_NOCTTY".to_owned());
+    let mut steps = vec![
+        file::open(ampoule_init::Fd::Cwd, c"/dev/pts/ptmx", O_RDWR_NOCTTY, RESOLVE_NO_SYMLINKS, master),
+        file::verify_device(master.into(), 5, 2),
+        p::ioctl(master.into(), TIOCSPTLCK, "TIOCSPTLCK", unlock),
+        p::ioctl(master.into(), TIOCGPTPEER, "TIOCGPTPEER", peer_flags).save(peer),
+        p::ioctl(peer.into(), TIOCSWINSZ, "TIOCSWINSZ", Arg::Bytes(window, shown)),
+        file::chown(peer.into(), c"", identity.user.uid, u32::MAX),
+        launch::send_fd(MASTER, master),
+    ];
+    steps.extend([0, 1, 2].map(|number| p::dup(peer.into(), number)));
+    steps.push(p::ioctl(peer.into(), TIOCSCTTY, "TIOCSCTTY", Arg::Number(0)));
+    steps
+}
