@@ -36,12 +36,17 @@ impl Machine {
             kernel: names.release().to_string_lossy().into_owned(),
             architecture: names.machine().to_string_lossy().into_owned(),
             rcu_expedited: value("/sys/kernel/rcu_expedited"),
-            load: value("/proc/loadavg"),
+            load: load(),
             cpus: thread::available_parallelism().map_or(0, usize::from),
             available_mib: available_mib(),
             huge_pages: chosen(&value("/sys/kernel/mm/transparent_hugepage/enabled")),
         }
     }
+}
+
+/// The load averages over 1, 5 and 15 minutes.
+pub fn load() -> String {
+    value("/proc/loadavg").split_whitespace().take(3).collect::<Vec<_>>().join(" ")
 }
 
 /// MemAvailable of /proc/meminfo in MiB; 0 when unknown.

@@ -11,7 +11,7 @@ use crate::configuration::Configuration;
 use crate::contender::Sample;
 use crate::failure::Failure;
 use crate::host_size::{HostSize, Measured};
-use crate::machine::Machine;
+use crate::machine::{self, Machine};
 use crate::schedule::Outcome;
 use crate::statistics::Summary;
 
@@ -20,6 +20,8 @@ use crate::statistics::Summary;
 pub struct Report {
     /// The machine.
     pub machine: Machine,
+    /// Load averages when the last sample was taken.
+    pub load_after: String,
     /// File system that the root file system is on.
     pub file_system: String,
     /// Where the root file system was.
@@ -62,7 +64,13 @@ impl Report {
         let mut rows: Vec<Line> = all.into_iter().map(line).collect();
         let ratios: Vec<_> = rows.iter().map(|line| ratio(line, &rows)).collect();
         rows.iter_mut().zip(ratios).for_each(|(line, ratio)| line.ratio = ratio);
-        Self { machine, file_system, rootfs: rootfs.display().to_string(), rows }
+        Self {
+            machine,
+            load_after: machine::load(),
+            file_system,
+            rootfs: rootfs.display().to_string(),
+            rows,
+        }
     }
 
     /// Writes the report as JSON, making the directory where necessary.

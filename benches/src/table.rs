@@ -50,8 +50,8 @@ fn header(report: &Report, f: &mut Formatter<'_>) -> fmt::Result {
     )?;
     writeln!(
         f,
-        "rcu_expedited {}, transparent huge pages {}, load {}",
-        m.rcu_expedited, m.huge_pages, m.load
+        "rcu_expedited {}, transparent huge pages {}, load before {}, after {}",
+        m.rcu_expedited, m.huge_pages, m.load, report.load_after
     )?;
     writeln!(f, "rootfs {} on {}", report.rootfs, report.file_system)?;
     writeln!(
@@ -76,8 +76,9 @@ fn row(line: &Line, notes: &mut Vec<String>, f: &mut Formatter<'_>) -> fmt::Resu
     write!(f, "{} ", milliseconds(line.cleaned.map(|s| s.p95)))?;
     write!(f, "{:>8}", line.ratio.map_or("-".into(), |ratio| format!("{ratio:.2}")))?;
     let failure = line.failure.as_ref().map(|failure| {
-        let Line { contender, configuration, size, .. } = line;
-        format!("{contender} {configuration} {size}: {failure}")
+        let size = line.size.to_string();
+        let parts = [line.contender, line.configuration.name(), &size];
+        format!("{}: {failure}", parts.join(" ").trim_end())
     });
     let remark = (!line.remark.is_empty()).then(|| format!("{}: {}", line.contender, line.remark));
     for note in failure.into_iter().chain(remark) {
