@@ -1,1 +1,0 @@
-//! Holds the benches; nothing is exported.
