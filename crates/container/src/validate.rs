@@ -1,0 +1,139 @@
+//! Finds every problem of the settings that can be told without opening anything.
+//!
+//! Invariant: nothing stops at the first problem.
+
+use std::fmt::Display;
+
+use ampoule_ns::{Hostname, Namespace, Setting, Sysctl};
+
+use crate::builder::{Builder, Origin, sysctls};
+use crate::command::Command;
+use crate::container::OnDrop;
+use crate::error::{Error, ErrorKind, Problem, Stage};
+use crate::host::{self, Privilege};
+
+/// Highest number of a descriptor that a payload may be given.
+const HIGHEST_FD: u16 = 1000;
+
+/// Parsed settings.
+#[derive(Debug, Default)]
+pub(crate) struct Checked {
+    pub(crate) hostname: Option<Hostname>,
+    pub(crate) domainname: Option<Hostname>,
+    pub(crate) sysctls: Vec<Sysctl>,
+}
+
+/// Problems so far.
+struct Problems(Vec<Problem>);
+
+impl Problems {
+    fn add(&mut self, setting: &'static str, reason: impl Into<String>) {
+        self.0.push(Problem::new(setting, reason));
+    }
+
+    /// Keeps a value, or notes why there is none.
+    fn keep<T>(&mut self, setting: &'static str, result: Result<T, impl Display>) -> Option<T> {
+        result.map_err(|error| self.add(setting, error.to_string())).ok()
+    }
+}
+
+/// Checks everything.
+pub(crate) fn check(command: &Command, privilege: Privilege) -> Result<Checked, Error> {
+    let builder = &command.builder;
+    check_privilege(builder, privilege)?;
+    let mut problems = Problems(Vec::new());
+    let mut checked = Checked::default();
+    if let Some(name) = &builder.hostname {
+        checked.hostname = problems.keep("hostname", Hostname::new(name.as_str()));
+    }
+    if let Some(name) = &builder.domainname {
+        checked.domainname = problems.keep("domainname", Hostname::new(name.as_str()));
+    }
+    let parsed = sysctls(&builder.sysctls);
+    checked.sysctls = parsed.into_iter().filter_map(|sysctl| problems.keep("sysctl", sysctl)).collect();
+    values(builder, &mut problems);
+    namespaces(builder, &checked, &mut problems);
+    launch(command, &mut problems);
+    if problems.0.is_empty() { Ok(checked) } else { Err(Error::invalid(problems.0)) }
+}
+
+/// Without privilege everything rests on a user namespace.
+fn check_privilege(builder: &Builder, privilege: Privilege) -> Result<(), Error> {
+    let sets = &builder.namespaces;
+    let any_new = sets.clone_flags() & !Namespace::User.clone_flag() != 0;
+    match (privilege, sets.get(Namespace::User)) {
+        (Privilege::None, Setting::New) => match host::denied_now() {
+            Some(setting) => Err(Error::new(ErrorKind::UserNamespacesDenied, Stage::Plan)
+                .about(setting)
+                .with_hint("let the administrator change this setting, or run as root")),
+            None => Ok(()),
+        },
+        (Privilege::None, Setting::Host) if any_new => {
+            let reason = "without privilege the other new namespaces need a new user namespace";
+            Err(Error::invalid(vec![Problem::new("namespace", reason)]).with_kind(ErrorKind::PermissionDenied))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn values(builder: &Builder, problems: &mut Problems) {
+    for limit in &builder.rlimits {
+        problems.keep("rlimit", limit.limit.validate());
+    }
+    if let Some(scheduler) = &builder.scheduler {
+        problems.keep("scheduler", scheduler.validate());
+    }
+    if let Some(priority) = &builder.io_priority {
+        problems.keep("io_priority", priority.validate());
+    }
+    if let Some(personality) = &builder.personality {
+        problems.keep("personality", personality.validate());
+    }
+    problems.keep("time_offsets", builder.time_offsets.validate());
+    if builder.umask > 0o777 {
+        problems.add("umask", format!("{:#o} has bits beyond 0777", builder.umask));
+    }
+    if builder.oom_score_adj.is_some_and(|score| !(-1000..=1000).contains(&score)) {
+        problems.add("oom_score_adj", "it goes from -1000 to 1000");
+    }
+    if !(1..=64).contains(&builder.stop_signal) {
+        problems.add("stop_signal", format!("there is no signal {}", builder.stop_signal));
+    }
+}
+
+/// Settings that need a namespace of the container's own.
+fn namespaces(builder: &Builder, checked: &Checked, problems: &mut Problems) {
+    let own = |kind| *builder.namespaces.get(kind) != Setting::Host;
+    if (builder.hostname.is_some() || builder.domainname.is_some()) && !own(Namespace::Uts) {
+        problems.add("hostname", "it would change the host's: the UTS namespace is the host's");
+    }
+    for sysctl in checked.sysctls.iter().filter(|sysctl| !own(sysctl.name.namespace())) {
+        problems.add("sysctl", format!("{} would change the host's {} namespace", sysctl.name, sysctl.name.namespace()));
+    }
+    let mounts = !(builder.mounts.is_empty() && builder.files.is_empty() && builder.links.is_empty());
+    let needs_mount = mounts || builder.origin != Origin::Bare;
+    if needs_mount && *builder.namespaces.get(Namespace::Mount) != Setting::New {
+        problems.add("namespace", "a root or mounts of its own need a new mount namespace");
+    }
+    if !builder.time_offsets.is_zero() && *builder.namespaces.get(Namespace::Time) != Setting::New {
+        problems.add("time_offsets", "they need a new time namespace");
+    }
+}
+
+/// What belongs to the launch but can be checked now.
+fn launch(command: &Command, problems: &mut Problems) {
+    let mut numbers: Vec<u16> = command.fd_numbers().collect();
+    numbers.sort_unstable();
+    if numbers.windows(2).any(|pair| pair[0] == pair[1]) {
+        problems.add("fd", "one number is given twice");
+    }
+    if numbers.first().is_some_and(|first| *first < 3) {
+        problems.add("fd", "0, 1 and 2 are stdin, stdout and stderr");
+    }
+    if numbers.last().is_some_and(|last| *last > HIGHEST_FD) {
+        problems.add("fd", format!("numbers go up to {HIGHEST_FD}"));
+    }
+    if command.builder.on_drop == OnDrop::Detach && command.has_pipes() {
+        problems.add("on_drop", "a detached container cannot keep pipes to this process");
+    }
+}
