@@ -3,7 +3,7 @@
 //!
 //! | I want … | Here |
 //! |---|---|
-//! | to say which namespaces are new, the host's, or joined | [`NamespaceSet`](namespace::NamespaceSet) |
+//! | to say which namespaces are new, the host's, or joined | [`NamespaceSet`] |
 //! | to map ids | [`IdMap`](id_map::IdMap), [`caller_map`](sub_id::caller_map), [`Reservation`](auto_range::Reservation) |
 //! | to resolve `user:group` inside a root | [`User`](user::User), [`LayeredRoot`](layered_root::LayeredRoot) |
 //! | to choose capabilities | [`Capabilities`](capabilities::Capabilities), [`CapabilitySet`](capability::CapabilitySet) |

@@ -65,8 +65,10 @@ impl From<u32> for NamespaceRef<'_> {
 ///
 /// # Errors
 /// [`AlreadyExists`](ErrorKind::AlreadyExists), [`WrongNamespace`](ErrorKind::WrongNamespace),
-/// [`ProcessGone`](ErrorKind::ProcessGone), [`Denied`](ErrorKind::Denied), or a failed system call
-/// (EINVAL or ELOOP for a mount namespace that is not newer than the one that would keep it).
+/// [`ProcessGone`](ErrorKind::ProcessGone), [`Denied`](ErrorKind::Denied), or a failed system call:
+/// EINVAL or ELOOP for a mount namespace that is not younger than the one that would keep it.
+/// (Linux 6.18 tells age by a number that is given out per processor, so there a caller outside the
+/// initial mount namespace can get ELOOP for a younger one too, from mount(8) as well.)
 pub fn pin<'fd>(
     namespace: impl Into<NamespaceRef<'fd>>,
     kind: Namespace,

@@ -1,4 +1,4 @@
-//! Pinning namespaces, for real. Needs root, unshare(1) and ip(8).
+//! Pinning namespaces, for real. Needs root, unshare(1), taskset(1) and ip(8).
 //!
 //! Each test runs itself again in a mount namespace of its own with an empty `/run`; nothing is ever
 //! mounted in the host's.
@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use ampoule_ns::cpu_set::CpuSet;
 use ampoule_ns::list::{self, NamespaceId, Namespaces};
 use ampoule_ns::namespace::Namespace;
 use ampoule_ns::pin::{netns_path, pin, pin_netns, unpin};
@@ -24,10 +25,17 @@ fn inside(test: &str, body: fn()) {
             .unwrap();
         return body();
     }
-    let mounts = || fs::read_to_string("/proc/self/mountinfo").unwrap();
+    // Other programs of the machine may mount what they like meanwhile, but not this.
+    let mounts = || {
+        let all = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let ours = |line: &&str| line.contains(" - nsfs ") || line.contains(" /run/netns");
+        all.lines().filter(ours).map(str::to_owned).collect::<Vec<_>>()
+    };
     let before = mounts();
-    let status = Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "--"])
+    // One processor: Linux 6.18 numbers namespaces per processor, and refuses to keep a mount
+    // namespace in one with a higher number, which it takes for a younger one.
+    let status = Command::new("taskset")
+        .args(["--cpu-list", &first_cpu(), "unshare", "--mount", "--propagation", "private", "--"])
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(INSIDE, "1")
@@ -35,6 +43,12 @@ fn inside(test: &str, body: fn()) {
         .unwrap();
     assert!(status.success(), "{test} failed inside");
     assert_eq!(mounts(), before);
+}
+
+fn first_cpu() -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
+    list.trim().parse::<CpuSet>().unwrap().iter().next().unwrap().to_string()
 }
 
 /// A process in new namespaces, killed when dropped.
