@@ -201,6 +201,21 @@ impl Command {
         self.into_launch()?.output()
     }
 
+    /// Size of the terminal, if there is to be one.
+    pub(crate) fn window_size(&self) -> Option<WindowSize> {
+        self.order.tty
+    }
+
+    /// Numbers of further descriptors.
+    pub(crate) fn fd_numbers(&self) -> impl Iterator<Item = u16> + '_ {
+        self.order.fds.iter().map(|(number, _)| *number)
+    }
+
+    /// Whether a stream is a pipe to this process.
+    pub(crate) fn has_pipes(&self) -> bool {
+        self.order.stdio.iter().flatten().any(Stdio::is_piped)
+    }
+
     /// Plans, and hands over what belongs to the launch.
     pub(crate) fn into_launch(mut self) -> Result<Launch, Error> {
         let plan = self.plan()?;

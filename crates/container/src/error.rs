@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 
 use ampoule_init::ErrorKind as InitKind;
+use ampoule_overlay as overlay;
 use rustix::io::Errno;
 
 /// What kind of error it is.
@@ -165,6 +166,35 @@ impl Error {
         let mut error = Self::new(ErrorKind::InvalidSettings, Stage::Plan);
         error.0.problems = problems;
         error
+    }
+
+    /// An error of the namespace crate.
+    pub(crate) fn from_ns(stage: Stage, error: ampoule_ns::Error) -> Self {
+        use ampoule_ns::ErrorKind as Ns;
+        let kind = match error.kind() {
+            Ns::UserNotFound | Ns::GroupNotFound | Ns::InvalidUser | Ns::UnsuitableFile => ErrorKind::User,
+            Ns::InvalidIdMap | Ns::NoSubIds | Ns::HelperMissing | Ns::IdRangesExhausted => ErrorKind::IdMap,
+            Ns::Denied => ErrorKind::PermissionDenied,
+            Ns::Unsupported => ErrorKind::Unsupported,
+            Ns::ProcessGone | Ns::System => {
+                error.errno().map_or(ErrorKind::System, |errno| kind_of_errno(Errno::from_raw_os_error(errno)))
+            }
+            _ => ErrorKind::InvalidSettings,
+        };
+        let mut made = Self::new(kind, stage).about(error.to_string());
+        made.0.hint = error.hint();
+        made.caused_by(error)
+    }
+
+    /// An error of the file system crate.
+    pub(crate) fn from_overlay(error: overlay::Error) -> Self {
+        let kind = match error.kind() {
+            overlay::ErrorKind::ProcMasked => ErrorKind::ProcMasked,
+            _ => ErrorKind::FileSystem,
+        };
+        let mut made = Self::new(kind, Stage::Plan).about(error.to_string());
+        made.0.problems = error.problems().iter().map(|problem| Problem::new("root", problem.to_string())).collect();
+        made.caused_by(error)
     }
 
     pub(crate) fn about(mut self, what: impl Into<String>) -> Self {

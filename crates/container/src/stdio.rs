@@ -73,6 +73,10 @@ pub(crate) enum Direction {
 }
 
 impl Stdio {
+    pub(crate) fn is_piped(&self) -> bool {
+        matches!(self.0, Kind::Piped)
+    }
+
     /// Makes the stream ready; `number` is 0, 1 or 2.
     pub(crate) fn open(self, number: usize) -> Result<Stream, Error> {
         let direction = if number == 0 { Direction::In } else { Direction::Out };

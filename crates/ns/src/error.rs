@@ -181,6 +181,16 @@ impl Error {
     }
 
     /// A system call failed on `path`.
+    pub(crate) fn init(error: &ampoule_init::Error) -> Self {
+        let errno = error.errno().map_or(Errno::IO, Errno::from_raw_os_error);
+        Self::system("make a user namespace", errno)
+    }
+
+    pub(crate) fn io(operation: &'static str, error: &io::Error) -> Self {
+        let errno = error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
+        Self::system(operation, errno)
+    }
+
     pub(crate) fn at(operation: &'static str, path: &Path, errno: Errno) -> Self {
         Self(Box::new(Fact::System { operation, path: Some(path.to_owned()), errno }))
     }

@@ -66,6 +66,7 @@ pub mod sub_id;
 pub mod sysctl;
 pub mod time_offset;
 pub mod user;
+pub mod user_namespace;
 
 pub use capabilities::Capabilities;
 pub use capability::{Capability, CapabilitySet};

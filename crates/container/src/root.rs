@@ -1,0 +1,110 @@
+//! From a builder to the steps of its root file system.
+//!
+//! Invariant: what is mounted is the builder's mounts after the defaults of its origin, in this order.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use ampoule_init::Draft;
+use ampoule_ns::{Namespace, Setting, user_namespace};
+use ampoule_overlay::{
+    Access, Base, FileSystem, IdMapped, Mount, MountKind, Namespace as Ownership, Prepared, Root, Situation, TtyGroup,
+    UserNamespace, host_view, prepare as prepare_steps,
+};
+
+use crate::builder::{Builder, Origin};
+use crate::error::{Error, ErrorKind, Stage};
+use crate::host::Privilege;
+use crate::identity::Identity;
+
+/// The group that terminals belong to.
+const TTY_GROUP: u32 = 5;
+
+/// Makes the steps; `None` if the host's root is used as it is.
+pub(crate) fn prepare(
+    builder: &Builder,
+    privilege: Privilege,
+    identity: &Identity,
+    draft: &mut Draft,
+) -> Result<Option<Prepared>, Error> {
+    let fs = file_system(builder);
+    if builder.origin == Origin::Bare && fs == FileSystem::new(Base::Keep, Root::InPlace) {
+        return Ok(None);
+    }
+    let situation = situation(builder, privilege, identity, &fs, draft)?;
+    prepare_steps(&fs, &situation, draft).map(Some).map_err(Error::from_overlay)
+}
+
+/// The whole file system as data.
+fn file_system(builder: &Builder) -> FileSystem {
+    let base = match &builder.origin {
+        Origin::HostView => Base::Empty,
+        Origin::Directory(directory) => Base::Directory(directory.clone()),
+        Origin::Bare => Base::Keep,
+    };
+    let mut fs = FileSystem::new(base, builder.root.clone());
+    match builder.origin {
+        Origin::HostView => {
+            let view = host_view(Path::new("/"));
+            fs.mounts = view.mounts;
+            fs.links = view.links;
+            fs.files = view.files;
+            fs.mounts.extend([Mount::proc(), Mount::dev()]);
+        }
+        Origin::Directory(_) => fs.mounts.extend([Mount::proc(), Mount::sysfs(), Mount::dev()]),
+        Origin::Bare => {}
+    }
+    fs.mounts.extend(builder.mounts.iter().cloned());
+    fs.files.extend(builder.files.iter().cloned());
+    fs.links.extend(builder.links.iter().cloned());
+    fs.masked = builder.masked.clone().unwrap_or_else(FileSystem::default_masked);
+    fs.read_only = builder.read_only_paths.clone().unwrap_or_else(FileSystem::default_read_only);
+    fs.propagation = builder.propagation;
+    fs
+}
+
+/// What the steps need to know about the process that does them.
+fn situation(
+    builder: &Builder,
+    privilege: Privilege,
+    identity: &Identity,
+    fs: &FileSystem,
+    draft: &mut Draft,
+) -> Result<Situation, Error> {
+    let ownership = |kind| match builder.namespaces.get(kind) {
+        Setting::New => Ownership::New,
+        _ => Ownership::Shared,
+    };
+    let user = builder.namespaces.get(Namespace::User);
+    let mut situation = match privilege {
+        Privilege::Full => Situation::privileged(),
+        Privilege::None => Situation::unprivileged(),
+    };
+    situation.user_namespace = if *user == Setting::Host { UserNamespace::Host } else { UserNamespace::New };
+    situation.pid_namespace = ownership(Namespace::Pid);
+    situation.net_namespace = ownership(Namespace::Net);
+    situation.ipc_namespace = ownership(Namespace::Ipc);
+    situation.cgroup_namespace = ownership(Namespace::Cgroup);
+    situation.tty_group = if identity.has_group(TTY_GROUP) { TtyGroup::Mapped } else { TtyGroup::Unmapped };
+    if situation.access == Access::Detached && maps_owners(fs) {
+        situation.userns_fd = mapping_namespace(identity)?.map(|fd| draft.inherit(fd));
+    }
+    Ok(situation)
+}
+
+/// Whether something in the file system has its owners mapped.
+fn maps_owners(fs: &FileSystem) -> bool {
+    let mapped = |mount: &Mount| matches!(mount.kind, MountKind::Bind { idmapped: IdMapped::Container, .. } | MountKind::Overlay { .. });
+    matches!(fs.base, Base::Directory(_)) || fs.mounts.iter().any(mapped)
+}
+
+/// A user namespace with the container's maps, for id-mapped mounts.
+fn mapping_namespace(identity: &Identity) -> Result<Option<OwnedFd>, Error> {
+    let Some((map, writer)) = &identity.maps else { return Ok(None) };
+    let made = user_namespace::create(map, *writer);
+    made.map(Some).map_err(|error| {
+        let kind = if error.kind() == ampoule_ns::ErrorKind::Denied { ErrorKind::UserNamespacesDenied } else { ErrorKind::IdMap };
+        Error::from_ns(Stage::Plan, error).with_kind(kind)
+    })
+}
+
