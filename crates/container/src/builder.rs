@@ -442,5 +442,11 @@ impl Builder {
 
 /// Parses the sysctls; kept here so that the builder's own type stays plain text.
 pub(crate) fn sysctls(pairs: &[(String, String)]) -> Vec<Result<Sysctl, ampoule_ns::Error>> {
-    pairs.iter().map(|(name, value)| Sysctl::new(name, value)).collect()
+    pairs
+        .iter()
+        .map(|(name, value)| {
+            let sysctl = Sysctl { name: name.parse()?, value: value.clone() };
+            sysctl.validate().map(|()| sysctl)
+        })
+        .collect()
 }

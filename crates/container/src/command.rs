@@ -211,6 +211,11 @@ impl Command {
         self.order.fds.iter().map(|(number, _)| *number)
     }
 
+    /// Whether there is a time limit.
+    pub(crate) fn has_timeout(&self) -> bool {
+        self.order.timeout.is_some()
+    }
+
     /// Whether a stream is a pipe to this process.
     pub(crate) fn has_pipes(&self) -> bool {
         self.order.stdio.iter().flatten().any(Stdio::is_piped)

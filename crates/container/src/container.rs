@@ -97,7 +97,7 @@ impl Container {
     /// [`ErrorKind::System`] with `ESRCH` or `ENOENT` when the container has ended.
     pub fn namespace(&self, kind: ampoule_ns::Namespace) -> Result<OwnedFd, Error> {
         self.alive()?;
-        let opened = ampoule_ns::open(self.pid, kind)
+        let opened = ampoule_ns::list::open(self.pid, kind)
             .map_err(|error| Error::from_ns(Stage::Running, error))?;
         // The id was still that process's when the file was opened if the process lives now.
         self.alive().map(|()| opened)

@@ -24,6 +24,7 @@ mod error;
 mod exit;
 mod host;
 mod identity;
+mod in_force;
 mod launch;
 mod launch_error;
 mod output;

@@ -1,0 +1,120 @@
+//! What a plan's settings put in force, as a report.
+//!
+//! Invariant: every control of [`Control`] has exactly one entry (namespaces: one for each kind).
+
+use ampoule_ns::prepared::credentials::Groups;
+use ampoule_ns::prepared::id_maps::Writer;
+use ampoule_ns::{Capability, Namespace, Setting};
+
+use crate::builder::{Builder, NewPrivileges, Origin, WithHost};
+use crate::command::Command;
+use crate::container::OnDrop;
+use crate::host::Privilege;
+use crate::pid1::Pid1;
+use crate::report::{Control, Report};
+use crate::settings::Settings;
+
+impl Settings {
+    /// The report of these settings.
+    pub(crate) fn report(&self, command: &Command) -> Report {
+        let mut report = Report::default();
+        let builder = &command.builder;
+        self.report_namespaces(&mut report);
+        self.report_ids(&mut report);
+        self.report_root(builder, &mut report);
+        self.report_process(&mut report);
+        self.report_ends(command, &mut report);
+        report.not_possible(Control::Seccomp, "this version has no filter", None);
+        report.off(Control::ResourceLimits);
+        report
+    }
+
+    fn report_namespaces(&self, report: &mut Report) {
+        for (kind, setting) in self.namespaces.iter() {
+            match setting {
+                Setting::New => report.in_force(Control::Namespace(kind), "new"),
+                Setting::Join(_) => report.in_force(Control::Namespace(kind), "joined"),
+                Setting::Host => report.off(Control::Namespace(kind)),
+            }
+        }
+    }
+
+    fn report_ids(&self, report: &mut Report) {
+        match &self.identity.maps {
+            None => report.off(Control::IdMap),
+            Some((map, writer)) => {
+                let first = map.uid.first().map_or(String::new(), |r| format!("{}→{} ×{}", r.inside, r.outside, r.count));
+                let by = match writer {
+                    Writer::Helpers => ", by newuidmap",
+                    Writer::Privileged | Writer::OwnId => "",
+                };
+                report.in_force(Control::IdMap, format!("{first}{by}"));
+            }
+        }
+        match self.identity.groups {
+            Groups::Settable => {
+                report.in_force(Control::SupplementaryGroups, format!("{:?}", self.identity.user.groups));
+            }
+            Groups::Fixed => report.not_possible(
+                Control::SupplementaryGroups,
+                "the host's stay: setgroups is denied with a map of one's own id",
+                Some("map ranges of /etc/subgid (IdMapping::SubIds)"),
+            ),
+        }
+    }
+
+    fn report_root(&self, builder: &Builder, report: &mut Report) {
+        match (&self.root, &builder.origin) {
+            (Some(_), Origin::HostView) => report.in_force(Control::Root, "a read-only view of the host"),
+            (Some(_), Origin::Directory(directory)) => {
+                report.in_force(Control::Root, format!("{} ({:?})", directory.display(), builder.root));
+            }
+            (_, Origin::Bare) | (None, _) => report.off(Control::Root),
+        }
+        match (&self.root, builder.masked.as_deref()) {
+            (None, _) | (_, Some([])) => report.off(Control::MaskedPaths),
+            (Some(_), None) => report.in_force(Control::MaskedPaths, "the default list"),
+            (Some(_), Some(paths)) => report.in_force(Control::MaskedPaths, format!("{} paths", paths.len())),
+        }
+        let administers = self.identity.capabilities.bounding.contains(Capability::SysAdmin);
+        let hosts_mounts = self.privilege == Privilege::Full && self.enters_user_namespace();
+        match (&self.root, administers && hosts_mounts) {
+            (None, _) => report.off(Control::LockedMounts),
+            (Some(_), false) => report.in_force(Control::LockedMounts, "the payload cannot mount, or the kernel locks them"),
+            (Some(_), true) => report.not_possible(
+                Control::LockedMounts,
+                "the payload has CAP_SYS_ADMIN and may clear flags of mounts that the host made",
+                Some("drop CAP_SYS_ADMIN"),
+            ),
+        }
+    }
+
+    fn report_process(&self, report: &mut Report) {
+        report.in_force(Control::Capabilities, self.identity.capabilities.bounding.to_string());
+        match self.new_privileges {
+            NewPrivileges::Forbidden => report.in_force(Control::NoNewPrivileges, "no_new_privs"),
+            NewPrivileges::Allowed => report.off(Control::NoNewPrivileges),
+        }
+    }
+
+    fn report_ends(&self, command: &Command, report: &mut Report) {
+        match (self.with_host, self.on_drop, self.pid1) {
+            (WithHost::Survives, _, _) | (_, OnDrop::Detach, _) => report.off(Control::DieWithHost),
+            (WithHost::Dies, OnDrop::Kill, Pid1::Reaper) => {
+                report.in_force(Control::DieWithHost, "init watches the host's pidfd");
+            }
+            (WithHost::Dies, OnDrop::Kill, Pid1::Payload) => report.not_possible(
+                Control::DieWithHost,
+                "the payload is the first process and watches nobody",
+                Some("use Pid1::Reaper"),
+            ),
+        }
+        let whole_tree = matches!(self.namespaces.get(Namespace::Pid), Setting::New);
+        match (command.has_timeout(), self.pid1, whole_tree) {
+            (false, _, _) => report.off(Control::TimeLimit),
+            (true, Pid1::Reaper, true) => report.in_force(Control::TimeLimit, "kept by init"),
+            (true, Pid1::Reaper, false) => report.in_force(Control::TimeLimit, "kept by init, which ends its descendants"),
+            (true, Pid1::Payload, _) => report.in_force(Control::TimeLimit, "kept while the host waits"),
+        }
+    }
+}
