@@ -180,13 +180,23 @@ pub(crate) fn direct(flags: u64) -> Program {
 
 /// A program that clones with these flags, does these steps, and executes.
 pub(crate) fn seal(flags: u64, steps: &[ampoule_init::Step]) -> Program {
+    Program::seal(draft(flags, steps)).expect("a small program")
+}
+
+/// The draft of [`reaped`].
+pub(crate) fn reaped_draft() -> Draft {
+    draft(NEW_PID, &[p::undumpable(), l::become_reaper()])
+}
+
+/// The draft of [`seal`].
+pub(crate) fn draft(flags: u64, steps: &[ampoule_init::Step]) -> Draft {
     let mut draft = Draft::default();
     draft.launcher(l::clone_first(flags, "flags", None));
     draft.launcher(l::release());
     draft.first(l::wait_for_release());
     draft.first_all(steps.iter().cloned());
     draft.first_all([l::reset_signals(), l::close_others(), l::exec()]);
-    Program::seal(draft).expect("a small program")
+    draft
 }
 
 /// Runs the program once, so that what is kept between launches is there.
