@@ -8,13 +8,14 @@ use crate::arch::nr;
 use crate::first::Path;
 use crate::kernel::{self, CloneArgs, EAGAIN, SIGCHLD, SIGKILL};
 use crate::machine::Machine;
-use crate::wire::{NONE, RECORD_LEN, Record, cause, internal_fd, launch_flag, record};
+use crate::wire::{NONE, RECORD_LEN, Record, cause, internal_fd, launch_flag, open, record};
 
-/// Where the reaper keeps its descriptors: 0 control, 1 host, 2 status, 3 signals.
+/// Where the reaper keeps its descriptors: 0 control, 1 host, 2 status, 3 signals, 4 procfs.
 const CONTROL: u64 = 0;
 const HOST: u64 = 1;
 const STATUS: u64 = 2;
 const SIGNALS: u64 = 3;
+const PROC: u64 = 4;
 const ECHILD: i32 = 10;
 const POLLIN: u32 = 1;
 
@@ -38,8 +39,8 @@ struct Reaper<'a> {
 }
 
 impl Machine {
-    /// Forks; returns in the payload's process only. An idle container has none.
-    pub fn reaper(&mut self) -> Result<(), i32> {
+    /// Forks; returns in the payload's process only. An idle container has none. `proc` is a procfs of its own.
+    pub fn reaper(&mut self, proc: u64) -> Result<(), i32> {
         block_child_signal()?;
         if !self.owns_pid_namespace() {
             const PR_SET_CHILD_SUBREAPER: u64 = 36;
@@ -47,20 +48,20 @@ impl Machine {
         }
         if self.has(launch_flag::IDLE) {
             self.report(&Record::new(record::IDLE, self.step(), 0, 0), None)?;
-            self.stay(0)
+            self.stay(0, proc)
         }
         let clone = CloneArgs { exit_signal: SIGCHLD, ..CloneArgs::default() };
         match kernel::clone(&clone)? {
             0 => Ok(()),
-            payload => self.stay(payload),
+            payload => self.stay(payload, proc),
         }
     }
 
     /// Becomes the reaper.
-    fn stay(&self, payload: u64) -> ! {
+    fn stay(&self, payload: u64, proc: u64) -> ! {
         let timeout = self.order.timeout;
         let deadline = if timeout == 0 { u64::MAX } else { kernel::now().saturating_add(timeout) };
-        let (control, host) = match self.keep_descriptors().and_then(|kept| drop_capabilities().map(|()| kept)) {
+        let (control, host) = match self.keep_descriptors(proc).and_then(|kept| drop_capabilities().map(|()| kept)) {
             Ok(kept) => kept,
             Err(_) => kernel::exit(kernel::REPORTED),
         };
@@ -71,7 +72,7 @@ impl Machine {
     }
 
     /// Moves what the reaper needs to the lowest numbers and closes all the rest.
-    fn keep_descriptors(&self) -> Result<(i32, i32), i32> {
+    fn keep_descriptors(&self, proc: u64) -> Result<(i32, i32), i32> {
         let move_to = |from: u64, to: u64| -> Result<(), i32> {
             if from == to { Ok(()) } else { kernel::call3(nr::DUP3, from, to, kernel::O_CLOEXEC).map(drop) }
         };
@@ -85,9 +86,14 @@ impl Machine {
         let host = wanted(self.order.host, HOST)?;
         let status = wanted(self.order.status, STATUS)?;
         [(HOST, host), (STATUS, status)].iter().filter(|(_, used)| !used).for_each(|&(fd, _)| kernel::close(fd));
+        if proc != u64::MAX {
+            move_to(proc, PROC)?;
+        }
+        let rest = if proc == u64::MAX { PROC } else { PROC + 1 };
+        kernel::call3(nr::CLOSE_RANGE, SIGNALS, SIGNALS, 0)?;
+        kernel::call3(nr::CLOSE_RANGE, rest, u64::from(u32::MAX), 0)?;
         let child = 1_u64 << (SIGCHLD - 1);
         const NONBLOCK_CLOEXEC: u64 = 0o2_004_000;
-        kernel::call3(nr::CLOSE_RANGE, SIGNALS, u64::from(u32::MAX), 0)?;
         let signals = kernel::call(nr::SIGNALFD4, [u64::MAX, &raw const child as u64, 8, NONBLOCK_CLOEXEC, 0, 0])?;
         if signals != SIGNALS {
             move_to(signals, SIGNALS)?;
@@ -191,6 +197,7 @@ impl Reaper<'_> {
                 drop(kernel::call3(nr::KILL, u64::MAX, signal, 0));
             }
             record::STOP if self.payload == 0 => self.finish(0),
+            record::OPEN => answer_open(request.aux),
             _ => {}
         }
     }
@@ -252,6 +259,26 @@ fn first_child() -> Option<u64> {
     let digits = text.get(..read.ok()? as usize)?.iter().take_while(|byte| byte.is_ascii_digit());
     let number = digits.fold(0_u64, |sum, digit| sum.wrapping_mul(10).wrapping_add(u64::from(digit.wrapping_sub(b'0'))));
     (number != 0).then_some(number)
+}
+
+/// Opens the root or a namespace of this process and sends it, or says why it cannot.
+fn answer_open(what: u32) {
+    let path_only = kernel::O_PATH | kernel::O_DIRECTORY | kernel::O_CLOEXEC;
+    let opened = match what {
+        open::ROOT => kernel::call(nr::OPENAT, [kernel::AT_FDCWD, c"/".as_ptr() as u64, path_only, 0, 0, 0]),
+        kind => match open::NAMESPACES.get((kind as usize).wrapping_sub(1)) {
+            Some(path) => kernel::call(nr::OPENAT, [PROC, path.as_ptr() as u64, kernel::O_CLOEXEC, 0, 0, 0]),
+            None => Err(kernel::EINVAL),
+        },
+    };
+    let _host_gone = match opened {
+        Ok(fd) => {
+            let sent = kernel::send(CONTROL, &Record::new(record::FD, 0, 0, what).encode(), Some(fd));
+            kernel::close(fd);
+            sent
+        }
+        Err(errno) => kernel::send(CONTROL, &Record::new(record::ERROR, 0, errno, what).encode(), None),
+    };
 }
 
 /// Empties the signalfd.

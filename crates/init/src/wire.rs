@@ -140,6 +140,25 @@ pub mod record {
     pub const SIGNAL_ALL: u32 = 17;
     /// Host to reaper of an idle container: end.
     pub const STOP: u32 = 18;
+    /// Host to reaper: send a descriptor; `aux` says which ([`super::open`]). The answer is `FD` or `ERROR`.
+    pub const OPEN: u32 = 19;
+}
+
+/// What the reaper can open for the host: an undumpable process's own files are closed to a host without privilege.
+pub mod open {
+    /// The root directory.
+    pub const ROOT: u32 = 0;
+    /// Names of its namespaces below `/proc/self/ns`, the first is 1.
+    pub const NAMESPACES: [&core::ffi::CStr; 8] = [
+        c"self/ns/cgroup",
+        c"self/ns/ipc",
+        c"self/ns/mnt",
+        c"self/ns/net",
+        c"self/ns/pid",
+        c"self/ns/time",
+        c"self/ns/user",
+        c"self/ns/uts",
+    ];
 }
 
 /// Why the payload ended.

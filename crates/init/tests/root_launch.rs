@@ -16,7 +16,7 @@ fn program(flags: u64) -> Program {
     draft.first_all([
         l::wait_for_release(),
         p::undumpable(),
-        l::become_reaper(),
+        l::become_reaper(None),
         l::reset_signals(),
         l::close_others(),
         l::exec(),

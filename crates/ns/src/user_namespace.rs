@@ -58,6 +58,6 @@ fn program(map: &IdMap, writer: Writer) -> Result<Program> {
     draft.launcher(l::clone_first(kinds, "CLONE_NEWUSER|CLONE_NEWPID", None));
     id_maps::prepare(map, writer, proc)?.into_iter().for_each(|step| draft.launcher(step));
     draft.launcher(l::release());
-    draft.first_all([l::wait_for_release(), l::become_reaper()]);
+    draft.first_all([l::wait_for_release(), l::become_reaper(None)]);
     Program::seal(draft).map_err(|error| Error::init(&error))
 }
