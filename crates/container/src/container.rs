@@ -5,11 +5,11 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{ChildStderr, ChildStdin, ChildStdout};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ampoule_init::process::{self, wait_readable};
-use ampoule_init::reaper;
+use ampoule_init::reaper::{self, Ended};
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::Signal;
 
@@ -57,6 +57,8 @@ pub struct Container {
     pub(crate) on_drop: OnDrop,
     pub(crate) timings: Option<Timings>,
     pub(crate) ended: Option<ExitStatus>,
+    /// The reaper's report, when it came while something else was asked for; also the lock of such questions.
+    pub(crate) early: Mutex<Option<Ended>>,
     pub(crate) reaped: bool,
 }
 
@@ -91,18 +93,6 @@ impl Container {
         self.timings.as_ref()
     }
 
-    /// Descriptor of one of the container's namespaces (namespaces(7)).
-    ///
-    /// # Errors
-    /// [`ErrorKind::System`] with `ESRCH` or `ENOENT` when the container has ended.
-    pub fn namespace(&self, kind: ampoule_ns::Namespace) -> Result<OwnedFd, Error> {
-        self.alive()?;
-        let opened = ampoule_ns::list::open(self.pid, kind)
-            .map_err(|error| Error::from_ns(Stage::Running, error))?;
-        // The id was still that process's when the file was opened if the process lives now.
-        self.alive().map(|()| opened)
-    }
-
     /// Fails when the first process has ended.
     pub(crate) fn alive(&self) -> Result<(), Error> {
         let ended = wait_readable(&self.pidfd, Some(Instant::now()))
@@ -132,16 +122,28 @@ impl Container {
     /// # Errors
     /// As [`Container::wait`].
     pub fn stop(&mut self, grace: Duration) -> Result<ExitStatus, Error> {
-        if self.plan.is_idle() {
-            reaper::stop(&self.control)?;
-        } else {
-            self.kill(self.plan.stop_signal())?;
-        }
+        self.ask_to_stop()?;
         if let Some(status) = self.wait_timeout(grace)? {
             return Ok(status);
         }
-        process::signal(&self.pidfd, Signal::KILL).map_err(|error| Error::io(Stage::Running, "kill", &error))?;
+        self.kill_all()?;
         self.wait()
+    }
+
+    /// Asks the payload, or an idle init, to end.
+    pub(crate) fn ask_to_stop(&self) -> Result<(), Error> {
+        if self.plan.is_idle() { Ok(reaper::stop(&self.control)?) } else { self.kill(self.plan.stop_signal()) }
+    }
+
+    /// Kills every process.
+    pub(crate) fn kill_all(&self) -> Result<(), Error> {
+        process::signal(&self.pidfd, Signal::KILL).map_err(|error| Error::io(Stage::Running, "kill", &error))
+    }
+
+    /// What is left of a time limit that this handle keeps.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn time_left(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
     /// Waits for the end of the payload and of everything else in the container.
@@ -191,14 +193,19 @@ impl Container {
     /// What becomes readable when the payload has ended.
     pub(crate) fn end_fd(&self) -> BorrowedFd<'_> {
         match self.plan.pid1() {
-            Pid1::Reaper if self.ended.is_none() => self.control.as_fd(),
+            Pid1::Reaper if self.ended.is_none() && !self.is_reported() => self.control.as_fd(),
             _ => self.pidfd.as_fd(),
         }
     }
 
+    /// Whether the reaper's report came already.
+    fn is_reported(&self) -> bool {
+        self.early.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// Kills everything; the status says why.
     pub(crate) fn kill_with(&mut self, outcome: Outcome) -> Result<ExitStatus, Error> {
-        process::signal(&self.pidfd, Signal::KILL).map_err(|error| Error::io(Stage::Running, "kill", &error))?;
+        self.kill_all()?;
         let status = self.collect()?.with_outcome(outcome);
         self.ended = Some(status);
         Ok(status)
@@ -208,7 +215,11 @@ impl Container {
     pub(crate) fn collect(&mut self) -> Result<ExitStatus, Error> {
         if self.ended.is_none() && self.plan.pid1() == Pid1::Reaper {
             let wall = self.begun.elapsed();
-            let report = reaper::report(&self.control)?;
+            let early = self.early.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let report = match early {
+                Some(ended) => Some(ended),
+                None => reaper::report(&self.control)?,
+            };
             self.ended = report.map(|ended| ExitStatus::from_ended(&ended, wall));
         }
         if !self.reaped {

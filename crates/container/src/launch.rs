@@ -7,7 +7,7 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{ChildStderr, ChildStdin, ChildStdout};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ampoule_init::{Fault, Launch as InitLaunch, Parameter, PidNamespace, Started, Timings as Wanted};
@@ -200,8 +200,17 @@ impl Launch {
     /// # Errors
     /// As [`Launch::spawn`] and [`Container::wait`].
     pub fn output(self) -> Result<Output, Error> {
-        let limit = self.order.output_max.unwrap_or(Bytes::mib(64));
-        output::collect(self.start([Stdio::null, Stdio::piped, Stdio::piped])?, limit)
+        let limit = self.output_limit();
+        output::collect(self.for_output()?, limit)
+    }
+
+    /// Starts it with the streams that [`Launch::output`] has by default.
+    pub(crate) fn for_output(self) -> Result<Container, Error> {
+        self.start([Stdio::null, Stdio::piped, Stdio::piped])
+    }
+
+    pub(crate) fn output_limit(&self) -> Bytes {
+        self.order.output_limit()
     }
 
     fn start(mut self, defaults: [fn() -> Stdio; 3]) -> Result<Container, Error> {
@@ -266,6 +275,7 @@ impl Launch {
             deadline: own_deadline,
             timings,
             ended: None,
+            early: Mutex::new(None),
             reaped: false,
         }
     }

@@ -23,6 +23,7 @@ mod environment;
 mod error;
 mod exit;
 mod host;
+mod inside;
 mod identity;
 mod in_force;
 mod launch;
@@ -37,6 +38,8 @@ mod settings;
 mod stdio;
 mod terminal;
 mod timings;
+#[cfg(feature = "tokio")]
+mod tokio_container;
 mod validate;
 
 pub use ampoule_ns::{
@@ -60,3 +63,5 @@ pub use pty::{Pty, WindowSize};
 pub use report::{Control, Entry, Level, Report, State};
 pub use stdio::Stdio;
 pub use timings::Timings;
+#[cfg(feature = "tokio")]
+pub use tokio_container::AsyncContainer;

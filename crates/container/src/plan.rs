@@ -264,7 +264,7 @@ fn become_payload(settings: &Settings, to: &mut Ordered) {
     // From here on nobody in the container can trace or read what may still hold more privilege.
     to.first([p::undumpable()]);
     if settings.pid1 == Pid1::Reaper {
-        to.first([l::become_reaper()]);
+        to.first([l::become_reaper(Some(settings.container_proc()))]);
     }
     to.first([p::setsid()]);
     if let Some(size) = settings.tty {
