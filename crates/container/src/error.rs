@@ -193,7 +193,7 @@ impl Error {
             _ => ErrorKind::FileSystem,
         };
         let mut made = Self::new(kind, Stage::Plan).about(error.to_string());
-        made.0.problems = error.problems().iter().map(|problem| Problem::new("root", problem.to_string())).collect();
+        made.0.problems = error.problems().map(|problem| Problem::new("root", problem.to_string())).collect();
         made.caused_by(error)
     }
 

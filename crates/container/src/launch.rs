@@ -223,12 +223,11 @@ impl Launch {
             (0..).zip(streams.iter().map(|stream| stream.payload.as_fd())).collect();
         payload_fds.extend(self.order.fds.iter().map(|(number, fd)| (i32::from(*number), fd.as_fd())));
         let mut fds: Vec<BorrowedFd<'_>> = joined.iter().map(AsFd::as_fd).collect();
-        let mut position = |fd: Option<&OwnedFd>| {
+        let [host, status] = [host.as_ref(), self.status_fd.as_ref()].map(|fd| {
             let fd = fd?;
             fds.push(fd.as_fd());
             u16::try_from(fds.len() - 1).ok()
-        };
-        let (host, status) = (position(host.as_ref()), position(self.status_fd.as_ref()));
+        });
         let launch = InitLaunch {
             argv: texts.argv,
             env: texts.env,

@@ -38,6 +38,12 @@ fn runtime(error: &std::io::Error) -> Error {
     Error::io(Stage::Launch, "register with the runtime", error)
 }
 
+/// Registers a descriptor that becomes readable.
+#[allow(deprecated, reason = "an OwnedFd upholds I/O safety; the replacement is an unsafe function")]
+fn watch(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, Error> {
+    AsyncFd::with_interest(fd, Interest::READABLE).map_err(|error| runtime(&error))
+}
+
 impl AsyncContainer {
     /// Takes a container over; its pipes become asynchronous.
     ///
@@ -53,7 +59,7 @@ impl AsyncContainer {
         let stdout = container.stdout.take().map(|stdout| receiver(stdout.into())).transpose()?;
         let stderr = container.stderr.take().map(|stderr| receiver(stderr.into())).transpose()?;
         let pidfd = container.pidfd().try_clone_to_owned().map_err(|error| runtime(&error))?;
-        let end = AsyncFd::with_interest(pidfd, Interest::READABLE).map_err(|error| runtime(&error))?;
+        let end = watch(pidfd)?;
         Ok(Self { stdin, stdout, stderr, end, container })
     }
 
