@@ -98,7 +98,10 @@ impl Command {
 
     /// Sets variables of the environment.
     #[must_use]
-    pub fn envs(self, vars: impl IntoIterator<Item = (impl Into<OsString>, impl Into<OsString>)>) -> Self {
+    pub fn envs(
+        self,
+        vars: impl IntoIterator<Item = (impl Into<OsString>, impl Into<OsString>)>,
+    ) -> Self {
         vars.into_iter().fold(self, |command, (name, value)| command.env(name, value))
     }
 

@@ -98,7 +98,11 @@ impl Container {
         let ended = wait_readable(&self.pidfd, Some(Instant::now()))
             .map_err(|error| Error::io(Stage::Running, "poll", &error))?;
         if ended || self.reaped {
-            return Err(Error::call(Stage::Running, "the container has ended", rustix::io::Errno::SRCH));
+            return Err(Error::call(
+                Stage::Running,
+                "the container has ended",
+                rustix::io::Errno::SRCH,
+            ));
         }
         Ok(())
     }
@@ -108,7 +112,12 @@ impl Container {
     /// # Errors
     /// [`ErrorKind::PermissionDenied`], [`ErrorKind::System`] as pidfd_send_signal(2).
     pub fn kill(&self, signal: i32) -> Result<(), Error> {
-        let invalid = || Error::invalid(vec![crate::Problem::new("kill", format!("there is no signal {signal}"))]);
+        let invalid = || {
+            Error::invalid(vec![crate::Problem::new(
+                "kill",
+                format!("there is no signal {signal}"),
+            )])
+        };
         let named = Signal::from_named_raw(signal).ok_or_else(invalid)?;
         match self.plan.pid1() {
             Pid1::Reaper => Ok(reaper::signal(&self.control, signal.unsigned_abs())?),
@@ -132,12 +141,17 @@ impl Container {
 
     /// Asks the payload, or an idle init, to end.
     pub(crate) fn ask_to_stop(&self) -> Result<(), Error> {
-        if self.plan.is_idle() { Ok(reaper::stop(&self.control)?) } else { self.kill(self.plan.stop_signal()) }
+        if self.plan.is_idle() {
+            Ok(reaper::stop(&self.control)?)
+        } else {
+            self.kill(self.plan.stop_signal())
+        }
     }
 
     /// Kills every process.
     pub(crate) fn kill_all(&self) -> Result<(), Error> {
-        process::signal(&self.pidfd, Signal::KILL).map_err(|error| Error::io(Stage::Running, "kill", &error))
+        process::signal(&self.pidfd, Signal::KILL)
+            .map_err(|error| Error::io(Stage::Running, "kill", &error))
     }
 
     /// What is left of a time limit that this handle keeps.
@@ -182,7 +196,8 @@ impl Container {
             (Some(until), Some(deadline)) => Some(until.min(deadline)),
             (until, deadline) => until.or(deadline),
         };
-        let ended = wait_readable(self.end_fd(), own).map_err(|error| Error::io(Stage::Running, "poll", &error))?;
+        let ended = wait_readable(self.end_fd(), own)
+            .map_err(|error| Error::io(Stage::Running, "poll", &error))?;
         if !ended && self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             self.deadline = None;
             return self.kill_with(Outcome::TimedOut).map(Some);
@@ -226,14 +241,16 @@ impl Container {
             self.reap()?;
         }
         self.ended.ok_or_else(|| {
-            Error::new(ErrorKind::StatusLost, Stage::Running)
-                .with_hint("somebody else waits for this process's children; use Pid1::Reaper or Linux 6.15")
+            Error::new(ErrorKind::StatusLost, Stage::Running).with_hint(
+                "somebody else waits for this process's children; use Pid1::Reaper or Linux 6.15",
+            )
         })
     }
 
     /// Reaps the first process; its own status counts only if the reaper reported none.
     fn reap(&mut self) -> Result<(), Error> {
-        let status = process::reap(&self.pidfd).map_err(|error| Error::io(Stage::Running, "waitid", &error))?;
+        let status = process::reap(&self.pidfd)
+            .map_err(|error| Error::io(Stage::Running, "waitid", &error))?;
         self.reaped = true;
         if let (None, Some(status)) = (self.ended, status) {
             let outcome = Outcome::from_wait_status(status);

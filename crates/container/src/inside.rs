@@ -60,7 +60,8 @@ impl Container {
         let read = File::from(file).take(limit.get().saturating_add(1)).read_to_end(&mut bytes);
         read.map_err(|error| Error::io(Stage::Running, "read", &error))?;
         if bytes.len() as u64 > limit.get() {
-            return Err(Error::new(ErrorKind::TooLarge, Stage::Running).about(format!("{}, {limit}", path.as_ref().display())));
+            return Err(Error::new(ErrorKind::TooLarge, Stage::Running)
+                .about(format!("{}, {limit}", path.as_ref().display())));
         }
         Ok(bytes)
     }
@@ -70,15 +71,19 @@ impl Container {
     /// # Errors
     /// [`ErrorKind::FileSystem`] for what is not a regular file; the others as open(2) and write(2).
     pub fn write(&self, path: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> Result<(), Error> {
-        let file = self.open_file(path.as_ref(), OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC)?;
-        File::from(file).write_all(bytes.as_ref()).map_err(|error| Error::io(Stage::Running, "write", &error))
+        let file =
+            self.open_file(path.as_ref(), OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC)?;
+        File::from(file)
+            .write_all(bytes.as_ref())
+            .map_err(|error| Error::io(Stage::Running, "write", &error))
     }
 
     /// Opens a regular file; a FIFO or device does not block and is refused.
     fn open_file(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Error> {
         let root = self.root_fd()?;
         let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let mode = if flags.contains(OFlags::CREATE) { Mode::from_raw_mode(0o644) } else { Mode::empty() };
+        let mode =
+            if flags.contains(OFlags::CREATE) { Mode::from_raw_mode(0o644) } else { Mode::empty() };
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let about = |error: Error| error.about(path.display().to_string());
         let file = openat2(&root, path, flags, mode, resolve)
@@ -110,7 +115,9 @@ impl Container {
 
 /// What the reaper calls a kind.
 fn namespace_number(kind: Namespace) -> u32 {
-    let wanted = |path: &&std::ffi::CStr| path.to_bytes().rsplit(|&byte| byte == b'/').next() == Some(kind.proc_name().as_bytes());
+    let wanted = |path: &&std::ffi::CStr| {
+        path.to_bytes().rsplit(|&byte| byte == b'/').next() == Some(kind.proc_name().as_bytes())
+    };
     let position = open::NAMESPACES.iter().position(wanted).unwrap_or(open::NAMESPACES.len());
     u32::try_from(position).unwrap_or(u32::MAX).saturating_add(1)
 }

@@ -23,9 +23,9 @@ mod environment;
 mod error;
 mod exit;
 mod host;
-mod inside;
 mod identity;
 mod in_force;
+mod inside;
 mod launch;
 mod launch_error;
 mod output;
@@ -43,9 +43,9 @@ mod tokio_container;
 mod validate;
 
 pub use ampoule_ns::{
-    Capabilities, Capability, CapabilitySet, CpuSet, IdMap, IdMapping, IdRange, IoClass, IoPriority, Namespace,
-    Personality, Resource, ResourceLimit, Rlimit, Scheduler, SchedulerPolicy, Setting, Target, TimeOffset, TimeOffsets,
-    User,
+    Capabilities, Capability, CapabilitySet, CpuSet, IdMap, IdMapping, IdRange, IoClass,
+    IoPriority, Namespace, Personality, Resource, ResourceLimit, Rlimit, Scheduler,
+    SchedulerPolicy, Setting, Target, TimeOffset, TimeOffsets, User,
 };
 pub use ampoule_overlay::{Mount, MountFlags, MountKind, Propagation, Root};
 pub use builder::{Builder, NewPrivileges, Origin, WithHost};

@@ -85,7 +85,12 @@ impl Report {
         self.0.push(Entry { control, state: State::Off, hint: None });
     }
 
-    pub(crate) fn not_possible(&mut self, control: Control, reason: impl Into<String>, hint: Option<&'static str>) {
+    pub(crate) fn not_possible(
+        &mut self,
+        control: Control,
+        reason: impl Into<String>,
+        hint: Option<&'static str>,
+    ) {
         self.0.push(Entry { control, state: State::NotPossible(reason.into()), hint });
     }
 

@@ -8,8 +8,8 @@ use std::path::Path;
 use ampoule_init::Draft;
 use ampoule_ns::{Namespace, Setting, user_namespace};
 use ampoule_overlay::{
-    Access, Base, FileSystem, IdMapped, Mount, MountKind, Namespace as Ownership, Prepared, Root, Situation, TtyGroup,
-    UserNamespace, host_view, prepare as prepare_steps,
+    Access, Base, FileSystem, IdMapped, Mount, MountKind, Namespace as Ownership, Prepared, Root,
+    Situation, TtyGroup, UserNamespace, host_view, prepare as prepare_steps,
 };
 
 use crate::builder::{Builder, Origin};
@@ -80,12 +80,14 @@ fn situation(
         Privilege::Full => Situation::privileged(),
         Privilege::None => Situation::unprivileged(),
     };
-    situation.user_namespace = if *user == Setting::Host { UserNamespace::Host } else { UserNamespace::New };
+    situation.user_namespace =
+        if *user == Setting::Host { UserNamespace::Host } else { UserNamespace::New };
     situation.pid_namespace = ownership(Namespace::Pid);
     situation.net_namespace = ownership(Namespace::Net);
     situation.ipc_namespace = ownership(Namespace::Ipc);
     situation.cgroup_namespace = ownership(Namespace::Cgroup);
-    situation.tty_group = if identity.has_group(TTY_GROUP) { TtyGroup::Mapped } else { TtyGroup::Unmapped };
+    situation.tty_group =
+        if identity.has_group(TTY_GROUP) { TtyGroup::Mapped } else { TtyGroup::Unmapped };
     if situation.access == Access::Detached && maps_owners(fs) {
         situation.userns_fd = mapping_namespace(identity)?.map(|fd| draft.inherit(fd));
     }
@@ -94,7 +96,12 @@ fn situation(
 
 /// Whether something in the file system has its owners mapped.
 fn maps_owners(fs: &FileSystem) -> bool {
-    let mapped = |mount: &Mount| matches!(mount.kind, MountKind::Bind { idmapped: IdMapped::Container, .. } | MountKind::Overlay { .. });
+    let mapped = |mount: &Mount| {
+        matches!(
+            mount.kind,
+            MountKind::Bind { idmapped: IdMapped::Container, .. } | MountKind::Overlay { .. }
+        )
+    };
     matches!(fs.base, Base::Directory(_)) || fs.mounts.iter().any(mapped)
 }
 
@@ -103,8 +110,11 @@ fn mapping_namespace(identity: &Identity) -> Result<Option<OwnedFd>, Error> {
     let Some((map, writer)) = &identity.maps else { return Ok(None) };
     let made = user_namespace::create(map, *writer);
     made.map(Some).map_err(|error| {
-        let kind = if error.kind() == ampoule_ns::ErrorKind::Denied { ErrorKind::UserNamespacesDenied } else { ErrorKind::IdMap };
+        let kind = if error.kind() == ampoule_ns::ErrorKind::Denied {
+            ErrorKind::UserNamespacesDenied
+        } else {
+            ErrorKind::IdMap
+        };
         Error::from_ns(Stage::Plan, error).with_kind(kind)
     })
 }
-

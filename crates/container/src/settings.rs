@@ -7,8 +7,8 @@ use std::os::fd::OwnedFd;
 use ampoule_init::{Draft, Fd};
 use ampoule_ns::prepared::namespaces::Caller;
 use ampoule_ns::{
-    CapabilitySet, CpuSet, Hostname, IoPriority, Namespace, NamespaceSet, Personality, ResourceLimit, Scheduler,
-    Setting, Sysctl, TimeOffsets,
+    CapabilitySet, CpuSet, Hostname, IoPriority, Namespace, NamespaceSet, Personality,
+    ResourceLimit, Scheduler, Setting, Sysctl, TimeOffsets,
 };
 use rustix::fs::{CWD, Mode, OFlags, fstat, fstatfs, openat};
 
@@ -67,7 +67,8 @@ impl Settings {
         let identity = Identity::resolve(builder, privilege)?;
         let proc = draft.inherit(open_proc()?);
         let root = crate::root::prepare(builder, privilege, &identity, draft)?;
-        let known = CapabilitySet::supported().map_err(|error| Error::from_ns(Stage::Plan, error))?;
+        let known =
+            CapabilitySet::supported().map_err(|error| Error::from_ns(Stage::Plan, error))?;
         Ok(Self {
             privilege,
             namespaces: builder.namespaces.clone(),
@@ -115,7 +116,9 @@ impl Settings {
 
     /// Whether init ends the container when the host's process ends.
     pub(crate) fn watches_host(&self) -> bool {
-        self.with_host == WithHost::Dies && self.on_drop == OnDrop::Kill && self.pid1 == Pid1::Reaper
+        self.with_host == WithHost::Dies
+            && self.on_drop == OnDrop::Kill
+            && self.pid1 == Pid1::Reaper
     }
 }
 
@@ -130,7 +133,9 @@ fn effective_pid1(builder: &Builder) -> Pid1 {
 /// The host's procfs, checked to be the root of one.
 fn open_proc() -> Result<OwnedFd, Error> {
     let call = |errno| Error::call(Stage::Plan, "open /proc", errno);
-    let proc = openat(CWD, "/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(call)?;
+    let proc =
+        openat(CWD, "/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(call)?;
     let kind = fstatfs(&proc).map_err(call)?.f_type;
     let inode = fstat(&proc).map_err(call)?.st_ino;
     if u64::try_from(kind) == Ok(PROC_SUPER_MAGIC) && inode == PROC_ROOT_INODE {

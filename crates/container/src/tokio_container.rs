@@ -39,7 +39,10 @@ fn runtime(error: &std::io::Error) -> Error {
 }
 
 /// Registers a descriptor that becomes readable.
-#[allow(deprecated, reason = "an OwnedFd upholds I/O safety; the replacement is an unsafe function")]
+#[allow(
+    deprecated,
+    reason = "an OwnedFd upholds I/O safety; the replacement is an unsafe function"
+)]
 fn watch(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, Error> {
     AsyncFd::with_interest(fd, Interest::READABLE).map_err(|error| runtime(&error))
 }
@@ -131,7 +134,10 @@ impl AsyncContainer {
 }
 
 /// Reads to the end of a stream; one byte more than the limit is [`ErrorKind::TooLarge`].
-async fn read_limited(stream: Option<impl AsyncRead + Unpin>, limit: Bytes) -> Result<Vec<u8>, Error> {
+async fn read_limited(
+    stream: Option<impl AsyncRead + Unpin>,
+    limit: Bytes,
+) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     let Some(stream) = stream else { return Ok(bytes) };
     let mut limited = stream.take(limit.get().saturating_add(1));
@@ -145,9 +151,12 @@ async fn read_limited(stream: Option<impl AsyncRead + Unpin>, limit: Bytes) -> R
 
 /// Launches on the runtime's blocking threads, because a launch waits for the kernel; a result that nobody waits
 /// for any more is dropped there, which ends it.
-async fn launch(start: impl FnOnce() -> Result<Container, Error> + Send + 'static) -> Result<AsyncContainer, Error> {
+async fn launch(
+    start: impl FnOnce() -> Result<Container, Error> + Send + 'static,
+) -> Result<AsyncContainer, Error> {
     let started = spawn_blocking(start).await;
-    let container = started.map_err(|error| Error::new(ErrorKind::System, Stage::Launch).caused_by(error))??;
+    let container = started
+        .map_err(|error| Error::new(ErrorKind::System, Stage::Launch).caused_by(error))??;
     AsyncContainer::new(container)
 }
 

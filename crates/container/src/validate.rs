@@ -50,7 +50,8 @@ pub(crate) fn check(command: &Command, privilege: Privilege) -> Result<Checked, 
         checked.domainname = problems.keep("domainname", Hostname::new(name.as_str()));
     }
     let parsed = sysctls(&builder.sysctls);
-    checked.sysctls = parsed.into_iter().filter_map(|sysctl| problems.keep("sysctl", sysctl)).collect();
+    checked.sysctls =
+        parsed.into_iter().filter_map(|sysctl| problems.keep("sysctl", sysctl)).collect();
     values(builder, &mut problems);
     namespaces(builder, &checked, &mut problems);
     launch(command, &mut problems);
@@ -70,7 +71,8 @@ fn check_privilege(builder: &Builder, privilege: Privilege) -> Result<(), Error>
         },
         (Privilege::None, Setting::Host) if any_new => {
             let reason = "without privilege the other new namespaces need a new user namespace";
-            Err(Error::invalid(vec![Problem::new("namespace", reason)]).with_kind(ErrorKind::PermissionDenied))
+            Err(Error::invalid(vec![Problem::new("namespace", reason)])
+                .with_kind(ErrorKind::PermissionDenied))
         }
         _ => Ok(()),
     }
@@ -108,9 +110,17 @@ fn namespaces(builder: &Builder, checked: &Checked, problems: &mut Problems) {
         problems.add("hostname", "it would change the host's: the UTS namespace is the host's");
     }
     for sysctl in checked.sysctls.iter().filter(|sysctl| !own(sysctl.name.namespace())) {
-        problems.add("sysctl", format!("{} would change the host's {} namespace", sysctl.name, sysctl.name.namespace()));
+        problems.add(
+            "sysctl",
+            format!(
+                "{} would change the host's {} namespace",
+                sysctl.name,
+                sysctl.name.namespace()
+            ),
+        );
     }
-    let mounts = !(builder.mounts.is_empty() && builder.files.is_empty() && builder.links.is_empty());
+    let mounts =
+        !(builder.mounts.is_empty() && builder.files.is_empty() && builder.links.is_empty());
     let needs_mount = mounts || builder.origin != Origin::Bare;
     if needs_mount && *builder.namespaces.get(Namespace::Mount) != Setting::New {
         problems.add("namespace", "a root or mounts of its own need a new mount namespace");

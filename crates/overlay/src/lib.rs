@@ -26,9 +26,22 @@ pub use propagation::Propagation;
 pub use root::{Base, Root};
 pub use situation::{Access, Namespace, Situation, TtyGroup, UserNamespace};
 /// temp
-pub struct HostView { /// m
-pub mounts: Vec<Mount>, /// l
-pub links: Vec<Link>, /// f
-pub files: Vec<File> }
+pub struct HostView {
+    /// m
+    pub mounts: Vec<Mount>,
+    /// l
+    pub links: Vec<Link>,
+    /// f
+    pub files: Vec<File>,
+}
 /// temp
-pub fn host_view(_r: &std::path::Path) -> HostView { HostView{ mounts: vec![Mount::bind("/usr","/usr"), Mount::tmpfs("/tmp", 1<<26)], links: ["bin","lib","lib64","sbin"].iter().map(|n| Link::new(format!("/{n}"), format!("usr/{n}"))).collect(), files: vec![] } }
+pub fn host_view(_r: &std::path::Path) -> HostView {
+    HostView {
+        mounts: vec![Mount::bind("/usr", "/usr"), Mount::tmpfs("/tmp", 1 << 26)],
+        links: ["bin", "lib", "lib64", "sbin"]
+            .iter()
+            .map(|n| Link::new(format!("/{n}"), format!("usr/{n}")))
+            .collect(),
+        files: vec![],
+    }
+}
