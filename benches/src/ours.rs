@@ -17,7 +17,10 @@ struct Ours(Plan);
 ///
 /// # Errors
 /// Whatever the plan reports.
-pub fn contender(configuration: Configuration, rootfs: &Path) -> Result<Box<dyn Contender>, Failure> {
+pub fn contender(
+    configuration: Configuration,
+    rootfs: &Path,
+) -> Result<Box<dyn Contender>, Failure> {
     let plan = builder(configuration, rootfs).command("/bin/true").plan().map_err(reported)?;
     Ok(Box::new(Ours(plan)))
 }
@@ -50,6 +53,10 @@ impl Contender for Ours {
         watch.reaped();
         drop(container);
         let sample = watch.cleaned();
-        if status.success() { Ok(sample) } else { Err(Failure::Reported(status.to_string().into())) }
+        if status.success() {
+            Ok(sample)
+        } else {
+            Err(Failure::Reported(status.to_string().into()))
+        }
     }
 }

@@ -28,6 +28,7 @@ mod in_force;
 mod inside;
 mod launch;
 mod launch_error;
+mod levels;
 mod output;
 mod pid1;
 mod plan;
