@@ -20,7 +20,7 @@ pub const OP_LEN: usize = 72;
 /// Length of one control record in bytes.
 pub const RECORD_LEN: usize = 128;
 /// How many values a running program can keep.
-pub const SLOTS: usize = 64;
+pub const SLOTS: usize = 512;
 /// How many arguments a system call takes.
 pub const ARGS: usize = 6;
 /// «No slot», «no descriptor», «no operation».
@@ -74,6 +74,8 @@ pub mod code {
     pub const SIGNALS: u16 = 14;
     /// Change the working directory and make sure that it is inside the root.
     pub const CHDIR: u16 = 15;
+    /// Change the attributes of a mount and map its ids by a user namespace.
+    pub const ID_MAP: u16 = 16;
 }
 
 /// Where an argument's value comes from.
