@@ -129,6 +129,14 @@ pub fn attach(mount: Fd, target: Fd) -> Step {
     Step::call("move_mount", libc::SYS_move_mount, args)
 }
 
+/// Attaches a detached mount to a name in a directory that only these steps have changed; a link is not followed.
+#[must_use]
+pub fn attach_below(mount: Fd, dir: Fd, name: &CStr) -> Step {
+    let flags = Arg::Named(MOVE_MOUNT_F_EMPTY_PATH, "F_EMPTY_PATH".to_owned());
+    let args = vec![mount.into(), c"".into(), dir.into(), name.into(), flags];
+    Step::call("move_mount", libc::SYS_move_mount, args)
+}
+
 /// Attaches a detached mount to an absolute path of this mount namespace.
 #[must_use]
 pub fn attach_at(mount: Fd, path: &CStr) -> Step {

@@ -1,0 +1,108 @@
+//! What the container will see at a path, as far as that can be known when the plan is made.
+//!
+//! Kernel objects: `O_PATH` descriptors of the root and of bind sources. Invariant: a look never leaves the tree that
+//! it starts in (`RESOLVE_IN_ROOT`, openat2(2)) and decides only *how* something is made: the steps resolve again.
+
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use crate::file_system::FileSystem;
+use crate::identity::Seen;
+use crate::mount::{CopyUp, Mount, MountKind};
+use crate::root::Base;
+
+/// What is at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Nothing.
+    Nothing,
+    /// A directory.
+    Directory,
+    /// Something else.
+    File,
+    /// It cannot be known, or not be looked at.
+    Unknown(Option<Errno>),
+}
+
+/// The mount that a path lies in, literally: the last one whose target is a prefix, among the first `upto`.
+pub(crate) fn covering(mounts: &[Mount], path: &Path, upto: usize) -> Option<usize> {
+    let covers = |mount: &Mount| normal(path).starts_with(normal(&mount.target));
+    mounts.iter().take(upto).rposition(covers)
+}
+
+/// A path without `.` and empty components.
+fn normal(path: &Path) -> PathBuf {
+    path.components().collect()
+}
+
+/// What the container sees at a path when the first `upto` mounts are there.
+pub(crate) fn look(fs: &FileSystem, path: &Path, upto: usize) -> Found {
+    let Some(index) = covering(&fs.mounts, path, upto) else {
+        return look_in_base(&fs.base, path);
+    };
+    let mount = &fs.mounts[index];
+    let target = normal(&mount.target);
+    let path = normal(path);
+    let rest = path.strip_prefix(&target).unwrap_or(Path::new(""));
+    match &mount.kind {
+        MountKind::Bind { source, .. } => look_in(source, rest),
+        MountKind::Proc { subset: Some(_), .. } if rest != Path::new("") => Found::Nothing,
+        MountKind::Proc { .. } => look_in(Path::new("/proc"), rest),
+        MountKind::Sysfs => look_in(Path::new("/sys"), rest),
+        MountKind::Tmpfs { copy_up: CopyUp::Yes, .. } => look(fs, &path, index),
+        MountKind::Tmpfs { .. } if rest != Path::new("") => Found::Nothing,
+        MountKind::Overlay { .. } | MountKind::Dev | MountKind::Cgroup => Found::Unknown(None),
+        _ => Found::Directory,
+    }
+}
+
+fn look_in_base(base: &Base, path: &Path) -> Found {
+    match base {
+        Base::Empty => Found::Nothing,
+        Base::Directory(root) => look_in(root, path),
+        Base::Keep => look_in(Path::new("/"), path),
+    }
+}
+
+/// What is below a directory of the host.
+fn look_in(dir: &Path, path: &Path) -> Found {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let Ok(dir) = rustix::fs::openat(CWD, dir, flags, Mode::empty()) else {
+        return Found::Unknown(None);
+    };
+    if path == Path::new("") {
+        return kind(Seen::look(dir));
+    }
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    kind(rustix::fs::openat2(&dir, path, flags, Mode::empty(), resolve).and_then(Seen::look))
+}
+
+fn kind(seen: Result<Seen, Errno>) -> Found {
+    match seen.map(|seen| seen.kind) {
+        Ok(FileType::Directory) => Found::Directory,
+        Ok(_) => Found::File,
+        Err(Errno::NOENT) => Found::Nothing,
+        Err(errno) => Found::Unknown(Some(errno)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::root::Root;
+
+    #[test]
+    fn the_later_mount_counts() {
+        let mut fs = FileSystem::new(Base::Empty, Root::ReadOnly);
+        fs.mounts = vec![Mount::proc(), Mount::bind("/usr", "/usr"), Mount::tmpfs("/usr/tmp", 1)];
+        assert_eq!(covering(&fs.mounts, Path::new("/usr//tmp/x"), 3), Some(2));
+        assert_eq!(covering(&fs.mounts, Path::new("/usr/tmp/x"), 2), Some(1));
+        assert_eq!(covering(&fs.mounts, Path::new("/usrx"), 3), None);
+        assert_eq!(look(&fs, Path::new("/usr/bin"), 3), Found::Directory);
+        assert_eq!(look(&fs, Path::new("/proc/version"), 3), Found::File);
+        assert_eq!(look(&fs, Path::new("/proc/nothing"), 3), Found::Nothing);
+        assert_eq!(look(&fs, Path::new("/usr/tmp/x"), 3), Found::Nothing);
+    }
+}
