@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use ampoule_init::steps::{launch as l, process as p};
 use ampoule_init::{Draft, First, Launch, PidNamespace, Program, Timings, start};
-use ampoule_overlay::{FileSystem, Prepared, Situation, UserNamespace, prepare};
+use ampoule_overlay::{Base, FileSystem, Mount, Prepared, Root, Situation, UserNamespace, prepare};
 
 /// A directory with a busybox root file system, `lower` layers and a canary beside it.
 pub struct Place {
@@ -126,6 +126,21 @@ pub fn run(fs: &FileSystem, situation: &Situation, ids: Option<&Ids>, script: &s
 
 pub fn run_draft(draft: Draft, script: &str) -> String {
     let program = Program::seal(draft).unwrap();
+    launch(&program, script).unwrap_or_else(|error| panic!("{error}\n{program}"))
+}
+
+/// Why a launch fails.
+pub fn fails(fs: &FileSystem, situation: &Situation, ids: Option<&Ids>, script: &str) -> String {
+    let (draft, _) = draft(fs, situation, ids).unwrap();
+    launch(&Program::seal(draft).unwrap(), script).unwrap_err().to_string()
+}
+
+/// Why the launch of a draft fails.
+pub fn fails_as(draft: Draft) -> String {
+    launch(&Program::seal(draft).unwrap(), "true").unwrap_err().to_string()
+}
+
+fn launch(program: &Program, script: &str) -> Result<String, ampoule_init::Error> {
     let mut out = tempfile::tempfile().unwrap();
     let null = File::open("/dev/null").unwrap();
     let launch = Launch {
@@ -145,15 +160,18 @@ pub fn run_draft(draft: Draft, script: &str) -> String {
         fault: None,
     };
     let before = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let started = start(&program, &launch).unwrap_or_else(|error| panic!("{error}\n{program}"));
-    ampoule_init::process::reap(&started.pidfd).unwrap();
+    let started = start(program, &launch);
+    if let Ok(started) = &started {
+        ampoule_init::process::reap(&started.pidfd).unwrap();
+    }
     let after = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert_eq!(before, after, "the host's mounts changed");
+    started?;
     let mut text = String::new();
     out.rewind().unwrap();
     out.read_to_string(&mut text).unwrap();
     println!("{text}");
-    text
+    Ok(text)
 }
 
 /// Runs a test of this binary again as an ordinary user; true in that process.
@@ -174,4 +192,19 @@ pub fn as_ordinary_user(test: &str) -> bool {
         .unwrap();
     assert!(status.success());
     false
+}
+
+/// The usual mounts and covers.
+pub fn standard(base: Base, root: Root) -> FileSystem {
+    let mut fs = FileSystem::new(base, root);
+    fs.mounts = vec![Mount::proc(), Mount::sysfs(), Mount::dev()];
+    fs.masked = FileSystem::default_masked();
+    fs.read_only = FileSystem::default_read_only();
+    fs
+}
+
+/// The mount points in what `/proc/self/mountinfo` said.
+pub fn mount_points(said: &str) -> Vec<&str> {
+    let lines = said.lines().filter(|line| line.contains(" - "));
+    lines.filter_map(|line| line.split(' ').nth(4)).collect()
 }
