@@ -15,6 +15,9 @@ use crate::host::Privilege;
 /// Highest number of a descriptor that a payload may be given.
 const HIGHEST_FD: u16 = 1000;
 
+/// The name in a new UTS namespace unless another is chosen: the host's own is nobody's business.
+const DEFAULT_HOSTNAME: &str = "ampoule";
+
 /// Parsed settings.
 #[derive(Debug, Default)]
 pub(crate) struct Checked {
@@ -47,8 +50,9 @@ pub(crate) fn check(
     check_privilege(sets, privilege)?;
     let mut problems = Problems(Vec::new());
     let mut checked = Checked::default();
-    if let Some(name) = &builder.hostname {
-        checked.hostname = problems.keep("hostname", Hostname::new(name.as_str()));
+    let own_names = *sets.get(Namespace::Uts) == Setting::New;
+    if let Some(name) = builder.hostname.as_deref().or(own_names.then_some(DEFAULT_HOSTNAME)) {
+        checked.hostname = problems.keep("hostname", Hostname::new(name));
     }
     if let Some(name) = &builder.domainname {
         checked.domainname = problems.keep("domainname", Hostname::new(name.as_str()));
