@@ -155,7 +155,7 @@ fn user_swapped_source() {
     let (draft, _) = sandbox::draft(&fs, &Situation::unprivileged(), Some(&ids())).unwrap();
     fs::rename(place.canary(), place.dir.path().join("old")).unwrap();
     symlink("old/..", place.canary()).unwrap();
-    let error = sandbox::fails_as(draft);
+    let error = sandbox::attempt(draft, "true").unwrap_err().to_string();
     assert!(error.contains("verify(") && error.contains("Stale"), "{error}");
 }
 

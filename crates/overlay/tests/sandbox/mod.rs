@@ -1,5 +1,11 @@
 //! A launch by hand: a draft from a prepared file system, a shell as its first process, what the shell said.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::cast_sign_loss,
+    reason = "what fails here fails the test, which shows what was printed"
+)]
 
 use std::ffi::CString;
 use std::fs::File;
@@ -135,9 +141,9 @@ pub fn fails(fs: &FileSystem, situation: &Situation, ids: Option<&Ids>, script: 
     launch(&Program::seal(draft).unwrap(), script).unwrap_err().to_string()
 }
 
-/// Why the launch of a draft fails.
-pub fn fails_as(draft: Draft) -> String {
-    launch(&Program::seal(draft).unwrap(), "true").unwrap_err().to_string()
+/// What the launch of a draft comes to.
+pub fn attempt(draft: Draft, script: &str) -> Result<String, ampoule_init::Error> {
+    launch(&Program::seal(draft).unwrap(), script)
 }
 
 fn launch(program: &Program, script: &str) -> Result<String, ampoule_init::Error> {

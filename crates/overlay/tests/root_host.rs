@@ -1,0 +1,100 @@
+//! Root file systems as root on hosts that are not plain: shared mounts, a chroot, somebody who swaps targets.
+
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+mod sandbox;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use ampoule_init::Draft;
+use ampoule_overlay::{Base, File, FileSystem, Mount, Root, Situation};
+use sandbox::{Place, run, standard};
+
+fn as_root(fs: &FileSystem, script: &str) -> String {
+    run(fs, &Situation::privileged(), None, script)
+}
+
+/// Runs a test of this binary again below a script that changes its mount namespace; true in that process.
+fn again(test: &str, script: &str) -> bool {
+    if std::env::var_os("AMPOULE_AGAIN").is_some() {
+        return true;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let status = std::process::Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-ec", script, "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env("AMPOULE_AGAIN", dir.path())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    false
+}
+
+#[test]
+fn a_shared_host_sees_no_mount() {
+    if !again("a_shared_host_sees_no_mount", "mount --make-rshared / && exec \"$@\"") {
+        return;
+    }
+    // `run` compares the host's mount table before and after.
+    let place = Place::new();
+    for root in [Root::InPlace, Root::ReadOnly, Root::Ephemeral { size: 1 << 20 }] {
+        let mut fs = standard(Base::Directory(place.root()), root);
+        fs.mounts.push(Mount::bind_rw(place.canary(), "/data"));
+        fs.mounts.push(Mount::tmpfs("/data/below", 1 << 20));
+        let said = as_root(&fs, "mount -t tmpfs none /data/below; cat /proc/self/mountinfo");
+        assert!(!said.contains("shared:") && !said.contains("master:"));
+    }
+}
+
+#[test]
+fn a_chroot_is_refused() {
+    let script = "d=$AMPOULE_AGAIN; cd /; for n in *; do \
+         if [ -L $n ]; then cp -P $n $d/; elif [ -d $n ]; then mkdir $d/$n; mount --rbind $n $d/$n; fi; \
+         done; exec chroot $d \"$@\"";
+    if !again("a_chroot_is_refused", script) {
+        return;
+    }
+    let place = Place::new();
+    let fs = standard(Base::Directory(place.root()), Root::ReadOnly);
+    let error =
+        ampoule_overlay::prepare(&fs, &Situation::privileged(), &mut Draft::default()).unwrap_err();
+    assert_eq!(error.kind(), ampoule_overlay::ErrorKind::RootNotMount);
+    assert!(error.hint().is_some());
+}
+
+#[test]
+fn race_swapped_targets() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let place = Place::new();
+    let (volume, canary) = (place.dir.path().join("volume"), place.canary());
+    fs::create_dir_all(volume.join("a")).unwrap();
+    symlink(&canary, volume.join("b")).unwrap();
+    let before = Place::picture(&canary);
+    let stop = AtomicBool::new(false);
+    let mut fs = standard(Base::Directory(place.root()), Root::ReadOnly);
+    fs.mounts.push(Mount::bind_rw(&volume, "/data"));
+    fs.mounts.push(Mount::tmpfs("/data/a/x/y", 1 << 20));
+    fs.files.push(File::new("/data/a/file", "bytes\n", 0o644));
+    std::thread::scope(|scope| {
+        let swap = || {
+            let (a, b) = (volume.join("a"), volume.join("b"));
+            let exchange = rustix::fs::RenameFlags::EXCHANGE;
+            while !stop.load(Ordering::Relaxed) {
+                rustix::fs::renameat_with(rustix::fs::CWD, &a, rustix::fs::CWD, &b, exchange)
+                    .unwrap();
+            }
+        };
+        scope.spawn(swap);
+        let mut worked = 0;
+        for _ in 0..150 {
+            // Either outcome is right; what counts is the canary, and the host's mounts (`attempt` compares them).
+            let (draft, _) = sandbox::draft(&fs, &Situation::privileged(), None).unwrap();
+            worked += usize::from(sandbox::attempt(draft, "true").is_ok());
+        }
+        stop.store(true, Ordering::Relaxed);
+        println!("{worked} of 150 launches worked");
+    });
+    assert_eq!(Place::picture(&canary), before);
+}
