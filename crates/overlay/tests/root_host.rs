@@ -8,7 +8,9 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use ampoule_init::Draft;
-use ampoule_overlay::{Base, File, FileSystem, Mount, Root, Situation};
+use ampoule_overlay::{
+    Base, ErrorKind, File, FileSystem, Mount, Root, Situation, UserNamespace, prepare,
+};
 use sandbox::{Place, run, standard};
 
 fn as_root(fs: &FileSystem, script: &str) -> String {
@@ -58,10 +60,40 @@ fn a_chroot_is_refused() {
     }
     let place = Place::new();
     let fs = standard(Base::Directory(place.root()), Root::ReadOnly);
-    let error =
-        ampoule_overlay::prepare(&fs, &Situation::privileged(), &mut Draft::default()).unwrap_err();
-    assert_eq!(error.kind(), ampoule_overlay::ErrorKind::RootNotMount);
+    let error = prepare(&fs, &Situation::privileged(), &mut Draft::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RootNotMount);
     assert!(error.hint().is_some());
+}
+
+#[test]
+fn a_covered_proc_is_found_before_the_kernel_refuses() {
+    let refused = "mount -t tmpfs none /proc/acpi; \
+         ! unshare --user --map-root-user --mount --pid --fork mount -t proc none /mnt 2>&1; exec \"$@\"";
+    if !again("a_covered_proc_is_found_before_the_kernel_refuses", refused) {
+        return;
+    }
+    let mut fs = FileSystem::new(Base::Empty, Root::ReadOnly);
+    fs.mounts = vec![Mount::proc()];
+    let error = prepare(&fs, &Situation::unprivileged(), &mut Draft::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ProcMasked);
+    assert!(prepare(&fs, &Situation::privileged(), &mut Draft::default()).is_ok());
+}
+
+#[test]
+fn a_false_device_is_found() {
+    if !again("a_false_device_is_found", "mount --bind /dev/zero /dev/null; exec \"$@\"") {
+        return;
+    }
+    let mut fs = FileSystem::new(Base::Empty, Root::ReadOnly);
+    fs.mounts = vec![Mount::dev()];
+    let own_user = Situation { user_namespace: UserNamespace::New, ..Situation::privileged() };
+    for situation in [Situation::unprivileged(), own_user] {
+        let error = prepare(&fs, &situation, &mut Draft::default()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DeviceUnusable);
+        assert_eq!(error.to_string(), "\"/dev/null\" is not the device that it should be");
+    }
+    // With its own nodes the host's do not matter.
+    assert!(prepare(&fs, &Situation::privileged(), &mut Draft::default()).is_ok());
 }
 
 #[test]

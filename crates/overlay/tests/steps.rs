@@ -2,7 +2,8 @@
 
 use ampoule_init::{Draft, Step};
 use ampoule_overlay::{
-    Base, File, FileSystem, Link, Mount, Prepared, Propagation, Root, Situation, prepare,
+    Base, ErrorKind, File, FileSystem, Link, Mount, MountFlags, MountKind, Namespace, Prepared,
+    Propagation, Root, Situation, prepare,
 };
 
 fn lines(steps: &[Step]) -> Vec<String> {
@@ -104,4 +105,84 @@ fn the_host_is_left_in_time() {
     assert!(lines(&steps.open)[0].contains("MS_SLAVE"));
     assert!(lines(&steps.launcher)[1].contains("MS_SLAVE"), "not in the host's peer group");
     assert!(lines(&steps.seal)[1].contains("MS_SHARED"), "after the old root is gone");
+}
+
+fn problems(fs: &FileSystem, situation: &Situation) -> Vec<ErrorKind> {
+    let error = prepare(fs, situation, &mut Draft::default()).expect_err("something is wrong");
+    assert_eq!(error.problems().next().map(|first| first.kind()), Some(error.kind()));
+    assert!(std::io::Error::from(error.clone()).to_string() == error.to_string());
+    error.problems().map(|problem| problem.kind()).collect()
+}
+
+#[test]
+fn what_the_host_does_not_have() {
+    let mut fs = FileSystem::new(Base::Directory("/etc".into()), Root::ReadOnly);
+    fs.mounts = vec![
+        Mount::bind("/etc/passwd/x", "/etc"),
+        Mount::tmpfs("/passwd/x", 1),
+        Mount::bind("/usr", "/usr"),
+    ];
+    fs.links = vec![Link::new("/usr/link", "x")];
+    fs.files = vec![File::new("/usr/not/there", "", 0o644)];
+    assert_eq!(
+        problems(&fs, &Situation::privileged()),
+        [
+            ErrorKind::SourceUnusable,
+            ErrorKind::TargetUnusable,
+            ErrorKind::TargetMissing,
+            ErrorKind::LinkOnMount
+        ]
+    );
+    for (base, kind) in [
+        ("relative", ErrorKind::SourceNotAbsolute),
+        ("/missing", ErrorKind::SourceMissing),
+        ("/etc/passwd", ErrorKind::RootNotDirectory),
+        ("/a\0b", ErrorKind::NulByte),
+    ] {
+        for root in [Root::ReadOnly, Root::Ephemeral { size: 1 }] {
+            let fs = FileSystem::new(Base::Directory(base.into()), root);
+            assert_eq!(problems(&fs, &Situation::privileged()), [kind]);
+        }
+    }
+}
+
+#[test]
+fn an_error_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().expect("a directory can be made");
+    let upper = dir.path().join("upper");
+    let mut fs = FileSystem::new(Base::Directory("/etc".into()), Root::Persistent(upper.clone()));
+    fs.masked = vec!["/passwd".into(), "/not/there".into()];
+    fs.mounts = vec![Mount::bind("/missing", "/x")];
+    assert_eq!(problems(&fs, &Situation::privileged()), [ErrorKind::SourceMissing]);
+    assert!(!upper.exists());
+    fs.mounts.clear();
+    let steps = prepared(&fs, &Situation::privileged());
+    assert!(upper.is_dir() && dir.path().join("upper.work").is_dir());
+    // The one that is there is masked, on the base's word: the upper layer is new.
+    assert_eq!(lines(&steps.build).iter().filter(|line| line.contains("\"/passwd\"")).count(), 1);
+}
+
+#[test]
+fn message_queues_of_the_host() {
+    let mut fs = FileSystem::new(Base::Empty, Root::ReadOnly);
+    fs.mounts = vec![Mount::new("/q", MountKind::Mqueue, MountFlags::DATA)];
+    let shared = Situation { ipc_namespace: Namespace::Shared, ..Situation::unprivileged() };
+    if std::path::Path::new("/dev/mqueue").exists() {
+        assert_eq!(prepared(&fs, &shared).substitutions.len(), 1);
+    } else {
+        assert_eq!(problems(&fs, &shared), [ErrorKind::MqueueUnavailable]);
+    }
+}
+
+#[test]
+fn the_callers_own_root_is_not_written_to() {
+    let mut fs = FileSystem::new(Base::Keep, Root::InPlace);
+    fs.mounts = vec![Mount::tmpfs("/ampoule-not-there", 1)];
+    fs.files = vec![File::new("/ampoule-not-here", "", 0o644)];
+    fs.links = vec![Link::new("/ampoule-link", "x")];
+    let situation = Situation::privileged();
+    assert_eq!(
+        problems(&fs, &situation),
+        [ErrorKind::TargetMissing, ErrorKind::TargetMissing, ErrorKind::LinkOnMount]
+    );
 }
