@@ -97,6 +97,47 @@ fn a_false_device_is_found() {
 }
 
 #[test]
+fn a_strict_umask_changes_no_mode() {
+    if !again("a_strict_umask_changes_no_mode", "umask 077; exec \"$@\"") {
+        return;
+    }
+    let place = Place::new();
+    let upper = place.dir.path().join("kept");
+    fs::set_permissions(place.root(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    for root in [Root::ReadOnly, Root::Persistent(upper.clone())] {
+        let mut fs = standard(Base::Directory(place.root()), root);
+        fs.mounts.push(Mount::tmpfs("/new/dir", 1 << 20));
+        fs.files.push(File::new("/src/main", "x", 0o644));
+        let said = as_root(
+            &fs,
+            "for path in / /new /new/dir /src /src/main /dev /dev/null /dev/pts; do stat -c '%a %n' $path; done; umask",
+        );
+        assert!(said.starts_with("755 /\n755 /new\n1777 /new/dir\n755 /src\n"));
+        assert!(
+            said.contains("644 /src/main\n")
+                && said.contains("755 /dev\n666 /dev/null\n755 /dev/pts\n")
+        );
+        assert!(said.ends_with("0077\n"));
+    }
+}
+
+#[test]
+fn many_layers() {
+    let place = Place::new();
+    let layers: Vec<_> = (0..120)
+        .map(|number| {
+            let dir = place.dir.path().join(format!("layer{number}"));
+            fs::create_dir(&dir).unwrap();
+            fs::write(dir.join(format!("file{number}")), "x").unwrap();
+            dir
+        })
+        .collect();
+    let mut fs = standard(Base::Directory(place.root()), Root::ReadOnly);
+    fs.mounts.push(Mount::overlay(layers, "/data"));
+    assert!(as_root(&fs, "ls /data | wc -l").starts_with("120\n"));
+}
+
+#[test]
 fn race_swapped_targets() {
     use std::sync::atomic::{AtomicBool, Ordering};
     let place = Place::new();
