@@ -103,8 +103,9 @@ impl Assembly<'_> {
             MountKind::Mqueue => return self.mqueue(mount),
             MountKind::Cgroup => return self.cgroup(mount),
             MountKind::Overlay { lower, upper, work } => {
+                let mode = lower.first().map_or(0o755, |uppermost| Self::mode_of(uppermost));
                 let upper = match upper {
-                    Some(upper) => Upper::host(upper, work.as_deref()),
+                    Some(upper) => Upper::host(upper, work.as_deref(), mode),
                     None => Upper::None,
                 };
                 let lower = self.lower_trees(lower);

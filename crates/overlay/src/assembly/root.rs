@@ -73,10 +73,12 @@ impl Assembly<'_> {
     }
 
     fn layered_root(&mut self, base: &PathBuf) {
-        self.check_root(base);
+        if self.check_root(base).is_none() {
+            return;
+        }
         let lower = self.lower_trees(std::slice::from_ref(base));
         let upper = match &self.fs.root {
-            Root::Persistent(upper) => Upper::host(upper, None),
+            Root::Persistent(upper) => Upper::host(upper, None, Self::mode_of(base)),
             _ => Upper::Memory { mode: Self::mode_of(base) },
         };
         self.root = self.overlay(lower, &upper, MountFlags::NODEV);
