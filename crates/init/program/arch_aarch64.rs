@@ -28,6 +28,7 @@ pub unsafe fn syscall(nr: u64, args: [u64; 6]) -> i64 {
 pub mod nr {
     pub const GETCWD: u64 = 17;
     pub const DUP3: u64 = 24;
+    pub const FCNTL: u64 = 25;
     pub const MKDIRAT: u64 = 34;
     pub const CHDIR: u64 = 49;
     pub const OPENAT: u64 = 56;
@@ -35,6 +36,7 @@ pub mod nr {
     pub const PIPE2: u64 = 59;
     pub const READ: u64 = 63;
     pub const WRITE: u64 = 64;
+    pub const PREAD64: u64 = 67;
     pub const PPOLL: u64 = 73;
     pub const SIGNALFD4: u64 = 74;
     pub const NEWFSTATAT: u64 = 79;
@@ -47,7 +49,10 @@ pub mod nr {
     pub const GETRUSAGE: u64 = 165;
     pub const PRCTL: u64 = 167;
     pub const GETPID: u64 = 172;
+    pub const GETPPID: u64 = 173;
+    pub const SOCKETPAIR: u64 = 199;
     pub const RECVFROM: u64 = 207;
+    pub const SETSOCKOPT: u64 = 208;
     pub const SENDMSG: u64 = 211;
     pub const EXECVE: u64 = 221;
     pub const MMAP: u64 = 222;

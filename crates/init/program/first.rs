@@ -31,6 +31,9 @@ impl Machine {
         self.sync = ends;
         if pid == 0 {
             kernel::close(u64::from(ends[1]));
+            if !self.owns_pid_namespace() {
+                self.open_children();
+            }
             self.enter_first();
             return Ok(());
         }
@@ -57,7 +60,11 @@ impl Machine {
                 kernel::close(from);
                 Ok(())
             }
-            _ => kernel::exit(kernel::ABANDONED),
+            _ => {
+                // Killed between the clone and its report, the launcher leaves a process that the host does not know.
+                let _host_gone = self.report(&Record::new(record::ABANDONED, self.step(), 0, 0), None);
+                kernel::exit(kernel::ABANDONED)
+            }
         }
     }
 

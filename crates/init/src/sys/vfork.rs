@@ -38,6 +38,8 @@ const CLONE_VM: u64 = 0x100;
 const CLONE_PIDFD: u64 = 0x1000;
 const CLONE_VFORK: u64 = 0x4000;
 const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+const AT_EMPTY_PATH: u64 = 0x1000;
+const F_DUPFD_CLOEXEC: u64 = 1030;
 const STACK_LEN: usize = 16 * 1024;
 
 /// One descriptor for the child: where it is and the number that it gets.
@@ -87,10 +89,12 @@ struct CloneArgs {
 pub(crate) fn spawn(
     program: BorrowedFd<'_>,
     argument: &CStr,
-    places: &mut [Place],
+    places: &[Place],
 ) -> io::Result<OwnedFd> {
+    // The child notes in it where it lifted each to.
+    let mut places = places.to_vec();
     let limit = places.iter().map(|place| place.to).max().unwrap_or(2).saturating_add(1);
-    let gaps = gaps(places, limit);
+    let gaps = gaps(&places, limit);
     let argv = [c"ampoule-init".as_ptr(), argument.as_ptr(), std::ptr::null()];
     let envp = [std::ptr::null()];
     let mut order = Order {
@@ -109,7 +113,7 @@ pub(crate) fn spawn(
     let args = CloneArgs {
         flags: CLONE_VM | CLONE_VFORK | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
         pidfd: &raw mut pidfd as u64,
-        stack: stack.as_mut_ptr() as u64 + 15 & !15,
+        stack: (stack.as_mut_ptr() as u64).next_multiple_of(16),
         stack_size: (STACK_LEN - 16) as u64,
         ..CloneArgs::default()
     };
@@ -244,22 +248,16 @@ fn place_and_exec(order: &mut Order) -> i32 {
         Err(errno) => errno,
         Ok(program) => {
             let nothing = c"".as_ptr() as u64;
-            let args = [
-                fd(program),
-                nothing,
-                order.argv as u64,
-                order.envp as u64,
-                libc::AT_EMPTY_PATH as u64,
-                0,
-            ];
-            call(libc::SYS_execveat as u64, args).err().unwrap_or(libc::EIO)
+            let args =
+                [fd(program), nothing, order.argv as u64, order.envp as u64, AT_EMPTY_PATH, 0];
+            call(libc::SYS_execveat.cast_unsigned(), args).err().unwrap_or(libc::EIO)
         }
     }
 }
 
 /// A descriptor as an argument.
 fn fd(number: RawFd) -> u64 {
-    number as u64
+    i64::from(number).cast_unsigned()
 }
 
 /// Lifts everything above the limit that stands below it, then puts each at its number and closes the rest.
@@ -273,7 +271,7 @@ fn place(order: &Order) -> Result<RawFd, i32> {
         place.from = lift(place.from, order.limit)?;
     }
     for place in places.iter() {
-        call(arch::nr::DUP3, [fd(place.from), fd(place.to), 0, 0, 0, 0])?;
+        call(arch::nr::DUP3, [fd(place.from), fd(place.to), 0, 0, 0, 0]).map_err(past_the_limit)?;
     }
     for &(first, last) in gaps {
         call(arch::nr::CLOSE_RANGE, [fd(first), fd(last), 0, 0, 0, 0])?;
@@ -291,6 +289,12 @@ fn lift(number: RawFd, limit: RawFd) -> Result<RawFd, i32> {
     if number >= limit {
         return Ok(number);
     }
-    let args = [fd(number), libc::F_DUPFD_CLOEXEC as u64, fd(limit), 0, 0, 0];
-    call(libc::SYS_fcntl as u64, args).map(|raised| raised as RawFd)
+    let args = [fd(number), F_DUPFD_CLOEXEC, fd(limit), 0, 0, 0];
+    let raised = call(arch::nr::FCNTL, args).map_err(past_the_limit)?;
+    RawFd::try_from(raised).map_err(|_| libc::EMFILE)
+}
+
+/// dup3(2) and fcntl(2) have their own words for a number at or above `RLIMIT_NOFILE`.
+fn past_the_limit(errno: i32) -> i32 {
+    if errno == libc::EINVAL || errno == libc::EBADF { libc::EMFILE } else { errno }
 }
