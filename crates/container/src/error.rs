@@ -227,11 +227,6 @@ impl Error {
         self
     }
 
-    pub(crate) fn at(mut self, stage: Stage) -> Self {
-        self.0.stage = stage;
-        self
-    }
-
     /// What kind of error it is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -364,8 +359,8 @@ impl From<ampoule_init::Error> for Error {
             InitKind::ProgramTooLarge => ErrorKind::TooLarge,
             _ => errno.map_or(ErrorKind::System, kind_of_errno),
         };
-        let mut made = Self::new(kind, Stage::Launch).about(error.to_string()).caused_by(error);
-        made.0.errno = errno.map(Errno::raw_os_error);
-        made
+        let mut made = Self::new(kind, Stage::Launch).about(error.subject());
+        made.0.errno = error.errno();
+        made.caused_by(error)
     }
 }

@@ -10,7 +10,8 @@ use ampoule_ns::layered_root::LayeredRoot;
 use ampoule_ns::prepared::credentials::Groups;
 use ampoule_ns::prepared::id_maps::{Writer, writer};
 use ampoule_ns::{
-    Capabilities, CapabilitySet, IdKind, IdMap, IdMapping, Namespace, ResolvedUser, Setting, User,
+    Capabilities, CapabilitySet, IdKind, IdMap, IdMapping, Namespace, NamespaceSet, ResolvedUser,
+    Setting, User,
 };
 use ampoule_overlay::Root;
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -34,7 +35,11 @@ pub(crate) struct Identity {
 
 impl Identity {
     /// Resolves everything.
-    pub(crate) fn resolve(builder: &Builder, privilege: Privilege) -> Result<Self, Error> {
+    pub(crate) fn resolve(
+        builder: &Builder,
+        namespaces: &NamespaceSet,
+        privilege: Privilege,
+    ) -> Result<Self, Error> {
         let user = resolve_user(builder, privilege)?;
         let fits = |set: CapabilitySet| set.intersection(CapabilitySet::supported().unwrap_or(set));
         let mut capabilities =
@@ -43,7 +48,7 @@ impl Identity {
         capabilities.validate().map_err(|error| Error::from_ns(Stage::Plan, error))?;
         let mut identity =
             Self { user, capabilities, maps: None, groups: Groups::Settable, reservation: None };
-        match builder.namespaces.get(Namespace::User) {
+        match namespaces.get(Namespace::User) {
             Setting::New => identity.map(builder, privilege)?,
             Setting::Host if privilege == Privilege::None => identity.groups = Groups::Fixed,
             _ => {}
