@@ -37,6 +37,9 @@ fn start(options: Options) -> Result<u8, Failure> {
     if tty.is_some() {
         command = command.tty(terminal::window_size());
     }
+    if let Some(limit) = limit {
+        command = command.timeout(limit);
+    }
     let plan = command.plan()?;
     if shown.contains(&Shown::Plan) {
         return print(&plan.to_string()).map(|()| 0);
