@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use crate::file_system::FileSystem;
 use crate::identity::Seen;
 use crate::mount::{CopyUp, Mount, MountKind};
-use crate::root::Base;
+use crate::root::{Base, Root};
 
 /// What is at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub(crate) enum Found {
     Directory,
     /// Something else.
     File,
+    /// A whiteout of overlayfs.
+    Removed,
     /// It cannot be known, or not be looked at.
     Unknown(Option<Errno>),
 }
@@ -40,7 +42,7 @@ fn normal(path: &Path) -> PathBuf {
 /// What the container sees at a path when the first `upto` mounts are there.
 pub(crate) fn look(fs: &FileSystem, path: &Path, upto: usize) -> Found {
     let Some(index) = covering(&fs.mounts, path, upto) else {
-        return look_in_base(&fs.base, path);
+        return look_in_root(&fs.base, &fs.root, path);
     };
     let mount = &fs.mounts[index];
     let target = normal(&mount.target);
@@ -58,11 +60,22 @@ pub(crate) fn look(fs: &FileSystem, path: &Path, upto: usize) -> Found {
     }
 }
 
-fn look_in_base(base: &Base, path: &Path) -> Found {
-    match base {
-        Base::Empty => Found::Nothing,
-        Base::Directory(root) => look_in(root, path),
-        Base::Keep => look_in(Path::new("/"), path),
+fn look_in_root(base: &Base, root: &Root, path: &Path) -> Found {
+    let base = match base {
+        Base::Empty => return Found::Nothing,
+        Base::Directory(base) => base.as_path(),
+        Base::Keep => Path::new("/"),
+    };
+    let kept = match root {
+        Root::Persistent(upper) => look_in(upper, path),
+        _ => Found::Nothing,
+    };
+    match kept {
+        // Not in the upper layer, or under a link into the lower one.
+        Found::Nothing => look_in(base, path),
+        // The directory that it was in is a whiteout now, or a file.
+        Found::Removed | Found::Unknown(Some(Errno::NOTDIR)) => Found::Nothing,
+        kept => kept,
     }
 }
 
@@ -80,8 +93,9 @@ fn look_in(dir: &Path, path: &Path) -> Found {
 }
 
 fn kind(seen: Result<Seen, Errno>) -> Found {
-    match seen.map(|seen| seen.kind) {
-        Ok(FileType::Directory) => Found::Directory,
+    match seen.map(|seen| (seen.kind, seen.device)) {
+        Ok((FileType::Directory, _)) => Found::Directory,
+        Ok((FileType::CharacterDevice, (0, 0))) => Found::Removed,
         Ok(_) => Found::File,
         Err(Errno::NOENT) => Found::Nothing,
         Err(errno) => Found::Unknown(Some(errno)),
@@ -91,7 +105,6 @@ fn kind(seen: Result<Seen, Errno>) -> Found {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::root::Root;
 
     #[test]
     fn the_later_mount_counts() {

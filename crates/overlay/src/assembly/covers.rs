@@ -91,7 +91,7 @@ impl Assembly<'_> {
             let found = view::look(self.fs, path, upto);
             let known = there.iter().any(|(other, _)| other == path);
             match found {
-                Found::Nothing => {}
+                Found::Nothing | Found::Removed => {}
                 Found::Unknown(errno) => self.unknown(path, errno),
                 _ if known => {}
                 _ => there.push((path.clone(), found)),

@@ -239,7 +239,7 @@ impl Assembly<'_> {
     fn cgroup(&mut self, mount: &Mount) -> Option<(Slot, Shape)> {
         const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
         let unified = rustix::fs::statfs("/sys/fs/cgroup")
-            .is_ok_and(|found| i64::from(found.f_type) == CGROUP2_SUPER_MAGIC);
+            .is_ok_and(|found| found.f_type == CGROUP2_SUPER_MAGIC);
         if !unified || !self.situation.owns(self.situation.cgroup_namespace) {
             return self.substitute(mount, "/sys/fs/cgroup");
         }
