@@ -114,6 +114,12 @@ impl Identity {
         })
     }
 
+    /// The host's ids of user and group 0 in a new user namespace.
+    pub(crate) fn root_ids(&self) -> Option<(u32, u32)> {
+        let (map, _) = self.maps.as_ref()?;
+        Some((map.to_host(IdKind::Uid, 0)?, map.to_host(IdKind::Gid, 0)?))
+    }
+
     /// Whether this group exists in the container's user namespace.
     pub(crate) fn has_group(&self, gid: u32) -> bool {
         self.maps.as_ref().is_none_or(|(map, _)| map.to_host(IdKind::Gid, gid).is_some())
