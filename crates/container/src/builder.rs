@@ -7,8 +7,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use ampoule_ns::{
-    Capabilities, Capability, CpuSet, IdMapping, IoPriority, Namespace, NamespaceSet, Personality, ResourceLimit,
-    Scheduler, Setting, Sysctl, TimeOffsets, User,
+    Capabilities, Capability, CpuSet, IdMapping, IoPriority, Namespace, NamespaceSet, Personality,
+    ResourceLimit, Scheduler, Setting, Sysctl, TimeOffsets, User,
 };
 use ampoule_overlay::{File, Link, Mount, Propagation, Root};
 use serde::{Deserialize, Serialize};
@@ -280,7 +280,12 @@ impl Builder {
 
     /// Lets a file with these bytes and this mode appear in the root.
     #[must_use]
-    pub fn file_with_mode(mut self, path: impl Into<PathBuf>, bytes: impl Into<Vec<u8>>, mode: u32) -> Self {
+    pub fn file_with_mode(
+        mut self,
+        path: impl Into<PathBuf>,
+        bytes: impl Into<Vec<u8>>,
+        mode: u32,
+    ) -> Self {
         self.files.push(File::new(path, bytes, mode));
         self
     }

@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(Bytes::mib(256).get(), 268_435_456);
 /// assert_eq!(Bytes::kib(4).to_string(), "4KiB");
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Bytes(u64);
 

@@ -18,6 +18,9 @@ use crate::plan::Plan;
 use crate::pty::WindowSize;
 use crate::stdio::Stdio;
 
+/// How much of each stream is kept unless another limit is chosen.
+const OUTPUT_MAX: Bytes = Bytes::mib(64);
+
 /// A program to run in a container.
 #[derive(Debug)]
 pub struct Command {
@@ -46,6 +49,13 @@ pub(crate) struct Order {
     pub(crate) tty: Option<WindowSize>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) output_max: Option<Bytes>,
+}
+
+impl Order {
+    /// How much of each stream is kept.
+    pub(crate) fn output_limit(&self) -> Bytes {
+        self.output_max.unwrap_or(OUTPUT_MAX)
+    }
 }
 
 impl Command {
@@ -88,7 +98,10 @@ impl Command {
 
     /// Sets variables of the environment.
     #[must_use]
-    pub fn envs(self, vars: impl IntoIterator<Item = (impl Into<OsString>, impl Into<OsString>)>) -> Self {
+    pub fn envs(
+        self,
+        vars: impl IntoIterator<Item = (impl Into<OsString>, impl Into<OsString>)>,
+    ) -> Self {
         vars.into_iter().fold(self, |command, (name, value)| command.env(name, value))
     }
 
@@ -209,6 +222,12 @@ impl Command {
     /// Numbers of further descriptors.
     pub(crate) fn fd_numbers(&self) -> impl Iterator<Item = u16> + '_ {
         self.order.fds.iter().map(|(number, _)| *number)
+    }
+
+    /// How much of each stream is kept.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn output_limit(&self) -> Bytes {
+        self.order.output_limit()
     }
 
     /// Whether there is a time limit.

@@ -5,11 +5,11 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{ChildStderr, ChildStdin, ChildStdout};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ampoule_init::process::{self, wait_readable};
-use ampoule_init::reaper;
+use ampoule_init::reaper::{self, Ended};
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::Signal;
 
@@ -57,6 +57,8 @@ pub struct Container {
     pub(crate) on_drop: OnDrop,
     pub(crate) timings: Option<Timings>,
     pub(crate) ended: Option<ExitStatus>,
+    /// The reaper's report, when it came while something else was asked for; also the lock of such questions.
+    pub(crate) early: Mutex<Option<Ended>>,
     pub(crate) reaped: bool,
 }
 
@@ -91,24 +93,16 @@ impl Container {
         self.timings.as_ref()
     }
 
-    /// Descriptor of one of the container's namespaces (namespaces(7)).
-    ///
-    /// # Errors
-    /// [`ErrorKind::System`] with `ESRCH` or `ENOENT` when the container has ended.
-    pub fn namespace(&self, kind: ampoule_ns::Namespace) -> Result<OwnedFd, Error> {
-        self.alive()?;
-        let opened = ampoule_ns::list::open(self.pid, kind)
-            .map_err(|error| Error::from_ns(Stage::Running, error))?;
-        // The id was still that process's when the file was opened if the process lives now.
-        self.alive().map(|()| opened)
-    }
-
     /// Fails when the first process has ended.
     pub(crate) fn alive(&self) -> Result<(), Error> {
         let ended = wait_readable(&self.pidfd, Some(Instant::now()))
             .map_err(|error| Error::io(Stage::Running, "poll", &error))?;
         if ended || self.reaped {
-            return Err(Error::call(Stage::Running, "the container has ended", rustix::io::Errno::SRCH));
+            return Err(Error::call(
+                Stage::Running,
+                "the container has ended",
+                rustix::io::Errno::SRCH,
+            ));
         }
         Ok(())
     }
@@ -118,7 +112,12 @@ impl Container {
     /// # Errors
     /// [`ErrorKind::PermissionDenied`], [`ErrorKind::System`] as pidfd_send_signal(2).
     pub fn kill(&self, signal: i32) -> Result<(), Error> {
-        let invalid = || Error::invalid(vec![crate::Problem::new("kill", format!("there is no signal {signal}"))]);
+        let invalid = || {
+            Error::invalid(vec![crate::Problem::new(
+                "kill",
+                format!("there is no signal {signal}"),
+            )])
+        };
         let named = Signal::from_named_raw(signal).ok_or_else(invalid)?;
         match self.plan.pid1() {
             Pid1::Reaper => Ok(reaper::signal(&self.control, signal.unsigned_abs())?),
@@ -132,16 +131,33 @@ impl Container {
     /// # Errors
     /// As [`Container::wait`].
     pub fn stop(&mut self, grace: Duration) -> Result<ExitStatus, Error> {
-        if self.plan.is_idle() {
-            reaper::stop(&self.control)?;
-        } else {
-            self.kill(self.plan.stop_signal())?;
-        }
+        self.ask_to_stop()?;
         if let Some(status) = self.wait_timeout(grace)? {
             return Ok(status);
         }
-        process::signal(&self.pidfd, Signal::KILL).map_err(|error| Error::io(Stage::Running, "kill", &error))?;
+        self.kill_all()?;
         self.wait()
+    }
+
+    /// Asks the payload, or an idle init, to end.
+    pub(crate) fn ask_to_stop(&self) -> Result<(), Error> {
+        if self.plan.is_idle() {
+            Ok(reaper::stop(&self.control)?)
+        } else {
+            self.kill(self.plan.stop_signal())
+        }
+    }
+
+    /// Kills every process.
+    pub(crate) fn kill_all(&self) -> Result<(), Error> {
+        process::signal(&self.pidfd, Signal::KILL)
+            .map_err(|error| Error::io(Stage::Running, "kill", &error))
+    }
+
+    /// What is left of a time limit that this handle keeps.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn time_left(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
     /// Waits for the end of the payload and of everything else in the container.
@@ -180,7 +196,8 @@ impl Container {
             (Some(until), Some(deadline)) => Some(until.min(deadline)),
             (until, deadline) => until.or(deadline),
         };
-        let ended = wait_readable(self.end_fd(), own).map_err(|error| Error::io(Stage::Running, "poll", &error))?;
+        let ended = wait_readable(self.end_fd(), own)
+            .map_err(|error| Error::io(Stage::Running, "poll", &error))?;
         if !ended && self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             self.deadline = None;
             return self.kill_with(Outcome::TimedOut).map(Some);
@@ -191,14 +208,19 @@ impl Container {
     /// What becomes readable when the payload has ended.
     pub(crate) fn end_fd(&self) -> BorrowedFd<'_> {
         match self.plan.pid1() {
-            Pid1::Reaper if self.ended.is_none() => self.control.as_fd(),
+            Pid1::Reaper if self.ended.is_none() && !self.is_reported() => self.control.as_fd(),
             _ => self.pidfd.as_fd(),
         }
     }
 
+    /// Whether the reaper's report came already.
+    fn is_reported(&self) -> bool {
+        self.early.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// Kills everything; the status says why.
     pub(crate) fn kill_with(&mut self, outcome: Outcome) -> Result<ExitStatus, Error> {
-        process::signal(&self.pidfd, Signal::KILL).map_err(|error| Error::io(Stage::Running, "kill", &error))?;
+        self.kill_all()?;
         let status = self.collect()?.with_outcome(outcome);
         self.ended = Some(status);
         Ok(status)
@@ -208,21 +230,27 @@ impl Container {
     pub(crate) fn collect(&mut self) -> Result<ExitStatus, Error> {
         if self.ended.is_none() && self.plan.pid1() == Pid1::Reaper {
             let wall = self.begun.elapsed();
-            let report = reaper::report(&self.control)?;
+            let early = self.early.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let report = match early {
+                Some(ended) => Some(ended),
+                None => reaper::report(&self.control)?,
+            };
             self.ended = report.map(|ended| ExitStatus::from_ended(&ended, wall));
         }
         if !self.reaped {
             self.reap()?;
         }
         self.ended.ok_or_else(|| {
-            Error::new(ErrorKind::StatusLost, Stage::Running)
-                .with_hint("somebody else waits for this process's children; use Pid1::Reaper or Linux 6.15")
+            Error::new(ErrorKind::StatusLost, Stage::Running).with_hint(
+                "somebody else waits for this process's children; use Pid1::Reaper or Linux 6.15",
+            )
         })
     }
 
     /// Reaps the first process; its own status counts only if the reaper reported none.
     fn reap(&mut self) -> Result<(), Error> {
-        let status = process::reap(&self.pidfd).map_err(|error| Error::io(Stage::Running, "waitid", &error))?;
+        let status = process::reap(&self.pidfd)
+            .map_err(|error| Error::io(Stage::Running, "waitid", &error))?;
         self.reaped = true;
         if let (None, Some(status)) = (self.ended, status) {
             let outcome = Outcome::from_wait_status(status);

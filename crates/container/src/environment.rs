@@ -74,15 +74,22 @@ impl Environment {
         }
         let search = self.get("PATH").unwrap_or(OsStr::new(DEFAULT_PATH)).as_bytes();
         // An empty entry would mean the working directory: never what a sandbox wants.
-        let directories = search.split(|&byte| byte == b':').filter(|directory| !directory.is_empty());
+        let directories =
+            search.split(|&byte| byte == b':').filter(|directory| !directory.is_empty());
         directories
-            .filter_map(|directory| path("command", &Path::new(OsStr::from_bytes(directory)).join(program), problems))
+            .filter_map(|directory| {
+                path("command", &Path::new(OsStr::from_bytes(directory)).join(program), problems)
+            })
             .collect()
     }
 }
 
 /// A text for the kernel; a NUL is a problem.
-pub(crate) fn text(setting: &'static str, value: &OsStr, problems: &mut Vec<Problem>) -> Option<CString> {
+pub(crate) fn text(
+    setting: &'static str,
+    value: &OsStr,
+    problems: &mut Vec<Problem>,
+) -> Option<CString> {
     match CString::new(value.to_owned().into_vec()) {
         Ok(text) => Some(text),
         Err(_) => {
@@ -93,10 +100,17 @@ pub(crate) fn text(setting: &'static str, value: &OsStr, problems: &mut Vec<Prob
 }
 
 /// A path for the kernel; one that is too long is a problem.
-pub(crate) fn path(setting: &'static str, value: &Path, problems: &mut Vec<Problem>) -> Option<CString> {
+pub(crate) fn path(
+    setting: &'static str,
+    value: &Path,
+    problems: &mut Vec<Problem>,
+) -> Option<CString> {
     let length = value.as_os_str().len();
     if length >= PATH_MAX {
-        problems.push(Problem::new(setting, format!("the path is {length} bytes long, {} at most", PATH_MAX - 1)));
+        problems.push(Problem::new(
+            setting,
+            format!("the path is {length} bytes long, {} at most", PATH_MAX - 1),
+        ));
         return None;
     }
     text(setting, value.as_os_str(), problems)

@@ -172,13 +172,17 @@ impl Error {
     pub(crate) fn from_ns(stage: Stage, error: ampoule_ns::Error) -> Self {
         use ampoule_ns::ErrorKind as Ns;
         let kind = match error.kind() {
-            Ns::UserNotFound | Ns::GroupNotFound | Ns::InvalidUser | Ns::UnsuitableFile => ErrorKind::User,
-            Ns::InvalidIdMap | Ns::NoSubIds | Ns::HelperMissing | Ns::IdRangesExhausted => ErrorKind::IdMap,
+            Ns::UserNotFound | Ns::GroupNotFound | Ns::InvalidUser | Ns::UnsuitableFile => {
+                ErrorKind::User
+            }
+            Ns::InvalidIdMap | Ns::NoSubIds | Ns::HelperMissing | Ns::IdRangesExhausted => {
+                ErrorKind::IdMap
+            }
             Ns::Denied => ErrorKind::PermissionDenied,
             Ns::Unsupported => ErrorKind::Unsupported,
-            Ns::ProcessGone | Ns::System => {
-                error.errno().map_or(ErrorKind::System, |errno| kind_of_errno(Errno::from_raw_os_error(errno)))
-            }
+            Ns::ProcessGone | Ns::System => error
+                .errno()
+                .map_or(ErrorKind::System, |errno| kind_of_errno(Errno::from_raw_os_error(errno))),
             _ => ErrorKind::InvalidSettings,
         };
         let mut made = Self::new(kind, stage).about(error.to_string());
@@ -193,7 +197,8 @@ impl Error {
             _ => ErrorKind::FileSystem,
         };
         let mut made = Self::new(kind, Stage::Plan).about(error.to_string());
-        made.0.problems = error.problems().iter().map(|problem| Problem::new("root", problem.to_string())).collect();
+        made.0.problems =
+            error.problems().map(|problem| Problem::new("root", problem.to_string())).collect();
         made.caused_by(error)
     }
 
@@ -219,11 +224,6 @@ impl Error {
 
     pub(crate) fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;
-        self
-    }
-
-    pub(crate) fn at(mut self, stage: Stage) -> Self {
-        self.0.stage = stage;
         self
     }
 
@@ -302,7 +302,9 @@ impl fmt::Display for ErrorKind {
             Self::WorkingDirectory => "the working directory cannot be used",
             Self::UserNamespacesDenied => "user namespaces are not allowed here",
             Self::NamespaceLimit => "the limit of namespaces is reached",
-            Self::SecureHost => "the host program runs in secure mode (set-user-id or file capabilities)",
+            Self::SecureHost => {
+                "the host program runs in secure mode (set-user-id or file capabilities)"
+            }
             Self::User => "the user cannot be used",
             Self::IdMap => "the id maps cannot be",
             Self::FileSystem => "the file system cannot be used",
@@ -357,8 +359,8 @@ impl From<ampoule_init::Error> for Error {
             InitKind::ProgramTooLarge => ErrorKind::TooLarge,
             _ => errno.map_or(ErrorKind::System, kind_of_errno),
         };
-        let mut made = Self::new(kind, Stage::Launch).about(error.to_string()).caused_by(error);
-        made.0.errno = errno.map(Errno::raw_os_error);
-        made
+        let mut made = Self::new(kind, Stage::Launch).about(error.subject());
+        made.0.errno = error.errno();
+        made.caused_by(error)
     }
 }

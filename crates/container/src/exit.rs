@@ -130,8 +130,12 @@ impl fmt::Display for Outcome {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exited(code) => write!(out, "exited with code {code}"),
-            Self::Signaled { signal, core_dumped: true } => write!(out, "killed by signal {signal} (core dumped)"),
-            Self::Signaled { signal, core_dumped: false } => write!(out, "killed by signal {signal}"),
+            Self::Signaled { signal, core_dumped: true } => {
+                write!(out, "killed by signal {signal} (core dumped)")
+            }
+            Self::Signaled { signal, core_dumped: false } => {
+                write!(out, "killed by signal {signal}")
+            }
             Self::TimedOut => out.write_str("killed at its time limit"),
             Self::OutputExceeded => out.write_str("killed for too much output"),
         }

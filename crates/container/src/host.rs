@@ -101,22 +101,34 @@ fn number(path: &str) -> Option<u64> {
     text(path)?.parse().ok()
 }
 
-fn has_namespace(kind: Namespace) -> bool {
+/// Whether the kernel has this kind.
+pub(crate) fn has_namespace(kind: Namespace) -> bool {
     Path::new("/proc/self/ns").join(kind.proc_name()).symlink_metadata().is_ok()
 }
 
 /// The setting that keeps ordinary users from making user namespaces.
 pub(crate) fn denied_by(max: Option<u64>) -> Option<&'static str> {
-    let unconfined = || text("/proc/self/attr/current").is_none_or(|label| label.starts_with("unconfined"));
+    let unconfined =
+        || text("/proc/self/attr/current").is_none_or(|label| label.starts_with("unconfined"));
     match max {
         Some(0) => Some("user.max_user_namespaces=0"),
         _ if number("/proc/sys/kernel/unprivileged_userns_clone") == Some(0) => {
             Some("kernel.unprivileged_userns_clone=0")
         }
-        _ if number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == Some(1) && unconfined() => {
+        _ if number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == Some(1)
+            && unconfined() =>
+        {
             Some("kernel.apparmor_restrict_unprivileged_userns=1")
         }
         _ => None,
+    }
+}
+
+/// Why this process cannot have a user namespace; root is bound by the limit, but not by the other settings.
+pub(crate) fn user_namespaces_denied(privilege: Privilege) -> Option<&'static str> {
+    match (denied_now(), privilege) {
+        (Some(setting), Privilege::Full) if !setting.starts_with("user.") => None,
+        (denied, _) => denied,
     }
 }
 
@@ -161,19 +173,29 @@ pub(crate) fn proc_covered_by(mountinfo: &str) -> Option<String> {
 
 impl fmt::Display for Host {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = |kinds: &[Namespace]| kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let names = |kinds: &[Namespace]| {
+            kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
         let user_namespaces = match (self.privilege, self.user_namespaces_denied_by) {
             (_, None) => "yes".to_owned(),
             (Privilege::Full, Some(setting)) => format!("for root only ({setting})"),
             (Privilege::None, Some(setting)) => format!("NO ({setting})"),
         };
-        let overlay = if self.filesystems.iter().any(|name| name == "overlay") { "yes" } else { "not loaded" };
+        let overlay = if self.filesystems.iter().any(|name| name == "overlay") {
+            "yes"
+        } else {
+            "not loaded"
+        };
         let proc = match &self.proc_covered_by {
             None => "yes".to_owned(),
             Some(path) => format!("NO without privilege ({path} is covered)"),
         };
         writeln!(out, "kernel           {}", self.kernel)?;
-        writeln!(out, "user             {}:{}, privilege: {:?}", self.uid, self.gid, self.privilege)?;
+        writeln!(
+            out,
+            "user             {}:{}, privilege: {:?}",
+            self.uid, self.gid, self.privilege
+        )?;
         writeln!(out, "namespaces       {}", names(&self.namespaces))?;
         writeln!(out, "user namespaces  {user_namespaces}")?;
         writeln!(out, "overlay          {overlay}")?;
@@ -189,10 +211,15 @@ mod tests {
 
     #[test]
     fn a_covered_proc_is_seen() {
-        let line = |point: &str, kind: &str| format!("31 23 0:28 / {point} rw,relatime - {kind} {kind} rw\n");
+        let line = |point: &str, kind: &str| {
+            format!("31 23 0:28 / {point} rw,relatime - {kind} {kind} rw\n")
+        };
         assert_eq!(proc_covered_by(&line("/proc", "proc")), None);
         assert_eq!(proc_covered_by(&line("/proc/sys/fs/binfmt_misc", "binfmt_misc")), None);
-        assert_eq!(proc_covered_by(&line("/proc/kcore", "devtmpfs")).as_deref(), Some("/proc/kcore"));
+        assert_eq!(
+            proc_covered_by(&line("/proc/kcore", "devtmpfs")).as_deref(),
+            Some("/proc/kcore")
+        );
     }
 
     #[test]

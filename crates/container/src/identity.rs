@@ -10,7 +10,8 @@ use ampoule_ns::layered_root::LayeredRoot;
 use ampoule_ns::prepared::credentials::Groups;
 use ampoule_ns::prepared::id_maps::{Writer, writer};
 use ampoule_ns::{
-    Capabilities, CapabilitySet, IdKind, IdMap, IdMapping, Namespace, ResolvedUser, Setting, User,
+    Capabilities, CapabilitySet, IdKind, IdMap, IdMapping, Namespace, NamespaceSet, ResolvedUser,
+    Setting, User,
 };
 use ampoule_overlay::Root;
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -34,14 +35,20 @@ pub(crate) struct Identity {
 
 impl Identity {
     /// Resolves everything.
-    pub(crate) fn resolve(builder: &Builder, privilege: Privilege) -> Result<Self, Error> {
+    pub(crate) fn resolve(
+        builder: &Builder,
+        namespaces: &NamespaceSet,
+        privilege: Privilege,
+    ) -> Result<Self, Error> {
         let user = resolve_user(builder, privilege)?;
         let fits = |set: CapabilitySet| set.intersection(CapabilitySet::supported().unwrap_or(set));
-        let mut capabilities = builder.capabilities.unwrap_or_else(|| default_capabilities(user.uid));
+        let mut capabilities =
+            builder.capabilities.unwrap_or_else(|| default_capabilities(user.uid));
         capabilities.bounding = fits(capabilities.bounding);
         capabilities.validate().map_err(|error| Error::from_ns(Stage::Plan, error))?;
-        let mut identity = Self { user, capabilities, maps: None, groups: Groups::Settable, reservation: None };
-        match builder.namespaces.get(Namespace::User) {
+        let mut identity =
+            Self { user, capabilities, maps: None, groups: Groups::Settable, reservation: None };
+        match namespaces.get(Namespace::User) {
             Setting::New => identity.map(builder, privilege)?,
             Setting::Host if privilege == Privilege::None => identity.groups = Groups::Fixed,
             _ => {}
@@ -82,12 +89,22 @@ impl Identity {
             problems.push(Problem::new("user", format!("user id {} is not mapped", self.user.uid)));
         }
         if missing(IdKind::Gid, self.user.gid) {
-            problems.push(Problem::new("user", format!("group id {} is not mapped", self.user.gid)));
+            problems
+                .push(Problem::new("user", format!("group id {} is not mapped", self.user.gid)));
         }
-        let groups = if self.groups == Groups::Settable { self.user.groups.as_slice() } else { &[] };
+        let groups =
+            if self.groups == Groups::Settable { self.user.groups.as_slice() } else { &[] };
         let unmapped = groups.iter().filter(|gid| missing(IdKind::Gid, **gid));
-        problems.extend(unmapped.map(|gid| Problem::new("user", format!("supplementary group {gid} is not mapped"))));
-        if problems.is_empty() { Ok(()) } else { Err(Error::invalid(problems).with_kind(ErrorKind::IdMap)) }
+        problems.extend(
+            unmapped.map(|gid| {
+                Problem::new("user", format!("supplementary group {gid} is not mapped"))
+            }),
+        );
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::invalid(problems).with_kind(ErrorKind::IdMap))
+        }
     }
 
     /// Whether id 0 exists in the container's user namespace.
@@ -95,6 +112,12 @@ impl Identity {
         self.maps.as_ref().is_none_or(|(map, _)| {
             map.to_host(IdKind::Uid, 0).is_some() && map.to_host(IdKind::Gid, 0).is_some()
         })
+    }
+
+    /// The host's ids of user and group 0 in a new user namespace.
+    pub(crate) fn root_ids(&self) -> Option<(u32, u32)> {
+        let (map, _) = self.maps.as_ref()?;
+        Some((map.to_host(IdKind::Uid, 0)?, map.to_host(IdKind::Gid, 0)?))
     }
 
     /// Whether this group exists in the container's user namespace.
@@ -125,7 +148,8 @@ fn resolve_user(builder: &Builder, privilege: Privilege) -> Result<ResolvedUser,
         (None, Origin::HostView, Privilege::Full) => unused_user(&layers)?,
         (None, Origin::HostView | Origin::Bare, _) => own(),
     };
-    user.resolve(&layers).map_err(|error| Error::from_ns(Stage::Plan, error).with_kind(ErrorKind::User))
+    user.resolve(&layers)
+        .map_err(|error| Error::from_ns(Stage::Plan, error).with_kind(ErrorKind::User))
 }
 
 /// The directories in which names are resolved, the uppermost first.
@@ -142,7 +166,9 @@ fn open_roots(builder: &Builder) -> Result<Vec<std::os::fd::OwnedFd>, Error> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let open = |path: &Path| {
         openat(CWD, path, flags, Mode::empty()).map_err(|errno| {
-            Error::new(ErrorKind::FileSystem, Stage::Plan).about(format!("root {}", path.display())).with_errno(errno)
+            Error::new(ErrorKind::FileSystem, Stage::Plan)
+                .about(format!("root {}", path.display()))
+                .with_errno(errno)
         })
     };
     paths.into_iter().map(open).collect()
@@ -158,7 +184,9 @@ fn unused_user(roots: &LayeredRoot<'_>) -> Result<User, Error> {
     let (passwd, group) = (read("etc/passwd")?, read("etc/group")?);
     let has = |content: &[u8], id: u32| {
         let id = id.to_string();
-        content.split(|&byte| byte == b'\n').any(|line| line.split(|&byte| byte == b':').nth(2) == Some(id.as_bytes()))
+        content
+            .split(|&byte| byte == b'\n')
+            .any(|line| line.split(|&byte| byte == b':').nth(2) == Some(id.as_bytes()))
     };
     let id = (FIRST..FIRST + 1000).find(|id| !has(&passwd, *id) && !has(&group, *id));
     Ok(User::ids(id.unwrap_or(FIRST), id.unwrap_or(FIRST)))

@@ -24,13 +24,17 @@ impl Settings {
         self.report_root(builder, &mut report);
         self.report_process(&mut report);
         self.report_ends(command, &mut report);
-        report.not_possible(Control::Seccomp, "this version has no filter", None);
-        report.off(Control::ResourceLimits);
         report
     }
 
     fn report_namespaces(&self, report: &mut Report) {
         for (kind, setting) in self.namespaces.iter() {
+            let left_out =
+                self.left_out.iter().find(|(control, _)| *control == Control::Namespace(kind));
+            if let Some((control, reason)) = left_out {
+                report.not_possible(*control, reason.as_str(), None);
+                continue;
+            }
             match setting {
                 Setting::New => report.in_force(Control::Namespace(kind), "new"),
                 Setting::Join(_) => report.in_force(Control::Namespace(kind), "joined"),
@@ -43,7 +47,10 @@ impl Settings {
         match &self.identity.maps {
             None => report.off(Control::IdMap),
             Some((map, writer)) => {
-                let first = map.uid.first().map_or(String::new(), |r| format!("{}→{} ×{}", r.inside, r.outside, r.count));
+                let first = map
+                    .uid
+                    .first()
+                    .map_or(String::new(), |r| format!("{}→{} ×{}", r.inside, r.outside, r.count));
                 let by = match writer {
                     Writer::Helpers => ", by newuidmap",
                     Writer::Privileged | Writer::OwnId => "",
@@ -53,7 +60,10 @@ impl Settings {
         }
         match self.identity.groups {
             Groups::Settable => {
-                report.in_force(Control::SupplementaryGroups, format!("{:?}", self.identity.user.groups));
+                report.in_force(
+                    Control::SupplementaryGroups,
+                    format!("{:?}", self.identity.user.groups),
+                );
             }
             Groups::Fixed => report.not_possible(
                 Control::SupplementaryGroups,
@@ -65,22 +75,32 @@ impl Settings {
 
     fn report_root(&self, builder: &Builder, report: &mut Report) {
         match (&self.root, &builder.origin) {
-            (Some(_), Origin::HostView) => report.in_force(Control::Root, "a read-only view of the host"),
+            (Some(_), Origin::HostView) => {
+                report.in_force(Control::Root, "a read-only view of the host")
+            }
             (Some(_), Origin::Directory(directory)) => {
-                report.in_force(Control::Root, format!("{} ({:?})", directory.display(), builder.root));
+                report.in_force(
+                    Control::Root,
+                    format!("{} ({:?})", directory.display(), builder.root),
+                );
             }
             (_, Origin::Bare) | (None, _) => report.off(Control::Root),
         }
         match (&self.root, builder.masked.as_deref()) {
             (None, _) | (_, Some([])) => report.off(Control::MaskedPaths),
             (Some(_), None) => report.in_force(Control::MaskedPaths, "the default list"),
-            (Some(_), Some(paths)) => report.in_force(Control::MaskedPaths, format!("{} paths", paths.len())),
+            (Some(_), Some(paths)) => {
+                report.in_force(Control::MaskedPaths, format!("{} paths", paths.len()))
+            }
         }
         let administers = self.identity.capabilities.bounding.contains(Capability::SysAdmin);
         let hosts_mounts = self.privilege == Privilege::Full && self.enters_user_namespace();
         match (&self.root, administers && hosts_mounts) {
             (None, _) => report.off(Control::LockedMounts),
-            (Some(_), false) => report.in_force(Control::LockedMounts, "the payload cannot mount, or the kernel locks them"),
+            (Some(_), false) => report.in_force(
+                Control::LockedMounts,
+                "the payload cannot mount, or the kernel locks them",
+            ),
             (Some(_), true) => report.not_possible(
                 Control::LockedMounts,
                 "the payload has CAP_SYS_ADMIN and may clear flags of mounts that the host made",
@@ -113,8 +133,12 @@ impl Settings {
         match (command.has_timeout(), self.pid1, whole_tree) {
             (false, _, _) => report.off(Control::TimeLimit),
             (true, Pid1::Reaper, true) => report.in_force(Control::TimeLimit, "kept by init"),
-            (true, Pid1::Reaper, false) => report.in_force(Control::TimeLimit, "kept by init, which ends its descendants"),
-            (true, Pid1::Payload, _) => report.in_force(Control::TimeLimit, "kept while the host waits"),
+            (true, Pid1::Reaper, false) => {
+                report.in_force(Control::TimeLimit, "kept by init, which ends its descendants")
+            }
+            (true, Pid1::Payload, _) => {
+                report.in_force(Control::TimeLimit, "kept while the host waits")
+            }
         }
     }
 }

@@ -7,10 +7,12 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{ChildStderr, ChildStdin, ChildStdout};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ampoule_init::{Fault, Launch as InitLaunch, Parameter, PidNamespace, Started, Timings as Wanted};
+use ampoule_init::{
+    Fault, Launch as InitLaunch, Parameter, PidNamespace, Started, Timings as Wanted,
+};
 use ampoule_ns::{Namespace, Setting};
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
@@ -200,8 +202,17 @@ impl Launch {
     /// # Errors
     /// As [`Launch::spawn`] and [`Container::wait`].
     pub fn output(self) -> Result<Output, Error> {
-        let limit = self.order.output_max.unwrap_or(Bytes::mib(64));
-        output::collect(self.start([Stdio::null, Stdio::piped, Stdio::piped])?, limit)
+        let limit = self.output_limit();
+        output::collect(self.for_output()?, limit)
+    }
+
+    /// Starts it with the streams that [`Launch::output`] has by default.
+    pub(crate) fn for_output(self) -> Result<Container, Error> {
+        self.start([Stdio::null, Stdio::piped, Stdio::piped])
+    }
+
+    pub(crate) fn output_limit(&self) -> Bytes {
+        self.order.output_limit()
     }
 
     fn start(mut self, defaults: [fn() -> Stdio; 3]) -> Result<Container, Error> {
@@ -212,14 +223,14 @@ impl Launch {
         let joined = self.joined()?;
         let mut payload_fds: Vec<(i32, BorrowedFd<'_>)> =
             (0..).zip(streams.iter().map(|stream| stream.payload.as_fd())).collect();
-        payload_fds.extend(self.order.fds.iter().map(|(number, fd)| (i32::from(*number), fd.as_fd())));
+        payload_fds
+            .extend(self.order.fds.iter().map(|(number, fd)| (i32::from(*number), fd.as_fd())));
         let mut fds: Vec<BorrowedFd<'_>> = joined.iter().map(AsFd::as_fd).collect();
-        let mut position = |fd: Option<&OwnedFd>| {
+        let [host, status] = [host.as_ref(), self.status_fd.as_ref()].map(|fd| {
             let fd = fd?;
             fds.push(fd.as_fd());
             u16::try_from(fds.len() - 1).ok()
-        };
-        let (host, status) = (position(host.as_ref()), position(self.status_fd.as_ref()));
+        });
         let launch = InitLaunch {
             argv: texts.argv,
             env: texts.env,
@@ -249,9 +260,15 @@ impl Launch {
         let mut host_ends = streams.into_iter().map(|stream| stream.host);
         let mut next = || host_ends.next().flatten();
         let by_init = self.plan.pid1() == Pid1::Reaper;
-        let own_deadline = self.order.timeout.filter(|_| !by_init).and_then(|limit| begun.checked_add(limit));
-        let timings = (self.timings == Wanted::On).then(|| stage_times(&self.plan, &started, begun));
-        let pty = started.fds.into_iter().find(|(what, _)| *what == terminal::MASTER).map(|(_, fd)| Pty::new(fd));
+        let own_deadline =
+            self.order.timeout.filter(|_| !by_init).and_then(|limit| begun.checked_add(limit));
+        let timings =
+            (self.timings == Wanted::On).then(|| stage_times(&self.plan, &started, begun));
+        let pty = started
+            .fds
+            .into_iter()
+            .find(|(what, _)| *what == terminal::MASTER)
+            .map(|(_, fd)| Pty::new(fd));
         Container {
             stdin: next().map(ChildStdin::from),
             stdout: next().map(ChildStdout::from),
@@ -266,6 +283,7 @@ impl Launch {
             deadline: own_deadline,
             timings,
             ended: None,
+            early: Mutex::new(None),
             reaped: false,
         }
     }
@@ -285,7 +303,11 @@ impl Launch {
             if self.plan.settings.tty.is_some() || detached { Stdio::null() } else { fallback() }
         };
         let streams = chosen.into_iter().zip(defaults).enumerate();
-        streams.map(|(number, (stdio, fallback))| stdio.unwrap_or_else(|| default(fallback)).open(number)).collect()
+        streams
+            .map(|(number, (stdio, fallback))| {
+                stdio.unwrap_or_else(|| default(fallback)).open(number)
+            })
+            .collect()
     }
 
     fn host_pidfd(&self) -> Result<Option<OwnedFd>, Error> {
@@ -300,12 +322,20 @@ impl Launch {
     /// The descriptors of namespaces, in the order that the program expects.
     fn joined(&mut self) -> Result<Vec<OwnedFd>, Error> {
         let mut given = std::mem::take(&mut self.namespaces);
-        let missing = |kind| Error::invalid(vec![Problem::new("join", format!("the launch gives no {kind} namespace"))]);
+        let missing = |kind| {
+            Error::invalid(vec![Problem::new(
+                "join",
+                format!("the launch gives no {kind} namespace"),
+            )])
+        };
         self.plan
             .at_launch
             .iter()
             .map(|kind| {
-                let position = given.iter().position(|(given, _)| given == kind).ok_or_else(|| missing(*kind))?;
+                let position = given
+                    .iter()
+                    .position(|(given, _)| given == kind)
+                    .ok_or_else(|| missing(*kind))?;
                 Ok(given.swap_remove(position).1)
             })
             .collect()
@@ -318,15 +348,25 @@ impl Launch {
         let program = self.program.as_ref().or(self.plan.argv.first());
         let args = self.args.as_deref().unwrap_or(self.plan.argv.get(1..).unwrap_or_default());
         let words = program.into_iter().chain(args);
-        let argv = words.filter_map(|word| environment::text("args", word, &mut problems)).collect();
+        let argv =
+            words.filter_map(|word| environment::text("args", word, &mut problems)).collect();
         let env = environment.encode(&mut problems);
-        let paths = program.map(|program| environment.candidates(program, &mut problems)).unwrap_or_default();
-        let directory = self.current_dir.as_ref().map(|path| environment::path("current_dir", path, &mut problems));
+        let paths = program
+            .map(|program| environment.candidates(program, &mut problems))
+            .unwrap_or_default();
+        let directory = self
+            .current_dir
+            .as_ref()
+            .map(|path| environment::path("current_dir", path, &mut problems));
         let current_dir = match directory {
             Some(path) => path.unwrap_or_default(),
             None => self.plan.current_dir.clone(),
         };
-        if problems.is_empty() { Ok(Texts { argv, env, paths, current_dir }) } else { Err(Error::invalid(problems)) }
+        if problems.is_empty() {
+            Ok(Texts { argv, env, paths, current_dir })
+        } else {
+            Err(Error::invalid(problems))
+        }
     }
 }
 
@@ -341,7 +381,10 @@ struct Texts {
 /// Ends of stages, counted from the start of the launch.
 fn stage_times(plan: &Prepared, started: &Started, begun: Instant) -> Timings {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let now = Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0));
+    let now = Duration::new(
+        u64::try_from(now.tv_sec).unwrap_or(0),
+        u32::try_from(now.tv_nsec).unwrap_or(0),
+    );
     let origin = now.saturating_sub(begun.elapsed());
     let stage = |&(number, at): &(u32, u64)| {
         Some((plan.stage_number(number)?, Duration::from_nanos(at).saturating_sub(origin)))

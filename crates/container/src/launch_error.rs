@@ -30,7 +30,9 @@ pub(crate) fn explain(error: ampoule_init::Error, stage: Option<Stage>) -> Error
         InitKind::Clone => Stage::Namespaces,
         _ => stage.unwrap_or(Stage::Launch),
     };
-    let about = error.step().map_or_else(|| "the launcher".to_owned(), |index| format!("step {index}, {step}"));
+    let about = error
+        .step()
+        .map_or_else(|| "the launcher".to_owned(), |index| format!("step {index}, {step}"));
     let made = Error::new(kind, stage).about(about).with_errno(errno).caused_by(error);
     match hint {
         Some(hint) => made.with_hint(hint),
@@ -41,16 +43,22 @@ pub(crate) fn explain(error: ampoule_init::Error, stage: Option<Stage>) -> Error
 /// Why execve(2) failed; `mode` is that of the file, 0 if there is none.
 fn exec(errno: Errno, mode: u32) -> (ErrorKind, Option<&'static str>) {
     match (errno, mode & S_IFMT) {
-        (Errno::NOENT, 0) => (ErrorKind::ProgramNotFound, Some("paths and PATH are those of the container")),
-        (Errno::NOENT | Errno::LIBBAD, _) => {
-            (ErrorKind::InterpreterNotFound, Some("the `#!` line or the dynamic loader names a file that is not in the root"))
+        (Errno::NOENT, 0) => {
+            (ErrorKind::ProgramNotFound, Some("paths and PATH are those of the container"))
         }
+        (Errno::NOENT | Errno::LIBBAD, _) => (
+            ErrorKind::InterpreterNotFound,
+            Some("the `#!` line or the dynamic loader names a file that is not in the root"),
+        ),
         (Errno::NOTDIR, _) => (ErrorKind::ProgramNotFound, None),
         (Errno::ACCESS, S_IFDIR) | (Errno::ISDIR, _) => (ErrorKind::ProgramIsDirectory, None),
-        (Errno::ACCESS | Errno::PERM, _) => {
-            (ErrorKind::ProgramNotExecutable, Some("the payload's user needs execute permission on it and on the directories above"))
+        (Errno::ACCESS | Errno::PERM, _) => (
+            ErrorKind::ProgramNotExecutable,
+            Some("the payload's user needs execute permission on it and on the directories above"),
+        ),
+        (Errno::NOEXEC, _) => {
+            (ErrorKind::ProgramFormat, Some("another architecture, or a script without `#!`"))
         }
-        (Errno::NOEXEC, _) => (ErrorKind::ProgramFormat, Some("another architecture, or a script without `#!`")),
         (Errno::TOOBIG, _) => (ErrorKind::ArgumentsTooLong, None),
         _ => (kind_of_errno(errno), None),
     }
@@ -63,11 +71,16 @@ fn clone(errno: Errno, step: &str) -> (ErrorKind, Option<&'static str>) {
         Errno::PERM | Errno::NOSPC | Errno::USERS if with_user && host::denied_now().is_some() => {
             (ErrorKind::UserNamespacesDenied, host::denied_now())
         }
-        Errno::PERM if with_user => {
-            (ErrorKind::UserNamespacesDenied, Some("a chroot, a seccomp filter or a security module forbids them"))
+        Errno::PERM if with_user => (
+            ErrorKind::UserNamespacesDenied,
+            Some("a chroot, a seccomp filter or a security module forbids them"),
+        ),
+        Errno::NOSPC | Errno::USERS => {
+            (ErrorKind::NamespaceLimit, Some("see /proc/sys/user/max_*_namespaces"))
         }
-        Errno::NOSPC | Errno::USERS => (ErrorKind::NamespaceLimit, Some("see /proc/sys/user/max_*_namespaces")),
-        Errno::AGAIN => (ErrorKind::ResourceLimit, Some("RLIMIT_NPROC or the pids limit of the control group")),
+        Errno::AGAIN => {
+            (ErrorKind::ResourceLimit, Some("RLIMIT_NPROC or the pids limit of the control group"))
+        }
         Errno::INVAL => (ErrorKind::Unsupported, Some("the kernel lacks one of these namespaces")),
         Errno::TXTBSY | Errno::ACCESS => (ErrorKind::MemfdForbidden, None),
         _ => (kind_of_errno(errno), None),
@@ -77,15 +90,25 @@ fn clone(errno: Errno, step: &str) -> (ErrorKind, Option<&'static str>) {
 /// Why another step failed.
 fn of_step(call: &str, errno: Errno, step: &str) -> (ErrorKind, Option<&'static str>) {
     match (call, errno) {
-        ("chdir", Errno::XDEV) => (ErrorKind::WorkingDirectory, Some("it is outside the container's root")),
+        ("chdir", Errno::XDEV) => {
+            (ErrorKind::WorkingDirectory, Some("it is outside the container's root"))
+        }
         ("chdir", _) => (ErrorKind::WorkingDirectory, None),
-        ("run" | "write_map", _) => (ErrorKind::IdMap, Some("the ids must belong to the caller: see subuid(5)")),
+        ("run" | "write_map", _) => {
+            (ErrorKind::IdMap, Some("the ids must belong to the caller: see subuid(5)"))
+        }
         ("fsmount" | "fsconfig", Errno::PERM) if host::denied_now().is_some() => {
             (ErrorKind::UserNamespacesDenied, host::denied_now())
         }
-        ("unshare" | "setns", Errno::INVAL) if step.contains("CLONE_NEWTIME") => (ErrorKind::Unsupported, None),
-        ("verify", _) => (ErrorKind::FileSystem, Some("a source was replaced after the plan was made")),
-        ("openat2" | "target" | "move_mount" | "open_tree", _) if kind_of_errno(errno) == ErrorKind::System => {
+        ("unshare" | "setns", Errno::INVAL) if step.contains("CLONE_NEWTIME") => {
+            (ErrorKind::Unsupported, None)
+        }
+        ("verify", _) => {
+            (ErrorKind::FileSystem, Some("a source was replaced after the plan was made"))
+        }
+        ("openat2" | "target" | "move_mount" | "open_tree", _)
+            if kind_of_errno(errno) == ErrorKind::System =>
+        {
             (ErrorKind::FileSystem, None)
         }
         _ => (kind_of_errno(errno), None),

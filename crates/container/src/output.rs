@@ -42,7 +42,8 @@ enum Round {
 impl<R: Read + AsFd> Stream<R> {
     fn new(from: Option<R>) -> Result<Self, Error> {
         if let Some(pipe) = &from {
-            rustix::io::ioctl_fionbio(pipe, true).map_err(|errno| Error::call(Stage::Running, "FIONBIO", errno))?;
+            rustix::io::ioctl_fionbio(pipe, true)
+                .map_err(|errno| Error::call(Stage::Running, "FIONBIO", errno))?;
         }
         Ok(Self { from, bytes: Vec::new() })
     }
@@ -54,7 +55,9 @@ impl<R: Read + AsFd> Stream<R> {
             match pipe.read(&mut chunk) {
                 Ok(0) => self.from = None,
                 Ok(n) => {
-                    let room = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(self.bytes.len());
+                    let room = usize::try_from(limit)
+                        .unwrap_or(usize::MAX)
+                        .saturating_sub(self.bytes.len());
                     self.bytes.extend_from_slice(&chunk[..n.min(room)]);
                     if n > room {
                         return Ok(Round::Exceeded);
@@ -62,7 +65,9 @@ impl<R: Read + AsFd> Stream<R> {
                 }
                 Err(error) if error.kind() == IoKind::Interrupted => {}
                 Err(error) if error.kind() == IoKind::WouldBlock => break,
-                Err(error) => return Err(Error::io(Stage::Running, "read from the payload", &error)),
+                Err(error) => {
+                    return Err(Error::io(Stage::Running, "read from the payload", &error));
+                }
             }
         }
         Ok(Round::Going)
@@ -86,7 +91,8 @@ pub(crate) fn collect(mut container: Container, limit: Bytes) -> Result<Output, 
     }
     let status = status.map_or_else(|| container.wait(), Ok)?;
     // Everything in the container has ended: what is still in the pipes is all that there will be.
-    let exceeded = [stdout.read(limit.get())?, stderr.read(limit.get())?].contains(&Round::Exceeded);
+    let exceeded =
+        [stdout.read(limit.get())?, stderr.read(limit.get())?].contains(&Round::Exceeded);
     let status = if exceeded { status.with_outcome(Outcome::OutputExceeded) } else { status };
     Ok(Output { status, stdout: stdout.bytes, stderr: stderr.bytes })
 }
@@ -100,7 +106,8 @@ fn wait_for_any(
     let mut polls = vec![container.end_poll()];
     polls.extend(stdout.from.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
     polls.extend(stderr.from.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
-    let left = container.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    let left =
+        container.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     let limit = left.and_then(|left| Timespec::try_from(left).ok());
     match poll(&mut polls, limit.as_ref()) {
         Ok(_) | Err(Errno::INTR) => Ok(()),

@@ -54,7 +54,8 @@ impl Plan {
         let environment = environment(command, &settings);
         let argv: Vec<OsString> = command.program.iter().chain(&command.args).cloned().collect();
         let current_dir = command.current_dir.clone().unwrap_or_else(|| "/".into());
-        let current_dir = crate::environment::path("current_dir", &current_dir, &mut problems).unwrap_or_default();
+        let current_dir = crate::environment::path("current_dir", &current_dir, &mut problems)
+            .unwrap_or_default();
         check(&argv, &environment, &mut problems);
         if !problems.is_empty() {
             return Err(Error::invalid(problems));
@@ -64,7 +65,16 @@ impl Plan {
         let at_launch = order(&settings, &mut ordered)?;
         let program = Program::seal(ordered.draft)?;
         let stages = ordered.stages;
-        let prepared = Prepared { program, settings, at_launch, environment, argv, current_dir, stages, report };
+        let prepared = Prepared {
+            program,
+            settings,
+            at_launch,
+            environment,
+            argv,
+            current_dir,
+            stages,
+            report,
+        };
         Ok(Self(Arc::new(prepared)))
     }
 
@@ -142,7 +152,11 @@ fn environment(command: &Command, settings: &Settings) -> Environment {
         EnvClear::Keep => {
             let mut environment = Environment::defaults(&settings.identity.home());
             environment.inherit(&command.builder.env_inherit);
-            command.builder.env.iter().for_each(|(name, value)| environment.set(name.clone(), value.clone()));
+            command
+                .builder
+                .env
+                .iter()
+                .for_each(|(name, value)| environment.set(name.clone(), value.clone()));
             environment
         }
     };
@@ -204,7 +218,8 @@ fn launcher(settings: &Settings, to: &mut Ordered) -> Result<Vec<Namespace>, Err
     to.launcher([p::umask(0)]);
     // Copies of the host's mounts are made while the host's mount namespace is still the present one.
     to.launcher(settings.root.iter().flat_map(|root| root.launcher.clone()));
-    let joined = namespaces::prepare(&settings.namespaces, settings.caller(), &mut to.draft, 0).map_err(plan_error)?;
+    let joined = namespaces::prepare(&settings.namespaces, settings.caller(), &mut to.draft, 0)
+        .map_err(plan_error)?;
     to.launcher(joined.joins);
     to.launcher([l::clone_first(joined.flags, &joined.names, None)]);
     if let Some((map, writer)) = &settings.identity.maps {
@@ -255,7 +270,9 @@ fn set_up(settings: &Settings, to: &mut Ordered) {
         to.first([p::interface_up(c"lo", socket)]);
     }
     // A private handle: never a path that the container's root could redirect.
-    to.first(settings.sysctls.iter().map(|sysctl| attributes::sysctl(sysctl, settings.container_proc())));
+    to.first(
+        settings.sysctls.iter().map(|sysctl| attributes::sysctl(sysctl, settings.container_proc())),
+    );
     to.end(Stage::Setup, "setup");
 }
 
@@ -264,7 +281,7 @@ fn become_payload(settings: &Settings, to: &mut Ordered) {
     // From here on nobody in the container can trace or read what may still hold more privilege.
     to.first([p::undumpable()]);
     if settings.pid1 == Pid1::Reaper {
-        to.first([l::become_reaper()]);
+        to.first([l::become_reaper(Some(settings.container_proc()))]);
     }
     to.first([p::setsid()]);
     if let Some(size) = settings.tty {
@@ -281,7 +298,12 @@ fn become_payload(settings: &Settings, to: &mut Ordered) {
     to.first(settings.personality.iter().map(attributes::personality));
     to.first([p::new_session_keyring()]);
     let identity = &settings.identity;
-    to.first(credentials::become_user(&identity.user, &identity.capabilities, settings.known, identity.groups));
+    to.first(credentials::become_user(
+        &identity.user,
+        &identity.capabilities,
+        settings.known,
+        identity.groups,
+    ));
     if settings.new_privileges == NewPrivileges::Forbidden {
         to.first([p::no_new_privs()]);
     }

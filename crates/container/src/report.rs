@@ -32,10 +32,6 @@ pub enum Control {
     DieWithHost,
     /// The time limit is kept even when the host does not wait.
     TimeLimit,
-    /// System calls are filtered.
-    Seccomp,
-    /// Resources are limited by control groups.
-    ResourceLimits,
 }
 
 /// Whether a control must be in force.
@@ -85,7 +81,12 @@ impl Report {
         self.0.push(Entry { control, state: State::Off, hint: None });
     }
 
-    pub(crate) fn not_possible(&mut self, control: Control, reason: impl Into<String>, hint: Option<&'static str>) {
+    pub(crate) fn not_possible(
+        &mut self,
+        control: Control,
+        reason: impl Into<String>,
+        hint: Option<&'static str>,
+    ) {
         self.0.push(Entry { control, state: State::NotPossible(reason.into()), hint });
     }
 

@@ -7,17 +7,18 @@ use std::os::fd::OwnedFd;
 use ampoule_init::{Draft, Fd};
 use ampoule_ns::prepared::namespaces::Caller;
 use ampoule_ns::{
-    CapabilitySet, CpuSet, Hostname, IoPriority, Namespace, NamespaceSet, Personality, ResourceLimit, Scheduler,
-    Setting, Sysctl, TimeOffsets,
+    CapabilitySet, CpuSet, Hostname, IoPriority, Namespace, NamespaceSet, Personality,
+    ResourceLimit, Scheduler, Setting, Sysctl, TimeOffsets,
 };
 use rustix::fs::{CWD, Mode, OFlags, fstat, fstatfs, openat};
 
-use crate::builder::{Builder, NewPrivileges, WithHost};
+use crate::builder::{NewPrivileges, WithHost};
 use crate::command::Command;
 use crate::container::OnDrop;
 use crate::error::{Error, ErrorKind, Problem, Stage};
 use crate::host::{self, Privilege};
 use crate::identity::Identity;
+use crate::levels::{self, LeftOut};
 use crate::pid1::Pid1;
 use crate::plan::{ProcFd, RootSteps};
 use crate::pty::WindowSize;
@@ -32,6 +33,7 @@ const PROC_ROOT_INODE: u64 = 1;
 pub(crate) struct Settings {
     pub(crate) privilege: Privilege,
     pub(crate) namespaces: NamespaceSet,
+    pub(crate) left_out: Vec<LeftOut>,
     pub(crate) time_offsets: TimeOffsets,
     pub(crate) identity: Identity,
     pub(crate) root: Option<RootSteps>,
@@ -63,14 +65,19 @@ impl Settings {
             return Err(Error::new(ErrorKind::SecureHost, Stage::Plan));
         }
         let privilege = host::privilege();
-        let checked = crate::validate::check(command, privilege)?;
-        let identity = Identity::resolve(builder, privilege)?;
+        let (namespaces, left_out) = levels::namespaces(builder, privilege)?;
+        let checked = crate::validate::check(command, &namespaces, privilege)?;
+        let identity = Identity::resolve(builder, &namespaces, privilege)?;
+        levels::groups(builder, &identity)?;
         let proc = draft.inherit(open_proc()?);
-        let root = crate::root::prepare(builder, privilege, &identity, draft)?;
-        let known = CapabilitySet::supported().map_err(|error| Error::from_ns(Stage::Plan, error))?;
+        let root = crate::root::prepare(builder, &namespaces, privilege, &identity, draft)?;
+        let known =
+            CapabilitySet::supported().map_err(|error| Error::from_ns(Stage::Plan, error))?;
         Ok(Self {
             privilege,
-            namespaces: builder.namespaces.clone(),
+            pid1: effective_pid1(&namespaces, builder.pid1),
+            namespaces,
+            left_out,
             time_offsets: builder.time_offsets,
             identity,
             root,
@@ -88,7 +95,6 @@ impl Settings {
             cpu_affinity: builder.cpu_affinity.clone(),
             personality: builder.personality,
             tty: command.window_size(),
-            pid1: effective_pid1(builder),
             on_drop: builder.on_drop,
             with_host: builder.with_host,
             stop_signal: builder.stop_signal,
@@ -115,22 +121,26 @@ impl Settings {
 
     /// Whether init ends the container when the host's process ends.
     pub(crate) fn watches_host(&self) -> bool {
-        self.with_host == WithHost::Dies && self.on_drop == OnDrop::Kill && self.pid1 == Pid1::Reaper
+        self.with_host == WithHost::Dies
+            && self.on_drop == OnDrop::Kill
+            && self.pid1 == Pid1::Reaper
     }
 }
 
 /// A process that joins a pid namespace is not its first, so that it cannot be its reaper.
-fn effective_pid1(builder: &Builder) -> Pid1 {
-    match builder.namespaces.get(Namespace::Pid) {
+fn effective_pid1(namespaces: &NamespaceSet, asked: Pid1) -> Pid1 {
+    match namespaces.get(Namespace::Pid) {
         Setting::Join(_) => Pid1::Payload,
-        _ => builder.pid1,
+        _ => asked,
     }
 }
 
 /// The host's procfs, checked to be the root of one.
 fn open_proc() -> Result<OwnedFd, Error> {
     let call = |errno| Error::call(Stage::Plan, "open /proc", errno);
-    let proc = openat(CWD, "/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(call)?;
+    let proc =
+        openat(CWD, "/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(call)?;
     let kind = fstatfs(&proc).map_err(call)?.f_type;
     let inode = fstat(&proc).map_err(call)?.st_ino;
     if u64::try_from(kind) == Ok(PROC_SUPER_MAGIC) && inode == PROC_ROOT_INODE {

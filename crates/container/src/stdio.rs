@@ -111,7 +111,8 @@ fn null() -> Result<OwnedFd, Error> {
 fn memory(bytes: &[u8]) -> Result<OwnedFd, Error> {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
     if limit.is_some_and(|limit| limit < bytes.len() as u64) {
-        return Err(Error::new(ErrorKind::FileSizeLimit, Stage::Launch).about("standard input of the payload"));
+        return Err(Error::new(ErrorKind::FileSizeLimit, Stage::Launch)
+            .about("standard input of the payload"));
     }
     let fd = rustix::fs::memfd_create("ampoule-stdin", MemfdFlags::CLOEXEC)
         .map_err(|errno| Error::call(Stage::Launch, "memfd_create", errno))?;

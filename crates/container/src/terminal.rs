@@ -22,12 +22,19 @@ const TIOCSCTTY: u64 = 0x540e;
 /// Opens the pair, makes the peer the controlling terminal and the three streams.
 pub(crate) fn steps(size: WindowSize, identity: &Identity, draft: &mut Draft) -> Vec<Step> {
     let (master, peer) = (draft.slots.take(), draft.slots.take());
-    let window: Vec<u8> = [size.rows, size.columns, 0, 0].iter().flat_map(|word| word.to_le_bytes()).collect();
+    let window: Vec<u8> =
+        [size.rows, size.columns, 0, 0].iter().flat_map(|word| word.to_le_bytes()).collect();
     let shown = format!("{}x{}", size.columns, size.rows);
     let unlock = Arg::Bytes(vec![0; 4], "0".to_owned());
     let peer_flags = Arg::Named(O_RDWR_NOCTTY, "O_RDWR|O_NOCTTY".to_owned());
     let mut steps = vec![
-        file::open(ampoule_init::Fd::Cwd, c"/dev/pts/ptmx", O_RDWR_NOCTTY, RESOLVE_NO_SYMLINKS, master),
+        file::open(
+            ampoule_init::Fd::Cwd,
+            c"/dev/pts/ptmx",
+            O_RDWR_NOCTTY,
+            RESOLVE_NO_SYMLINKS,
+            master,
+        ),
         file::verify_device(master.into(), 5, 2),
         p::ioctl(master.into(), TIOCSPTLCK, "TIOCSPTLCK", unlock),
         p::ioctl(master.into(), TIOCGPTPEER, "TIOCGPTPEER", peer_flags).save(peer),

@@ -25,7 +25,13 @@ impl fmt::Display for Timings {
         let mut before = Duration::ZERO;
         for (stage, at) in self.iter() {
             let took = at.saturating_sub(before);
-            writeln!(out, "{:<12} {:>7} µs (at {} µs)", format!("{stage:?}"), took.as_micros(), at.as_micros())?;
+            writeln!(
+                out,
+                "{:<12} {:>7} µs (at {} µs)",
+                format!("{stage:?}"),
+                took.as_micros(),
+                at.as_micros()
+            )?;
             before = at;
         }
         Ok(())

@@ -61,6 +61,7 @@ pub mod nr {
     pub const CLONE3: u64 = 435;
     pub const CLOSE_RANGE: u64 = 436;
     pub const OPENAT2: u64 = 437;
+    pub const MOUNT_SETATTR: u64 = 442;
 }
 
 #[cfg(ampoule_program)]

@@ -173,6 +173,14 @@ pub fn verify_device(args: [u64; 6]) -> Result<(), i32> {
     if found.mode & S_IFMT == S_IFCHR && found.rdev == args[1] { Ok(()) } else { Err(ESTALE) }
 }
 
+/// Changes a mount's attributes; arguments: descriptor, path, flags, attributes to set, propagation, user namespace.
+pub fn id_map(args: [u64; 6]) -> Result<u64, i32> {
+    const MOUNT_ATTR_IDMAP: u64 = 0x10_0000;
+    let [mount, path, flags, set, propagation, userns] = args;
+    let attributes = [set | MOUNT_ATTR_IDMAP, 0, propagation, userns];
+    kernel::call(nr::MOUNT_SETATTR, [mount, path, flags, &raw const attributes as u64, 32, 0])
+}
+
 /// Writes a whole file; arguments: directory, path, flags, mode, bytes, length.
 pub fn write(args: [u64; 6]) -> Result<(), i32> {
     let [dir, path, flags, mode, bytes, len] = args;

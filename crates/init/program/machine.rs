@@ -159,11 +159,12 @@ impl Machine {
             code::VERIFY => crate::compose::verify(args).map(|()| 0),
             code::VERIFY_DEVICE => crate::compose::verify_device(args).map(|()| 0),
             code::WRITE => crate::compose::write(args).map(|()| 0),
-            code::REAPER => self.reaper().map(|()| 0),
+            code::REAPER => self.reaper(args[0]).map(|()| 0),
             code::EXEC => self.exec(),
             code::MARK => self.mark(args[0]).map(|()| 0),
             code::SEND_FD => self.send_fd(args).map(|()| 0),
             code::SIGNALS => crate::compose::reset_signals().map(|()| 0),
+            code::ID_MAP => crate::compose::id_map(args),
             code::CHDIR => crate::compose::change_directory(args[0]).map(|()| 0),
             _ => Err(EINVAL),
         };

@@ -8,14 +8,15 @@ use crate::arch::nr;
 use crate::first::Path;
 use crate::kernel::{self, CloneArgs, EAGAIN, EPERM, SIGCHLD, SIGKILL};
 use crate::machine::Machine;
-use crate::wire::{NONE, RECORD_LEN, Record, cause, internal_fd, launch_flag, record};
+use crate::wire::{NONE, RECORD_LEN, Record, cause, internal_fd, launch_flag, open, record};
 
-/// Where the reaper keeps its descriptors: 0 control, 1 host, 2 status, 3 the list of its children, 4 signals.
+/// Where the reaper keeps its descriptors: 0 control, 1 host, 2 status, 3 the list of its children, 4 signals, 5 procfs.
 const CONTROL: u64 = 0;
 const HOST: u64 = 1;
 const STATUS: u64 = 2;
 const CHILDREN: u64 = 3;
 const SIGNALS: u64 = 4;
+const PROC: u64 = 5;
 const POLLIN: u32 = 1;
 
 /// `struct pollfd` as fd and events/revents.
@@ -38,8 +39,8 @@ struct Reaper<'a> {
 }
 
 impl Machine {
-    /// Forks; returns in the payload's process only. An idle container has none.
-    pub fn reaper(&mut self) -> Result<(), i32> {
+    /// Forks; returns in the payload's process only. An idle container has none. `proc` is a procfs of its own.
+    pub fn reaper(&mut self, proc: u64) -> Result<(), i32> {
         block_child_signal()?;
         if !self.owns_pid_namespace() {
             const PR_SET_CHILD_SUBREAPER: u64 = 36;
@@ -47,7 +48,7 @@ impl Machine {
         }
         if self.has(launch_flag::IDLE) {
             self.report(&Record::new(record::IDLE, self.step(), 0, 0), None)?;
-            self.stay(0)
+            self.stay(0, proc)
         }
         let clone = CloneArgs { exit_signal: SIGCHLD, ..CloneArgs::default() };
         let reaper = kernel::call3(nr::GETPID, 0, 0, 0)?;
@@ -56,7 +57,7 @@ impl Machine {
                 self.reaper = reaper;
                 self.die_with_reaper()
             }
-            payload => self.stay(payload),
+            payload => self.stay(payload, proc),
         }
     }
 
@@ -84,11 +85,11 @@ impl Machine {
     }
 
     /// Becomes the reaper.
-    fn stay(&self, payload: u64) -> ! {
+    fn stay(&self, payload: u64, proc: u64) -> ! {
         let timeout = self.order.timeout;
         let deadline = if timeout == 0 { u64::MAX } else { kernel::now().saturating_add(timeout) };
         // Capabilities first: closing the setup socket tells the host that the reaper is as it should be.
-        let (control, host) = match drop_capabilities().and_then(|()| self.keep_descriptors()) {
+        let (control, host) = match drop_capabilities().and_then(|()| self.keep_descriptors(proc)) {
             Ok(kept) => kept,
             Err(errno) => {
                 // Id 0 would be this process's group, the host's.
@@ -105,7 +106,7 @@ impl Machine {
     }
 
     /// Moves what the reaper needs to the lowest numbers and closes all the rest.
-    fn keep_descriptors(&self) -> Result<(i32, i32), i32> {
+    fn keep_descriptors(&self, proc: u64) -> Result<(i32, i32), i32> {
         let move_to = |from: u64, to: u64| -> Result<(), i32> {
             if from == to { Ok(()) } else { kernel::call3(nr::DUP3, from, to, kernel::O_CLOEXEC).map(drop) }
         };
@@ -122,11 +123,16 @@ impl Machine {
         if children {
             move_to(self.children, CHILDREN)?;
         }
+        if proc != u64::MAX {
+            move_to(proc, PROC)?;
+        }
         let unused = [(HOST, host), (STATUS, status), (CHILDREN, children)];
         unused.iter().filter(|(_, used)| !used).for_each(|&(fd, _)| kernel::close(fd));
+        let rest = if proc == u64::MAX { PROC } else { PROC + 1 };
+        kernel::call3(nr::CLOSE_RANGE, SIGNALS, SIGNALS, 0)?;
+        kernel::call3(nr::CLOSE_RANGE, rest, u64::from(u32::MAX), 0)?;
         let child = 1_u64 << (SIGCHLD - 1);
         const NONBLOCK_CLOEXEC: u64 = 0o2_004_000;
-        kernel::call3(nr::CLOSE_RANGE, SIGNALS, u64::from(u32::MAX), 0)?;
         let signals = kernel::call(nr::SIGNALFD4, [u64::MAX, &raw const child as u64, 8, NONBLOCK_CLOEXEC, 0, 0])?;
         if signals != SIGNALS {
             move_to(signals, SIGNALS)?;
@@ -235,6 +241,7 @@ impl Reaper<'_> {
                 drop(kernel::call3(nr::KILL, u64::MAX, signal, 0));
             }
             record::STOP if self.payload == 0 => self.finish(0),
+            record::OPEN => answer_open(request.aux),
             _ => {}
         }
     }
@@ -307,6 +314,26 @@ fn kill_children() -> bool {
         }
     }
     killed
+}
+
+/// Opens the root or a namespace of this process and sends it, or says why it cannot.
+fn answer_open(what: u32) {
+    let path_only = kernel::O_PATH | kernel::O_DIRECTORY | kernel::O_CLOEXEC;
+    let opened = match what {
+        open::ROOT => kernel::call(nr::OPENAT, [kernel::AT_FDCWD, c"/".as_ptr() as u64, path_only, 0, 0, 0]),
+        kind => match open::NAMESPACES.get((kind as usize).wrapping_sub(1)) {
+            Some(path) => kernel::call(nr::OPENAT, [PROC, path.as_ptr() as u64, kernel::O_CLOEXEC, 0, 0, 0]),
+            None => Err(kernel::EINVAL),
+        },
+    };
+    let _host_gone = match opened {
+        Ok(fd) => {
+            let sent = kernel::send(CONTROL, &Record::new(record::FD, 0, 0, what).encode(), &[fd]);
+            kernel::close(fd);
+            sent
+        }
+        Err(errno) => kernel::send(CONTROL, &Record::new(record::ERROR, 0, errno, what).encode(), &[]),
+    };
 }
 
 /// Empties the signalfd.

@@ -69,7 +69,7 @@ impl Program {
     /// Encodes and seals a draft.
     ///
     /// # Errors
-    /// [`ErrorKind::ProgramTooLarge`] past 65 535 steps, 64 slots, or 4 GiB; [`ErrorKind::FileSizeLimit`];
+    /// [`ErrorKind::ProgramTooLarge`] past 65 535 steps, 512 slots, or 4 GiB; [`ErrorKind::FileSizeLimit`];
     /// [`ErrorKind::Host`] when the memfd cannot be made.
     pub fn seal(draft: Draft) -> Result<Self, Error> {
         let image = encode(&draft)?.store("ampoule-program", Sealing::Sealed)?;
@@ -122,7 +122,7 @@ impl fmt::Display for Program {
 /// Writes the image of a draft.
 pub(crate) fn encode(draft: &Draft) -> Result<Image, Error> {
     if usize::from(draft.slots.taken()) > wire::SLOTS {
-        return Err(Error::new(ErrorKind::ProgramTooLarge, "more than 64 slots"));
+        return Err(Error::new(ErrorKind::ProgramTooLarge, "more than 512 slots"));
     }
     let too_many = |_| Error::new(ErrorKind::ProgramTooLarge, "too many steps or descriptors");
     let child: usize = draft.launcher.iter().map(Step::operations).sum();

@@ -3,11 +3,11 @@
 //! Invariant: numbers from the other side are taken as they are, without arithmetic that could overflow.
 
 use std::os::fd::OwnedFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::control::{self, Received};
-use crate::error::Error;
-use crate::process::WaitStatus;
+use crate::error::{Error, ErrorKind};
+use crate::process::{WaitStatus, wait_readable};
 use crate::wire::{Record, cause, record};
 
 /// Why the payload ended.
@@ -110,6 +110,38 @@ pub fn signal(socket: &OwnedFd, signal: u32) -> Result<(), Error> {
 /// As [`control::request`].
 pub fn signal_all(socket: &OwnedFd, signal: u32) -> Result<(), Error> {
     control::request(socket, &Record::new(record::SIGNAL_ALL, 0, 0, signal))
+}
+
+/// Lets the reaper open something of its own ([`crate::wire::open`]); a status that arrives meanwhile is kept.
+///
+/// # Errors
+/// What the reaper answered; [`ErrorKind::InitDied`] when it ended, [`ErrorKind::StartTimeout`] past the deadline.
+pub fn open(
+    socket: &OwnedFd,
+    what: u32,
+    deadline: Instant,
+    ended: &mut Option<Ended>,
+) -> Result<OwnedFd, Error> {
+    control::request(socket, &Record::new(record::OPEN, 0, 0, what))?;
+    loop {
+        let ready =
+            wait_readable(socket, Some(deadline)).map_err(|error| Error::host("poll", error))?;
+        if !ready {
+            return Err(Error::new(ErrorKind::StartTimeout, "the reaper does not answer"));
+        }
+        match control::receive(socket)? {
+            Received::Record(answer, Some(fd)) if answer.kind == record::FD => return Ok(fd),
+            Received::Record(answer, _) if answer.kind == record::ERROR => {
+                return Err(Error::new(ErrorKind::Host, "the reaper cannot open it")
+                    .with_errno(answer.errno));
+            }
+            Received::Record(other, _) => *ended = Ended::from_record(&other).or(*ended),
+            Received::Closed => {
+                return Err(Error::new(ErrorKind::InitDied, "the container has ended"));
+            }
+            Received::Junk | Received::Nothing => {}
+        }
+    }
 }
 
 /// Asks an idle reaper to end.

@@ -10,11 +10,11 @@ use crate::wire::{self, code};
 
 /// A value that a step saves for later steps, such as a descriptor that it opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Slot(pub(crate) u8);
+pub struct Slot(pub(crate) u16);
 
 /// Hands out the slots of one program.
 #[derive(Clone, Debug, Default)]
-pub struct Slots(u8);
+pub struct Slots(u16);
 
 impl Slots {
     /// A slot that no other step uses.
@@ -27,7 +27,7 @@ impl Slots {
 
     /// How many have been handed out.
     #[must_use]
-    pub fn taken(&self) -> u8 {
+    pub fn taken(&self) -> u16 {
         self.0
     }
 }

@@ -20,7 +20,7 @@ pub const OP_LEN: usize = 72;
 /// Length of one control record in bytes.
 pub const RECORD_LEN: usize = 128;
 /// How many values a running program can keep.
-pub const SLOTS: usize = 64;
+pub const SLOTS: usize = 512;
 /// How many arguments a system call takes.
 pub const ARGS: usize = 6;
 /// «No slot», «no descriptor», «no operation».
@@ -74,6 +74,8 @@ pub mod code {
     pub const SIGNALS: u16 = 14;
     /// Change the working directory and make sure that it is inside the root.
     pub const CHDIR: u16 = 15;
+    /// Change the attributes of a mount and map its ids by a user namespace.
+    pub const ID_MAP: u16 = 16;
 }
 
 /// Where an argument's value comes from.
@@ -142,6 +144,25 @@ pub mod record {
     pub const SIGNAL_ALL: u32 = 17;
     /// Host to reaper of an idle container: end.
     pub const STOP: u32 = 18;
+    /// Host to reaper: send a descriptor; `aux` says which ([`super::open`]). The answer is `FD` or `ERROR`.
+    pub const OPEN: u32 = 19;
+}
+
+/// What the reaper can open for the host: an undumpable process's own files are closed to a host without privilege.
+pub mod open {
+    /// The root directory.
+    pub const ROOT: u32 = 0;
+    /// Names of its namespaces below `/proc/self/ns`, the first is 1.
+    pub const NAMESPACES: [&core::ffi::CStr; 8] = [
+        c"self/ns/cgroup",
+        c"self/ns/ipc",
+        c"self/ns/mnt",
+        c"self/ns/net",
+        c"self/ns/pid",
+        c"self/ns/time",
+        c"self/ns/user",
+        c"self/ns/uts",
+    ];
 }
 
 /// Why the payload ended.

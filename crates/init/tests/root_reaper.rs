@@ -196,7 +196,7 @@ fn the_payload_cannot_read_its_reaper() {
         &[
             proc_step(),
             p::undumpable(),
-            l::become_reaper(),
+            l::become_reaper(None),
             p::no_new_privs(),
             p::prctl(libc::PR_SET_SECUREBITS, "PR_SET_SECUREBITS", 1_u64.into(), 0_u64.into()),
             p::capset(0, 0, 0, "none"),
@@ -236,7 +236,7 @@ fn proc_step() -> ampoule_init::Step {
 #[test]
 fn without_a_pid_namespace_the_reaper_ends_all_descendants() {
     let _turn = turn();
-    let program = seal(0, &[p::undumpable(), l::become_reaper()]);
+    let program = seal(0, &[p::undumpable(), l::become_reaper(None)]);
     for script in [
         "setsid sleep 1000 & (setsid sleep 1001 &); (setsid sh -c '(setsid sleep 1002 &)' &); echo; read x; exit 2",
         "i=0; while [ $i -lt 60 ]; do (setsid sleep 1003 & ); i=$((i+1)); done; echo; read x; exit 2",
@@ -298,7 +298,7 @@ fn without_a_pid_namespace_and_procfs_the_descendants_end_too() {
     if std::path::Path::new("/lib64").exists() {
         steps.push(bind(c"/lib64"));
     }
-    steps.extend([chroot, p::undumpable(), l::become_reaper()]);
+    steps.extend([chroot, p::undumpable(), l::become_reaper(None)]);
     let program = seal(libc::CLONE_NEWNS as u64, &steps);
     let (mut reader, writer) = pipe();
     let (input, hold) = pipe();
@@ -321,7 +321,7 @@ fn without_a_pid_namespace_and_procfs_the_descendants_end_too() {
 fn without_a_pid_namespace_the_payload_dies_with_a_killed_reaper() {
     let _turn = turn();
     // Also after a change of credentials, which clears the parent-death signal.
-    let program = seal(0, &[l::become_reaper(), p::setgid(65534), p::setuid(65534)]);
+    let program = seal(0, &[l::become_reaper(None), p::setgid(65534), p::setuid(65534)]);
     let mut launch = launch(&["/bin/sleep", "1000"]);
     launch.pid_namespace = PidNamespace::Other;
     let started = run(&program, &launch);

@@ -196,7 +196,7 @@ fn an_idle_reaper_stops_when_it_is_told() {
     let _turn = turn();
     let mut launch = launch(&["none"]);
     launch.first = ampoule_init::First::Idle;
-    let program = seal(support::NEW_PID, &[ampoule_init::steps::launch::become_reaper()]);
+    let program = seal(support::NEW_PID, &[ampoule_init::steps::launch::become_reaper(None)]);
     let started = run(&program, &launch);
     assert!(!ends_within(&started.pidfd, Duration::from_millis(20)));
     reaper::stop(&started.control).expect("a request");

@@ -235,7 +235,9 @@ impl Error {
             ErrorKind::NoSubIds => {
                 "let the administrator run usermod --add-subuids and --add-subgids"
             }
-            ErrorKind::HelperMissing => "install the package uidmap (shadow-utils), or map one id only",
+            ErrorKind::HelperMissing => {
+                "install the package uidmap (shadow-utils), or map one id only"
+            }
             ErrorKind::IdRangesExhausted => "give an explicit id map, or end unused containers",
             ErrorKind::UserNotFound | ErrorKind::GroupNotFound => {
                 "names are looked up in the root's own etc/passwd and etc/group; a number needs no entry"

@@ -105,7 +105,8 @@ pub fn open(pid: u32, kind: Namespace) -> Result<OwnedFd> {
 /// [`WrongNamespace`](ErrorKind::WrongNamespace), or what open(2) answered.
 pub fn open_path(path: &Path, kind: Namespace) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-    let fd = openat(CWD, path, flags, Mode::empty()).map_err(|errno| Error::at("open", path, errno))?;
+    let fd =
+        openat(CWD, path, flags, Mode::empty()).map_err(|errno| Error::at("open", path, errno))?;
     crate::pin::check_kind(fd.as_fd(), kind)?;
     Ok(fd)
 }

@@ -44,20 +44,22 @@ pub fn create(map: &IdMap, writer: Writer) -> Result<OwnedFd> {
     let started = start(&program, &launch).map_err(|error| Error::init(&error))?;
     let opened = crate::list::open(started.pid, Namespace::User);
     // It is a child of this process, so that its id cannot have been reused before this.
-    process::end(&started.pidfd, Instant::now() + LIMIT).map_err(|error| Error::io("end a process", &error))?;
+    process::end(&started.pidfd, Instant::now() + LIMIT)
+        .map_err(|error| Error::io("end a process", &error))?;
     opened
 }
 
 /// A process that enters a new user namespace and stays.
 fn program(map: &IdMap, writer: Writer) -> Result<Program> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let proc = openat(CWD, "/proc", flags, Mode::empty()).map_err(|errno| Error::system("open /proc", errno))?;
+    let proc = openat(CWD, "/proc", flags, Mode::empty())
+        .map_err(|errno| Error::system("open /proc", errno))?;
     let mut draft = Draft::default();
     let proc = draft.inherit(proc);
     let kinds = Namespace::User.clone_flag() | Namespace::Pid.clone_flag();
     draft.launcher(l::clone_first(kinds, "CLONE_NEWUSER|CLONE_NEWPID", None));
     id_maps::prepare(map, writer, proc)?.into_iter().for_each(|step| draft.launcher(step));
     draft.launcher(l::release());
-    draft.first_all([l::wait_for_release(), l::become_reaper()]);
+    draft.first_all([l::wait_for_release(), l::become_reaper(None)]);
     Program::seal(draft).map_err(|error| Error::init(&error))
 }

@@ -76,6 +76,13 @@ pub fn symlink(target: &CStr, dir: Fd, path: &CStr) -> Step {
     Step::call("symlinkat", libc::SYS_symlinkat, vec![target.into(), dir.into(), path.into()])
 }
 
+/// Removes a file or a link; one that is not there is fine.
+#[must_use]
+pub fn unlink(dir: Fd, path: &CStr) -> Step {
+    Step::call("unlinkat", libc::SYS_unlinkat, vec![dir.into(), path.into(), Arg::Number(0)])
+        .tolerate(libc::ENOENT)
+}
+
 /// Changes a mode.
 #[must_use]
 pub fn chmod(dir: Fd, path: &CStr, mode: u32) -> Step {

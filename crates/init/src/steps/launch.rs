@@ -72,10 +72,13 @@ pub fn send_fd(what: u32, fd: Slot) -> Step {
     Step::operation("send_fd", code::SEND_FD, vec![what.into(), fd.into()])
 }
 
-/// Forks the payload; this process stays as the reaper, without descriptors, with `CAP_KILL` only.
+/// Forks the payload; this process stays as the reaper, without the payload's descriptors, with `CAP_KILL` only.
+///
+/// Through `proc`, a procfs in which it sees itself, it opens its namespaces for the host.
 #[must_use]
-pub fn become_reaper() -> Step {
-    Step::operation("become_reaper", code::REAPER, Vec::new())
+pub fn become_reaper(proc: Option<Fd>) -> Step {
+    let proc = proc.map_or(Arg::Named(u64::MAX, "no procfs".to_owned()), Arg::Fd);
+    Step::operation("become_reaper", code::REAPER, vec![proc])
 }
 
 /// Gives every signal its default disposition and unblocks all.

@@ -129,6 +129,14 @@ pub fn attach(mount: Fd, target: Fd) -> Step {
     Step::call("move_mount", libc::SYS_move_mount, args)
 }
 
+/// Attaches a detached mount to a name in a directory that only these steps have changed; a link is not followed.
+#[must_use]
+pub fn attach_below(mount: Fd, dir: Fd, name: &CStr) -> Step {
+    let flags = Arg::Named(MOVE_MOUNT_F_EMPTY_PATH, "F_EMPTY_PATH".to_owned());
+    let args = vec![mount.into(), c"".into(), dir.into(), name.into(), flags];
+    Step::call("move_mount", libc::SYS_move_mount, args)
+}
+
 /// Attaches a detached mount to an absolute path of this mount namespace.
 #[must_use]
 pub fn attach_at(mount: Fd, path: &CStr) -> Step {
@@ -137,15 +145,28 @@ pub fn attach_at(mount: Fd, path: &CStr) -> Step {
     Step::call("move_mount", libc::SYS_move_mount, args)
 }
 
-/// Changes the attributes of a mount; an id-mapped mount takes the user namespace's descriptor.
+/// Maps the ids of a detached mount by a user namespace, and changes its attributes (Linux 5.12; `attributes.clear`
+/// is not used).
 #[must_use]
-pub fn set_attributes(
-    dir: Fd,
-    path: &CStr,
-    depth: Depth,
-    attributes: Attributes,
-    userns: Option<Fd>,
-) -> Step {
+pub fn id_map(mount: Fd, depth: Depth, attributes: Attributes, userns: Fd) -> Step {
+    let args = vec![
+        mount.into(),
+        c"".into(),
+        Arg::Named(AT_EMPTY_PATH | depth.flag(), format!("AT_EMPTY_PATH{}", depth.text())),
+        Arg::Number(attributes.set),
+        Arg::Number(attributes.propagation),
+        userns.into(),
+    ];
+    let shown = format!(
+        "{mount}, \"\", AT_EMPTY_PATH{}, {{{attributes} IDMAP userns_fd={userns}}}",
+        depth.text()
+    );
+    Step::operation("mount_setattr", code::ID_MAP, args).named("mount_setattr", shown)
+}
+
+/// Changes the attributes of a mount.
+#[must_use]
+pub fn set_attributes(dir: Fd, path: &CStr, depth: Depth, attributes: Attributes) -> Step {
     let empty = if path.is_empty() { AT_EMPTY_PATH } else { 0 };
     let flags = Arg::Named(
         empty | depth.flag(),
@@ -153,15 +174,11 @@ pub fn set_attributes(
     );
     let words = [attributes.set, attributes.clear, attributes.propagation, 0];
     let bytes = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-    let mut shown = attributes.to_string();
-    if userns.is_some() {
-        shown.push_str(" userns_fd");
-    }
     let args = vec![
         dir.into(),
         path.into(),
         flags,
-        Arg::Bytes(bytes, format!("{{{shown}}}")),
+        Arg::Bytes(bytes, format!("{{{attributes}}}")),
         Arg::Number(32),
     ];
     Step::call("mount_setattr", libc::SYS_mount_setattr, args)

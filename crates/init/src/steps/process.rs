@@ -67,6 +67,12 @@ pub fn umask(mask: u32) -> Step {
     Step::call("umask", libc::SYS_umask, vec![super::file::octal(mask)])
 }
 
+/// Sets the mask that an earlier [`umask`] step saved.
+#[must_use]
+pub fn restore_umask(saved: Slot) -> Step {
+    Step::call("umask", libc::SYS_umask, vec![saved.into()])
+}
+
 /// Sets a resource limit (prlimit(2)).
 #[must_use]
 pub fn setrlimit(resource: u32, name: &str, soft: u64, hard: u64) -> Step {

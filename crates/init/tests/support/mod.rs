@@ -172,7 +172,7 @@ pub(crate) fn null() -> BorrowedFd<'static> {
 
 /// A program that runs the payload below a reaper in a new pid namespace.
 pub(crate) fn reaped() -> Program {
-    seal(NEW_PID, &[p::undumpable(), l::become_reaper()])
+    seal(NEW_PID, &[p::undumpable(), l::become_reaper(None)])
 }
 
 /// A program whose payload is the first process itself.
@@ -187,7 +187,7 @@ pub(crate) fn seal(flags: u64, steps: &[ampoule_init::Step]) -> Program {
 
 /// The draft of [`reaped`].
 pub(crate) fn reaped_draft() -> Draft {
-    draft(NEW_PID, &[p::undumpable(), l::become_reaper()])
+    draft(NEW_PID, &[p::undumpable(), l::become_reaper(None)])
 }
 
 /// The draft of [`seal`].

@@ -47,7 +47,10 @@ pub fn become_user(
     steps.extend([p::setgid(user.gid), p::keep_capabilities(), p::setuid(user.uid)]);
     let bits = |set: CapabilitySet| set.intersection(known).bits();
     let permitted = bits(capabilities.permitted);
-    let shown = format!("permitted {{{}}} inheritable {{{}}}", capabilities.permitted, capabilities.inheritable);
+    let shown = format!(
+        "permitted {{{}}} inheritable {{{}}}",
+        capabilities.permitted, capabilities.inheritable
+    );
     steps.push(p::capset(permitted, permitted, bits(capabilities.inheritable), &shown));
     steps.extend(capabilities.ambient.iter().map(|one| p::raise_ambient(number(one), one.name())));
     steps

@@ -26,9 +26,7 @@ pub enum Writer {
 /// Who can write this map for a caller without privilege.
 #[must_use]
 pub fn writer(map: &IdMap, privileged: Writer, euid: u32, egid: u32) -> Writer {
-    let own = |ranges: &[crate::id_map::IdRange], id: u32| {
-        matches!(ranges, [range] if range.count == 1 && range.outside == id)
-    };
+    let own = |ranges: &[crate::id_map::IdRange], id: u32| matches!(ranges, [range] if range.count == 1 && range.outside == id);
     match privileged {
         Writer::Privileged => Writer::Privileged,
         _ if own(&map.uid, euid) && own(&map.gid, egid) => Writer::OwnId,
@@ -48,11 +46,16 @@ pub fn prepare(map: &IdMap, writer: Writer, proc: Fd) -> Result<Vec<Step>> {
     }
     for (kind, file, program) in kinds {
         steps.push(match writer {
-            Writer::Privileged | Writer::OwnId => launch::child_file(proc, file, &map.to_bytes(kind)),
+            Writer::Privileged | Writer::OwnId => {
+                launch::child_file(proc, file, &map.to_bytes(kind))
+            }
             Writer::Helpers => {
                 let path = find_helper(program)?;
-                let ranges: Vec<CString> =
-                    map.helper_arguments(kind).into_iter().filter_map(|word| CString::new(word).ok()).collect();
+                let ranges: Vec<CString> = map
+                    .helper_arguments(kind)
+                    .into_iter()
+                    .filter_map(|word| CString::new(word).ok())
+                    .collect();
                 launch::run_map_helper(&path, &ranges)
             }
         });

@@ -38,7 +38,12 @@ pub struct Prepared {
 ///
 /// # Errors
 /// What [`crate::list::open`] says of a process or [`crate::namespace`] file that cannot be opened or is of another kind.
-pub fn prepare(set: &NamespaceSet, caller: Caller, draft: &mut Draft, first_launch_fd: u16) -> Result<Prepared> {
+pub fn prepare(
+    set: &NamespaceSet,
+    caller: Caller,
+    draft: &mut Draft,
+    first_launch_fd: u16,
+) -> Result<Prepared> {
     let mut joins = Vec::new();
     let mut at_launch = Vec::new();
     for (kind, setting) in set.iter() {

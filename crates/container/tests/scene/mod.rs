@@ -1,0 +1,98 @@
+//! Containers to look at, and what a payload shows of itself: shared by the tests of all tiers.
+//!
+//! Kernel objects: those of the container. Invariant: what is asserted comes from the kernel's own files as the
+//! payload reads them, never from what the test asked for.
+
+#![allow(dead_code, unused_imports, reason = "each test file uses its part")]
+
+pub(crate) mod defaults;
+pub(crate) mod look;
+pub(crate) mod outside;
+
+pub(crate) use look::Look;
+
+use std::time::{Duration, Instant};
+
+use ampoule::{Builder, Command, Container, Error, ErrorKind, Output, Stage, Stdio};
+
+use crate::oracle::fixture::Rootfs;
+
+/// Whether the long form of the tests was asked for.
+pub(crate) fn is_long() -> bool {
+    std::env::var_os("AMPOULE_LONG").is_some_and(|value| value == "1")
+}
+
+/// A number of repetitions for the short and for the long form.
+pub(crate) fn times(short: usize, long: usize) -> usize {
+    if is_long() { long } else { short }
+}
+
+/// A container on a fixture's root.
+pub(crate) fn rooted(root: &Rootfs) -> Builder {
+    Container::from_rootfs(root.path())
+}
+
+/// A shell script in a container.
+pub(crate) fn shell(builder: Builder, script: &str) -> Command {
+    builder.command("/bin/sh").args(["-c", script])
+}
+
+/// Runs a script and gives everything about its end.
+#[track_caller]
+pub(crate) fn run(builder: Builder, script: &str) -> Output {
+    shell(builder, script).output().unwrap_or_else(|error| panic!("{script}: {error}"))
+}
+
+/// What a script prints; it must succeed.
+#[track_caller]
+pub(crate) fn print(builder: Builder, script: &str) -> String {
+    printed(run(builder, script))
+}
+
+/// The standard output of a run that must have succeeded.
+#[track_caller]
+pub(crate) fn printed(output: Output) -> String {
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{}: {stderr}", output.status);
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// The error of a plan or launch that must fail.
+#[track_caller]
+pub(crate) fn refused<T: std::fmt::Debug>(result: Result<T, Error>) -> Error {
+    result.expect_err("this must be refused")
+}
+
+/// Asserts kind, stage, and that the text names `words`.
+#[track_caller]
+pub(crate) fn is_error(error: &Error, kind: ErrorKind, stage: Stage, words: &[&str]) {
+    let text = error.to_string();
+    assert_eq!((error.kind(), error.stage()), (kind, stage), "{text}");
+    let missing: Vec<_> = words.iter().filter(|word| !text.contains(**word)).collect();
+    assert!(missing.is_empty(), "{text:?} does not say {missing:?}");
+}
+
+/// Waits until a condition holds; false after ten seconds.
+pub(crate) fn soon(mut condition: impl FnMut() -> bool) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(10) {
+        if condition() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    false
+}
+
+/// Reads from a payload's stream until it has printed a line that ends with `mark`.
+#[track_caller]
+pub(crate) fn read_until(stream: &mut impl std::io::Read, mark: &str) -> String {
+    let mut seen = Vec::new();
+    let mut byte = [0];
+    while !String::from_utf8_lossy(&seen).contains(mark) {
+        let read = stream.read(&mut byte).expect("the payload's stream");
+        assert_eq!(read, 1, "no {mark:?} in {:?}", String::from_utf8_lossy(&seen));
+        seen.push(byte[0]);
+    }
+    String::from_utf8(seen).expect("text")
+}

@@ -1,0 +1,17 @@
+//! What is seen of containers from outside: processes of ours that live.
+//!
+//! Kernel objects: the process table. Invariant: only processes below this one count.
+
+use crate::oracle::processes::Table;
+
+/// How many processes are below this one, zombies included.
+pub(crate) fn descendants() -> usize {
+    let table = Table::read();
+    table.children().len() + table.strays().len()
+}
+
+/// Whether a process lives: neither gone nor a zombie.
+pub(crate) fn lives(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    !matches!(crate::oracle::process::nth(&stat, 3).as_str(), "Z" | "X" | "(none)")
+}

@@ -1,0 +1,82 @@
+//! The table of defaults, for a host that is an ordinary user.
+//!
+//! Kernel objects: whole containers. Invariant: the host is unchanged.
+
+mod oracle;
+mod scene;
+
+use ampoule::{Container, Control, State};
+use oracle::payload::IdRange;
+use oracle::{fixture, tier, unchanged};
+use scene::defaults::{assert_host_view, assert_host_view_files, assert_isolated, assert_masks};
+use scene::{Look, print, rooted};
+
+/// The capabilities that containers usually have.
+const USUAL: u64 = 0x8004_05fb;
+
+fn own_ids() -> (u32, u32) {
+    (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+}
+
+#[test]
+fn host_view() {
+    tier::user();
+    unchanged(|| {
+        let look = Look::at(Container::host_view());
+        assert_host_view(&look);
+        let (uid, gid) = own_ids();
+        let status = look.status();
+        assert_eq!((status.uid, status.gid), ([uid; 4], [gid; 4]));
+        assert_eq!(look.map("uid_map"), [IdRange { inside: uid, outside: uid, count: 1 }]);
+        assert_eq!(look.map("gid_map"), [IdRange { inside: gid, outside: gid, count: 1 }]);
+    });
+}
+
+#[test]
+fn host_view_shows_no_secrets() {
+    tier::user();
+    unchanged(|| {
+        assert_host_view_files(Container::host_view());
+        assert_masks(Container::host_view());
+    });
+}
+
+#[test]
+fn rootfs() {
+    tier::user();
+    unchanged(|| {
+        let root = fixture::rootfs();
+        let look = Look::at(rooted(&root));
+        assert_isolated(&look);
+        let (uid, gid) = own_ids();
+        let status = look.status();
+        assert_eq!((status.uid, status.gid), ([0; 4], [0; 4]));
+        assert_eq!([status.permitted, status.effective, status.bounding], [USUAL; 3]);
+        assert_eq!(look.map("uid_map"), [IdRange { inside: 0, outside: uid, count: 1 }]);
+        assert_eq!(look.map("gid_map"), [IdRange { inside: 0, outside: gid, count: 1 }]);
+        assert!(look.environ().contains(&"HOME=/root"), "{:?}", look.environ());
+        assert_masks(rooted(&root));
+    });
+}
+
+#[test]
+fn writes_to_a_rootfs_are_thrown_away() {
+    tier::user();
+    unchanged(|| {
+        let root = fixture::rootfs();
+        let before = fixture::Tree::record(root.path());
+        let script = "echo new > /new && echo changed > /etc/passwd && rm /etc/group && cat /new";
+        assert_eq!(print(rooted(&root), script), "new\n");
+        before.assert_untouched();
+    });
+}
+
+#[test]
+fn groups_are_reported_as_fixed() {
+    tier::user();
+    unchanged(|| {
+        let plan = Container::host_view().command("true").plan().expect("a plan");
+        let state = plan.report().state(Control::SupplementaryGroups);
+        assert!(matches!(state, Some(State::NotPossible(_))), "{}", plan.report());
+    });
+}

@@ -1,0 +1,126 @@
+//! What comes from the host: opened by the plan, copied by the launcher or by the first process.
+//!
+//! Kernel objects: `O_PATH` descriptors, detached mount trees. Invariant: the copy is of the very file that the plan
+//! looked at, by its descriptor or by comparing device and inode; a copy is cut off from the host's mount events.
+
+use std::path::Path;
+
+use ampoule_init::steps::{file, mount};
+use ampoule_init::{Fd, Slot, Step};
+
+use super::{Assembly, NO_MAGICLINKS, O_PATH};
+use crate::error::{ErrorKind, Problem};
+use crate::flags::MountFlags;
+use crate::identity::Seen;
+use crate::mount::{Depth, IdMapped};
+use crate::propagation::Propagation;
+use crate::situation::Access;
+use crate::target::text;
+
+/// How a tree of the host is copied.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    pub(super) depth: Depth,
+    /// Flags of the whole copy.
+    pub(super) flags: MountFlags,
+    pub(super) propagation: Propagation,
+    pub(super) idmapped: IdMapped,
+}
+
+impl Manner {
+    /// A layer or a root: its owners are mapped where that is possible.
+    pub(super) fn own(depth: Depth, flags: MountFlags) -> Self {
+        Self { depth, flags, propagation: Propagation::Private, idmapped: IdMapped::Container }
+    }
+}
+
+impl Assembly<'_> {
+    /// A detached copy of what is at a path of the host.
+    pub(super) fn copy(&mut self, path: &Path, seen: Seen, how: Manner) -> Slot {
+        self.check_submounts(path, how.depth);
+        let depth = match how.depth {
+            Depth::One => mount::Depth::One,
+            Depth::Recursive => mount::Depth::Recursive,
+        };
+        let tree = self.draft.slots.take();
+        let steps = self.copy_steps(path, seen, depth, tree);
+        self.push_source(steps);
+        let attributes = mount::Attributes {
+            set: how.flags.bits(),
+            clear: how.flags.clears(),
+            propagation: match how.propagation {
+                Propagation::Shared => 0,
+                other => other.bits(),
+            },
+        };
+        let id_map = self.situation.id_map().filter(|_| how.idmapped == IdMapped::Container);
+        let step = match id_map {
+            Some(userns) => mount::id_map(tree.into(), depth, attributes, userns),
+            None => mount::set_attributes(tree.into(), c"", depth, attributes),
+        };
+        self.push_source([step]);
+        tree
+    }
+
+    /// A detached copy of one of the host's device nodes.
+    pub(super) fn copy_device(&mut self, path: &Path, number: (u32, u32)) -> Slot {
+        let tree = self.draft.slots.take();
+        let Some(seen) = self.note(Seen::open(path)) else {
+            return tree;
+        };
+        if seen.device != number || seen.kind != rustix::fs::FileType::CharacterDevice {
+            self.problems.push(Problem::new(ErrorKind::DeviceUnusable, path));
+        }
+        let opened = self.opened;
+        let mut steps = self.copy_steps(path, seen, mount::Depth::One, tree);
+        if self.situation.access == Access::InNamespace {
+            steps.insert(1, file::verify_device(opened.into(), number.0, number.1));
+        }
+        // Read-only: it can be written to, but not change its owner or mode on the host.
+        let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NOEXEC;
+        let propagation = Propagation::Private.bits();
+        let attributes = mount::Attributes { set: flags.bits(), clear: 0, propagation };
+        steps.push(mount::set_attributes(tree.into(), c"", mount::Depth::One, attributes));
+        self.push_source(steps);
+        tree
+    }
+
+    /// Steps that open and copy.
+    fn copy_steps(
+        &mut self,
+        path: &Path,
+        seen: Seen,
+        depth: mount::Depth,
+        tree: Slot,
+    ) -> Vec<Step> {
+        if self.situation.access == Access::Detached {
+            let fd = self.draft.inherit(seen.fd);
+            return vec![mount::open_tree(fd, c"", depth, tree)];
+        }
+        let opened = self.opened;
+        vec![
+            file::open(Fd::Cwd, &text(path), O_PATH, NO_MAGICLINKS, opened),
+            file::verify(opened.into(), seen.identity),
+            mount::open_tree(opened.into(), c"", depth, tree),
+            file::close(opened),
+        ]
+    }
+
+    fn push_source(&mut self, steps: impl IntoIterator<Item = Step>) {
+        match self.situation.access {
+            Access::Detached => self.launcher.extend(steps),
+            Access::InNamespace => self.open.extend(steps),
+        }
+    }
+
+    /// The kernel does not copy a directory without the locked mounts below it.
+    fn check_submounts(&mut self, path: &Path, depth: Depth) {
+        if depth == Depth::Recursive || self.situation.access == Access::Detached {
+            return;
+        }
+        let real = std::fs::canonicalize(path);
+        if real.is_ok_and(|real| self.host.has_below(&real)) {
+            self.problems.push(Problem::new(ErrorKind::SubmountsLocked, path));
+        }
+    }
+}

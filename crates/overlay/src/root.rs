@@ -1,0 +1,42 @@
+//! What the root file system is made from, and what happens to what is written to it.
+//!
+//! Kernel objects: none; pure data. Invariant: every pair of [`Base`] and [`Root`] has one meaning, or is refused.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// What the root file system shows before anything is mounted in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Base {
+    /// Nothing: a new tmpfs.
+    #[default]
+    Empty,
+    /// A directory of the host. Device nodes in it cannot be opened: the root is mounted with `NODEV`.
+    Directory(PathBuf),
+    /// The caller's own mounts, in a mount namespace of their own; only with [`Root::InPlace`].
+    Keep,
+}
+
+/// What happens to what the payload writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Root {
+    /// It cannot write.
+    #[default]
+    ReadOnly,
+    /// It is kept in memory, and lost at the end.
+    Ephemeral {
+        /// How much fits, in bytes.
+        size: u64,
+    },
+    /// It is kept in this directory, the upper layer of an overlay; the work directory stands beside it, with
+    /// `.work` after its name. Both are made when they are missing. Its name may not hold `,` `:` or `\`.
+    ///
+    /// The kernel leaves an empty directory of mode 0 in the work directory; an ordinary user removes it with
+    /// rmdir(2) before removing the rest.
+    Persistent(PathBuf),
+    /// It changes the directory itself.
+    InPlace,
+}

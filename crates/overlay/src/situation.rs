@@ -1,0 +1,125 @@
+//! What a plan knows about the process that will mount: its privileges and its namespaces.
+//!
+//! Kernel objects: none; pure data. Invariant: a file system of a namespace is made fresh only where the kernel
+//! allows it; everything else is a bind mount that the plan reports.
+
+use ampoule_init::Fd;
+
+/// How sources of the host get into the container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Access {
+    /// The launcher, with `CAP_SYS_ADMIN` in the host's user namespace, makes detached copies.
+    Detached,
+    /// The first process opens them by path in its own mount namespace and compares them with what the plan saw.
+    InNamespace,
+}
+
+/// The container's user namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UserNamespace {
+    /// Not the host's.
+    New,
+    /// The host's.
+    Host,
+}
+
+/// A namespace that a file system belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Namespace {
+    /// Made for the container, in its user namespace.
+    New,
+    /// The host's, or another container's.
+    Shared,
+}
+
+/// Whether group 5 (`tty` by convention) exists in the container's user namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TtyGroup {
+    /// It does: terminals belong to it.
+    Mapped,
+    /// It does not: terminals belong to their opener's group.
+    Unmapped,
+}
+
+/// What the plan knows about the process that will mount.
+///
+/// The first process must have user and group ids that are mapped in its user namespace (and be their user 0, or
+/// hold the capabilities) before it does the steps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Situation {
+    /// How sources get in.
+    pub access: Access,
+    /// The user namespace.
+    pub user_namespace: UserNamespace,
+    /// A descriptor of a user namespace with the container's maps, which the launcher inherits; with it, layers and
+    /// roots have their owners mapped. Only with [`Access::Detached`] and a new user namespace.
+    pub userns_fd: Option<Fd>,
+    /// Host ids of the container's user and group 0, if they are mapped: with [`Access::Detached`], the owner of what
+    /// the launcher makes for a new user namespace.
+    pub root_ids: Option<(u32, u32)>,
+    /// For procfs.
+    pub pid_namespace: Namespace,
+    /// For sysfs.
+    pub net_namespace: Namespace,
+    /// For message queues.
+    pub ipc_namespace: Namespace,
+    /// For cgroup2.
+    pub cgroup_namespace: Namespace,
+    /// For terminals.
+    pub tty_group: TtyGroup,
+}
+
+impl Situation {
+    /// A privileged host that stays in its user namespace; the others are new.
+    #[must_use]
+    pub fn privileged() -> Self {
+        Self {
+            access: Access::Detached,
+            user_namespace: UserNamespace::Host,
+            userns_fd: None,
+            root_ids: None,
+            pid_namespace: Namespace::New,
+            net_namespace: Namespace::New,
+            ipc_namespace: Namespace::New,
+            cgroup_namespace: Namespace::New,
+            tty_group: TtyGroup::Mapped,
+        }
+    }
+
+    /// An ordinary user with a new user namespace that maps one id; the others are new.
+    #[must_use]
+    pub fn unprivileged() -> Self {
+        Self {
+            access: Access::InNamespace,
+            user_namespace: UserNamespace::New,
+            tty_group: TtyGroup::Unmapped,
+            ..Self::privileged()
+        }
+    }
+
+    /// Whether the first process is privileged in the host's user namespace.
+    pub(crate) fn is_privileged(&self) -> bool {
+        self.access == Access::Detached && self.user_namespace == UserNamespace::Host
+    }
+
+    /// Whether a file system of this namespace can be made.
+    pub(crate) fn owns(&self, namespace: Namespace) -> bool {
+        namespace == Namespace::New || self.is_privileged()
+    }
+
+    /// Who owns device nodes that the launcher makes, because the first process cannot (mknod(2)).
+    pub(crate) fn node_owner(&self) -> Option<(u32, u32)> {
+        let launcher_only =
+            self.access == Access::Detached && self.user_namespace == UserNamespace::New;
+        self.root_ids.filter(|_| launcher_only)
+    }
+
+    /// The user namespace for id-mapped mounts, where they are possible.
+    pub(crate) fn id_map(&self) -> Option<Fd> {
+        let possible = self.access == Access::Detached && self.user_namespace == UserNamespace::New;
+        self.userns_fd.filter(|_| possible)
+    }
+}
