@@ -165,7 +165,7 @@ fn check(call: &Call) -> Result<(), Error> {
         return refuse("the number of a system call");
     }
     if used.chain(&call.save).any(past_the_end) {
-        return refuse("more than 64 slots");
+        return refuse("more than 512 slots");
     }
     Ok(())
 }
@@ -261,9 +261,9 @@ mod tests {
     }
 
     #[test]
-    fn more_than_64_slots_are_refused() {
+    fn more_than_512_slots_are_refused() {
         let mut draft = Draft::default();
-        for _ in 0..64 {
+        for _ in 0..512 {
             draft.slots.take();
         }
         assert!(encode(&draft).is_ok());
@@ -293,9 +293,9 @@ mod tests {
     #[test]
     fn a_slot_of_another_draft_is_refused() {
         let mut other = Draft::default();
-        let slots: Vec<_> = (0..70).map(|_| other.slots.take()).collect();
+        let slots: Vec<_> = (0..520).map(|_| other.slots.take()).collect();
         let mut draft = Draft::default();
-        draft.first(process::fchdir(slots[69].into()));
+        draft.first(process::fchdir(slots[519].into()));
         assert_eq!(refused(draft).kind(), ErrorKind::ProgramTooLarge);
     }
 

@@ -30,7 +30,7 @@ fn program(secrecy: &[Step]) -> Program {
     let args = vec![text(c"proc"), text(c"/proc"), text(c"proc"), 0_u64.into(), 0_u64.into()];
     draft.first(Step::call("mount", libc::SYS_mount, args));
     draft.first_all(secrecy.iter().cloned());
-    draft.first_all([l::become_reaper(), l::reset_signals(), l::close_others(), l::exec()]);
+    draft.first_all([l::become_reaper(None), l::reset_signals(), l::close_others(), l::exec()]);
     Program::seal(draft).expect("a small program")
 }
 
