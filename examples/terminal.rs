@@ -124,7 +124,8 @@ impl Copy {
         let toward = if idle { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT };
         let (input, signal_fd) = (stdin(), signals.fd());
         // An event that is not waited for is one that is not reported.
-        let wanted = if idle && self.input == Side::Open { PollFlags::IN } else { PollFlags::empty() };
+        let wanted =
+            if idle && self.input == Side::Open { PollFlags::IN } else { PollFlags::empty() };
         let mut polls = vec![
             PollFd::new(&input, wanted),
             PollFd::new(&signal_fd, PollFlags::IN),

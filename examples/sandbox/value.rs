@@ -25,8 +25,11 @@ pub(crate) fn root(text: OsString) -> Root {
 
 /// `SRC:DST[:rw]`; a relative source is one of the working directory.
 pub(crate) fn bind(text: &OsStr) -> Result<Mount, Failure> {
-    let parts: Vec<&Path> =
-        text.as_bytes().split(|&byte| byte == b':').map(|part| Path::new(OsStr::from_bytes(part))).collect();
+    let parts: Vec<&Path> = text
+        .as_bytes()
+        .split(|&byte| byte == b':')
+        .map(|part| Path::new(OsStr::from_bytes(part)))
+        .collect();
     let absolute = |source: &Path| std::path::absolute(source);
     match parts.as_slice() {
         [source, target] => Ok(Mount::bind(absolute(source)?, *target)),

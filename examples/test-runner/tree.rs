@@ -33,9 +33,11 @@ impl Tree {
         read.extend(program.parent().map(Path::to_owned));
         read.extend(target(program).map(Path::to_owned));
         // Sources only: what else is there are credentials and caches.
-        read.extend(cargo_home.iter().flat_map(|home| {
-            [home.join("registry/src"), home.join("git/checkouts")]
-        }));
+        read.extend(
+            cargo_home
+                .iter()
+                .flat_map(|home| [home.join("registry/src"), home.join("git/checkouts")]),
+        );
         read.extend(path("CARGO").as_deref().and_then(toolchain).map(Path::to_owned));
         read.extend(directories(variable("LD_LIBRARY_PATH")));
         read.extend(directories(variable("AMPOULE_RUNNER_BIND")));
@@ -93,7 +95,9 @@ mod tests {
     fn everything_is_found_from_the_program() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
-        for name in ["ws/a/src", "target/debug/deps", "target/tmp", "home/.cargo/registry/src", "libs"] {
+        for name in
+            ["ws/a/src", "target/debug/deps", "target/tmp", "home/.cargo/registry/src", "libs"]
+        {
             fs::create_dir_all(root.join(name)).unwrap();
         }
         fs::write(root.join("ws/Cargo.toml"), "[workspace]\nmembers = [\"a\"]\n").unwrap();
@@ -116,7 +120,10 @@ mod tests {
 
     #[test]
     fn the_root_directory_is_never_shown() {
-        assert_eq!(outermost(vec!["/".into(), "/usr/bin".into(), "/usr".into()]), [Path::new("/usr")]);
+        assert_eq!(
+            outermost(vec!["/".into(), "/usr/bin".into(), "/usr".into()]),
+            [Path::new("/usr")]
+        );
         let tree = Tree::find(Path::new("/true"), Path::new("/"), |_| None);
         assert!(tree.read.is_empty() && tree.write.is_empty());
     }
