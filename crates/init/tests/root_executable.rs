@@ -18,7 +18,7 @@ fn exposed() -> ampoule_init::Program {
     let private = mount(c"none", c"/", 0_u64.into(), libc::MS_REC | libc::MS_PRIVATE);
     let proc = mount(c"proc", c"/proc", text(c"proc"), 0);
     let flags = libc::CLONE_NEWPID | libc::CLONE_NEWNS;
-    seal(u64::from(flags.unsigned_abs()), &[private, proc, l::become_reaper()])
+    seal(u64::from(flags.unsigned_abs()), &[private, proc, l::become_reaper(None)])
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn a_helper_below_a_host_that_ignores_sigchld_is_waited_for() {
         draft.first_all([
             l::wait_for_release(),
             p::undumpable(),
-            l::become_reaper(),
+            l::become_reaper(None),
             l::close_others(),
             l::exec(),
         ]);
@@ -316,7 +316,7 @@ fn the_host_is_as_before() {
         &[
             ampoule_init::steps::process::umask(0),
             ampoule_init::steps::process::undumpable(),
-            ampoule_init::steps::launch::become_reaper(),
+            ampoule_init::steps::launch::become_reaper(None),
             ampoule_init::steps::process::setuid(65534),
         ],
     );

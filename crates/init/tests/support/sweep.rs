@@ -60,7 +60,7 @@ impl Shape {
         let socket = draft.slots.take();
         draft.first_all([p::interface_up(c"lo", socket), p::no_new_privs(), p::undumpable()]);
         if self != Self::Direct {
-            draft.first(l::become_reaper());
+            draft.first(l::become_reaper(None));
         }
         draft.first_all([
             p::setsid(),
