@@ -8,7 +8,7 @@ use crate::arch::nr;
 use crate::first::Path;
 use crate::kernel::{self, CloneArgs, EAGAIN, EPERM, SIGCHLD, SIGKILL};
 use crate::machine::Machine;
-use crate::share::{CLONE_VFORK, Stack, clone_onto};
+use crate::share::{Stack, clone_onto};
 use crate::wire::{NONE, RECORD_LEN, Record, cause, internal_fd, launch_flag, open, record};
 
 /// Where the reaper keeps its descriptors: 0 control, 1 host, 2 status, 3 the list of its children, 4 signals, 5 procfs.
@@ -53,10 +53,9 @@ impl Machine {
             self.stay(0, proc)
         }
         self.reaper = kernel::call3(nr::GETPID, 0, 0, 0)?;
-        // Sleeping until the payload has executed is no loss: there is nothing to reap before.
-        let clone = CloneArgs { flags: CLONE_VFORK, exit_signal: SIGCHLD, ..CloneArgs::default() };
+        let clone = CloneArgs { exit_signal: SIGCHLD, ..CloneArgs::default() };
         let stack = Stack::new()?;
-        let payload = clone_onto(clone, &stack, become_payload, self)?;
+        let payload = clone_onto(clone, &stack, become_payload, stack.hold(self))?;
         self.stay(payload, proc)
     }
 
@@ -141,9 +140,9 @@ impl Machine {
     }
 }
 
-/// Where the payload's process starts, in the memory of the reaper, which sleeps meanwhile.
+/// Where the payload's process starts, in the reaper's memory until it executes.
 extern "C" fn become_payload(machine: *mut Machine) -> ! {
-    // SAFETY: the reaper's machine; the reaper sleeps until this process has executed or ended.
+    // SAFETY: the copy that the reaper put on this process's stack; nobody else uses it.
     let machine = unsafe { &mut *machine };
     if let Err(errno) = machine.die_with_reaper() {
         machine.fail(errno, 0)
