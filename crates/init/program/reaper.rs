@@ -72,14 +72,18 @@ impl Machine {
 
     /// Opens the list of this process's children while the procfs that it was born with can be seen.
     pub fn open_children(&mut self) {
-        const F_DUPFD_CLOEXEC: u64 = 1030;
         let path = c"/proc/thread-self/children".as_ptr() as u64;
         let Ok(low) = kernel::call(nr::OPENAT, [kernel::AT_FDCWD, path, kernel::O_CLOEXEC, 0, 0, 0]) else { return };
-        // Past the payload's numbers and the reaper's.
-        if let Ok(fd) = kernel::call3(nr::FCNTL, low, F_DUPFD_CLOEXEC, u64::from(self.base)) {
+        if let Ok(fd) = self.lift(low) {
             self.children = fd;
         }
         kernel::close(low);
+    }
+
+    /// A copy past the payload's numbers, and so past the reaper's: the first four from `base` on are always taken.
+    fn lift(&self, fd: u64) -> Result<u64, i32> {
+        const F_DUPFD_CLOEXEC: u64 = 1030;
+        kernel::call3(nr::FCNTL, fd, F_DUPFD_CLOEXEC, u64::from(self.base))
     }
 
     /// Becomes the reaper.
@@ -114,6 +118,8 @@ impl Machine {
             }
             move_to(self.launch_fd(index), to).map(|()| true)
         };
+        // A step opened it, perhaps at one of the numbers that are filled now.
+        let proc = if proc == u64::MAX { None } else { Some(self.lift(proc)?) };
         move_to(self.fd(internal_fd::CONTROL), CONTROL)?;
         let host = wanted(self.order.host, HOST)?;
         let status = wanted(self.order.status, STATUS)?;
@@ -121,12 +127,12 @@ impl Machine {
         if children {
             move_to(self.children, CHILDREN)?;
         }
-        if proc != u64::MAX {
+        if let Some(proc) = proc {
             move_to(proc, PROC)?;
         }
         let unused = [(HOST, host), (STATUS, status), (CHILDREN, children)];
         unused.iter().filter(|(_, used)| !used).for_each(|&(fd, _)| kernel::close(fd));
-        let rest = if proc == u64::MAX { PROC } else { PROC + 1 };
+        let rest = if proc.is_some() { PROC + 1 } else { PROC };
         kernel::call3(nr::CLOSE_RANGE, SIGNALS, SIGNALS, 0)?;
         kernel::call3(nr::CLOSE_RANGE, rest, u64::from(u32::MAX), 0)?;
         let child = 1_u64 << (SIGCHLD - 1);
