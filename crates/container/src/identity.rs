@@ -128,6 +128,12 @@ impl Identity {
         })
     }
 
+    /// The host's ids of user and group 0 in a new user namespace.
+    pub(crate) fn root_ids(&self) -> Option<(u32, u32)> {
+        let (map, _) = self.maps.as_ref()?;
+        Some((map.to_host(IdKind::Uid, 0)?, map.to_host(IdKind::Gid, 0)?))
+    }
+
     /// The maps of a user namespace other than the host's, as far as they are known.
     fn known_map(&self) -> Option<&IdMap> {
         let joined = self.joined.as_ref().and_then(|joined| joined.maps.as_ref());

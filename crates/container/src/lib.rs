@@ -154,11 +154,14 @@ mod tokio_container;
 mod validate;
 
 pub use ampoule_ns::{
-    Capabilities, Capability, CapabilitySet, CpuSet, IdMap, IdMapping, IdRange, IoClass,
-    IoPriority, Namespace, Personality, Resource, ResourceLimit, Rlimit, Scheduler,
-    SchedulerPolicy, Setting, Target, TimeOffset, TimeOffsets, User,
+    Capabilities, Capability, CapabilitySet, CpuSet, ExecutionDomain, IdMap, IdMapping, IdOrName,
+    IdRange, IoClass, IoPriority, Namespace, Personality, PersonalityFlags, Resource,
+    ResourceLimit, Rlimit, Scheduler, SchedulerFlags, SchedulerPolicy, Setting, Target, TimeOffset,
+    TimeOffsets, User,
 };
-pub use ampoule_overlay::{Mount, MountFlags, MountKind, Propagation, Root};
+pub use ampoule_overlay::{
+    CopyUp, Depth, HidePid, IdMapped, Mount, MountFlags, MountKind, PidSubset, Propagation, Root,
+};
 pub use builder::{Builder, NewPrivileges, Origin, WithHost};
 pub use bytes::Bytes;
 pub use command::Command;

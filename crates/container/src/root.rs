@@ -89,6 +89,7 @@ fn situation(
     situation.cgroup_namespace = ownership(Namespace::Cgroup);
     situation.tty_group =
         if identity.has_group(TTY_GROUP) { TtyGroup::Mapped } else { TtyGroup::Unmapped };
+    situation.root_ids = identity.root_ids();
     if situation.access == Access::Detached && maps_owners(fs) {
         situation.userns_fd = mapping_namespace(identity)?.map(|fd| draft.inherit(fd));
     }

@@ -52,7 +52,6 @@ pub mod nr {
     pub const GETPPID: u64 = 173;
     pub const SOCKETPAIR: u64 = 199;
     pub const RECVFROM: u64 = 207;
-    pub const SETSOCKOPT: u64 = 208;
     pub const SENDMSG: u64 = 211;
     pub const EXECVE: u64 = 221;
     pub const MMAP: u64 = 222;

@@ -38,7 +38,6 @@ pub mod nr {
     pub const RECVFROM: u64 = 45;
     pub const SENDMSG: u64 = 46;
     pub const SOCKETPAIR: u64 = 53;
-    pub const SETSOCKOPT: u64 = 54;
     pub const EXECVE: u64 = 59;
     pub const WAIT4: u64 = 61;
     pub const KILL: u64 = 62;

@@ -21,6 +21,7 @@ pub const EIO: i32 = 5;
 pub const ENOTDIR: i32 = 20;
 pub const EINVAL: i32 = 22;
 pub const EXDEV: i32 = 18;
+pub const EPIPE: i32 = 32;
 pub const ESTALE: i32 = 116;
 
 pub const AT_FDCWD: u64 = -100_i64 as u64;

@@ -25,7 +25,6 @@ impl Machine {
     fn replace_sockets(&self) -> Result<(), i32> {
         let [setup, own_setup] = pair()?;
         let [control, own_control] = pair()?;
-        name_senders(setup)?;
         let born_with = self.fd(internal_fd::SETUP);
         let hello = Record::new(record::SOCKETS, NONE, 0, 0);
         kernel::send(born_with, &hello.encode(), &[setup, control])?;
@@ -41,15 +40,6 @@ fn pair() -> Result<[u64; 2], i32> {
     let mut ends = [0_u32; 2];
     kernel::call(nr::SOCKETPAIR, [AF_UNIX, SEQPACKET, 0, &raw mut ends as u64, 0, 0])?;
     Ok(ends.map(u64::from))
-}
-
-/// What arrives at a socket says who sent it: the only way to find a first process that its launcher had no time to
-/// report.
-fn name_senders(socket: u64) -> Result<(), i32> {
-    const SOL_SOCKET: u64 = 1;
-    const SO_PASSCRED: u64 = 16;
-    let on = 1_u32;
-    kernel::call(nr::SETSOCKOPT, [socket, SOL_SOCKET, SO_PASSCRED, &raw const on as u64, 4, 0]).map(drop)
 }
 
 /// Waits until the other side of a socket is closed.

@@ -6,13 +6,14 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, waitid};
 
 use crate::control::{self, Incoming, Message};
 use crate::error::{Error, ErrorKind};
 use crate::launch::{Launch, PidNamespace, Started};
 use crate::process;
 use crate::program::Program;
+use crate::sys::vfork::Spawned;
 use crate::wire::{self, NONE, Record, record};
 
 /// How long the processes of a failed launch may take to end.
@@ -60,7 +61,7 @@ struct Sockets {
 
 /// A launch under way.
 pub(crate) struct Attempt {
-    launcher: OwnedFd,
+    launcher: Spawned,
     hello: OwnedFd,
     sockets: Option<Sockets>,
     deadline: Instant,
@@ -70,7 +71,7 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     /// Takes over a launcher that was just started.
-    pub(crate) fn new(launcher: OwnedFd, hello: OwnedFd, launch: &Launch<'_>) -> Self {
+    pub(crate) fn new(launcher: Spawned, hello: OwnedFd, launch: &Launch<'_>) -> Self {
         let (deadline, pid_namespace) = (launch.deadline, launch.pid_namespace);
         Self { launcher, hello, sockets: None, deadline, pid_namespace, seen: Seen::default() }
     }
@@ -87,8 +88,10 @@ impl Attempt {
     fn greet(&mut self) -> Result<(), Failure> {
         loop {
             // A fork by somebody else can hold a copy of the launcher's end of this one socket: no end-of-file then.
-            let ready =
-                process::wait_any([self.hello.as_fd(), self.launcher.as_fd()], Some(self.deadline));
+            let ready = process::wait_any(
+                [self.hello.as_fd(), self.launcher.pidfd.as_fd()],
+                Some(self.deadline),
+            );
             if !ready.map_err(poll_failed)? {
                 return Err(Failure::TimedOut);
             }
@@ -102,7 +105,7 @@ impl Attempt {
     }
 
     fn launcher_ended(&self) -> Result<bool, Failure> {
-        process::wait_readable(&self.launcher, Some(Instant::now())).map_err(poll_failed)
+        process::wait_readable(&self.launcher.pidfd, Some(Instant::now())).map_err(poll_failed)
     }
 
     /// What an ended launcher may have sent between the two looks at the socket.
@@ -172,9 +175,6 @@ impl Attempt {
             (record::FIRST, None) => {
                 return Err(Failure::Host(Error::host("recvmsg", rustix::io::Errno::MFILE)));
             }
-            (record::ABANDONED, _) if self.seen.first.is_none() => {
-                self.seen.first = message.sender.and_then(unreported_child);
-            }
             (record::FD, Some(fd)) => {
                 let fd = crate::above_stdio(fd).map_err(Failure::Host)?;
                 self.seen.fds.push((record.aux, fd));
@@ -187,11 +187,13 @@ impl Attempt {
     }
 
     fn reap_launcher(&self) -> Result<(), Failure> {
-        if !process::wait_readable(&self.launcher, Some(self.deadline)).map_err(poll_failed)? {
+        if !process::wait_readable(&self.launcher.pidfd, Some(self.deadline))
+            .map_err(poll_failed)?
+        {
             return Err(Failure::TimedOut);
         }
         let host = |error| Failure::Host(Error::host("waitid of the launcher", error));
-        process::reap(&self.launcher).map(drop).map_err(host)
+        process::reap(&self.launcher.pidfd).map(drop).map_err(host)
     }
 
     fn started(self) -> Result<Started, Error> {
@@ -205,33 +207,55 @@ impl Attempt {
     /// Ends what was started and makes the error.
     fn abandon(mut self, program: &Program, failure: Failure) -> Error {
         let limit = Instant::now() + END_LIMIT;
-        let launcher_ended = process::end(&self.launcher, limit).unwrap_or(false);
-        let first_ended = self.end_first(limit);
+        // It is not reaped yet: its place in the list of children shows what it cloned.
+        let launcher_ended = kill(&self.launcher.pidfd, limit).unwrap_or(false);
+        let first_ended = launcher_ended && self.end_first(limit);
         match failure {
-            _ if !launcher_ended => Error::new(ErrorKind::NotEnding, "the launcher"),
-            _ if !first_ended => Error::new(ErrorKind::NotEnding, "the first process"),
-            Failure::Reported(report) => step_error(program, report),
-            Failure::Died => Error::new(ErrorKind::InitDied, "while starting"),
-            Failure::TimedOut => Error::new(ErrorKind::StartTimeout, "while starting"),
-            Failure::Host(error) => error,
+            _ if !launcher_ended => return Error::new(ErrorKind::NotEnding, "the launcher"),
+            _ if !first_ended => return Error::new(ErrorKind::NotEnding, "the first process"),
+            _ => {}
+        }
+        match (process::reap(&self.launcher.pidfd), failure) {
+            (Err(error), _) => Error::host("waitid of the launcher", error),
+            (Ok(_), Failure::Reported(report)) => step_error(program, report),
+            (Ok(_), Failure::Died) => Error::new(ErrorKind::InitDied, "while starting"),
+            (Ok(_), Failure::TimedOut) => Error::new(ErrorKind::StartTimeout, "while starting"),
+            (Ok(_), Failure::Host(error)) => error,
         }
     }
 
     /// Ends the first process, if there is one; false if it does not end.
     fn end_first(&mut self, limit: Instant) -> bool {
-        // The launcher has ended. What it cloned but did not report ends by itself and says so before it does.
+        self.read_what_is_there();
+        let first = self.seen.first.take().map(|(_, pidfd)| pidfd);
+        let Some(pidfd) = first.or_else(|| unreported_first(self.launcher.pid)) else {
+            return self.wait_for_silence(limit);
+        };
+        if self.pid_namespace == PidNamespace::Other {
+            self.end_payload(&pidfd, limit);
+        }
+        process::end(&pidfd, limit).unwrap_or(false)
+    }
+
+    /// Takes the reports in that the ended launcher left behind those that were read.
+    fn read_what_is_there(&mut self) {
         while self.seen.first.is_none() {
+            match self.next_report(Instant::now()) {
+                Ok(Some(message)) => drop(self.note(message)),
+                Ok(None) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Where children are reaped by somebody else at once, one that was not reported ends by itself.
+    fn wait_for_silence(&mut self, limit: Instant) -> bool {
+        loop {
             match self.next_report(limit) {
                 Ok(Some(message)) => drop(self.note(message)),
                 Ok(None) => return true,
                 Err(_) => return false,
             }
         }
-        let Some((_, pidfd)) = self.seen.first.take() else { return true };
-        if self.pid_namespace == PidNamespace::Other {
-            self.end_payload(&pidfd, limit);
-        }
-        process::end(&pidfd, limit).unwrap_or(false)
     }
 
     /// Without a pid namespace only the reaper can end the payload; one that does not answer is not a reaper yet.
@@ -248,13 +272,25 @@ fn poll_failed(error: std::io::Error) -> Failure {
     Failure::Host(Error::host("poll", error))
 }
 
-/// The pidfd of a child that its launcher did not report; none if the process is no child of ours.
-fn unreported_child(pid: Pid) -> Option<(u32, OwnedFd)> {
-    let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+/// Kills a process and waits for its end, but does not reap it.
+fn kill(pidfd: &OwnedFd, limit: Instant) -> std::io::Result<bool> {
+    process::signal(pidfd, Signal::KILL)?;
+    process::wait_readable(pidfd, Some(limit))
+}
+
+/// The child that a launcher cloned but had no time to report: it stands behind the launcher in the list of this
+/// thread's children (proc_pid_children(5)), where nothing else can have come since, and has init's name.
+fn unreported_first(launcher: u32) -> Option<OwnedFd> {
+    let list = std::fs::read_to_string("/proc/thread-self/children").ok()?;
+    let mut behind = list.split_whitespace().skip_while(|id| id.parse() != Ok(launcher)).skip(1);
+    let id = behind.find(|id| {
+        let name = std::fs::read_to_string(format!("/proc/{id}/comm"));
+        name.is_ok_and(|name| name.trim_end() == "ampoule-init")
+    })?;
+    let pidfd = pidfd_open(Pid::from_raw(id.parse().ok()?)?, PidfdFlags::empty()).ok()?;
     let pidfd = crate::above_stdio(pidfd).ok()?;
     let look = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
-    waitid(WaitId::PidFd(pidfd.as_fd()), look).ok()?;
-    Some((pid.as_raw_nonzero().get().unsigned_abs(), pidfd))
+    waitid(WaitId::PidFd(pidfd.as_fd()), look).ok().map(|_| pidfd)
 }
 
 /// The error that a report describes.

@@ -12,7 +12,6 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags,
     SocketType, recvmsg, send, socketpair,
 };
-use rustix::process::Pid;
 
 use crate::above_stdio;
 use crate::error::Error;
@@ -38,8 +37,6 @@ pub(crate) struct Message {
     pub(crate) record: Option<Record>,
     /// Its descriptors.
     pub(crate) fds: Vec<OwnedFd>,
-    /// Who sent it, where the socket tells (`SO_PASSCRED`).
-    pub(crate) sender: Option<Pid>,
 }
 
 /// What a socket has to say.
@@ -73,7 +70,7 @@ pub fn receive(socket: &OwnedFd) -> Result<Received, Error> {
     })
 }
 
-/// As [`receive`], with every descriptor and the sender.
+/// As [`receive`], with every descriptor.
 pub(crate) fn incoming(socket: &OwnedFd) -> Result<Incoming, Error> {
     match message(socket) {
         // Said once when the other side closed without reading our last request; its own last record comes after.
@@ -91,7 +88,7 @@ pub(crate) fn incoming(socket: &OwnedFd) -> Result<Incoming, Error> {
 fn message(socket: &OwnedFd) -> Result<Incoming, Errno> {
     // One byte more than a record, so that a longer message shows.
     let mut bytes = [0; RECORD_LEN + 1];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2), ScmCredentials(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
     let len = recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut control, flags)?.bytes;
@@ -99,7 +96,6 @@ fn message(socket: &OwnedFd) -> Result<Incoming, Errno> {
     for ancillary in control.drain() {
         match ancillary {
             RecvAncillaryMessage::ScmRights(fds) => message.fds.extend(fds),
-            RecvAncillaryMessage::ScmCredentials(sender) => message.sender = Some(sender.pid),
             _ => {}
         }
     }

@@ -14,7 +14,7 @@ use crate::embedded::Embedded;
 use crate::error::{Error, ErrorKind};
 use crate::image::{Image, Sealing};
 use crate::program::Program;
-use crate::sys::vfork::{self, Place};
+use crate::sys::vfork::{self, Place, Spawned};
 use crate::wire::{LAUNCH_HEADER_LEN, LaunchHeader, NONE, internal_fd, launch_flag};
 
 /// The highest number that a descriptor can have (`fs.nr_open` cannot be set higher).
@@ -143,7 +143,7 @@ pub fn start(program: &Program, launch: &Launch<'_>) -> Result<Started, Error> {
 }
 
 /// Starts the launcher; where a payload spoils the executable at this very moment, from a new one.
-fn spawn_launcher(program: &Program, argument: &CStr, places: &[Place]) -> Result<OwnedFd, Error> {
+fn spawn_launcher(program: &Program, argument: &CStr, places: &[Place]) -> Result<Spawned, Error> {
     const TRIES: usize = 5;
     let mut executable = Embedded::shared()?;
     for _ in 1..TRIES {

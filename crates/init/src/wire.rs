@@ -138,8 +138,6 @@ pub mod record {
     pub const IDLE: u32 = 7;
     /// The launcher made the setup and the control socket; the host's ends come along.
     pub const SOCKETS: u32 = 8;
-    /// The first process ends because its launcher did; the sender's credentials say who it is.
-    pub const ABANDONED: u32 = 9;
     /// Host to reaper: send signal `aux` to the payload.
     pub const SIGNAL: u32 = 16;
     /// Host to reaper: send signal `aux` to every process.

@@ -92,7 +92,7 @@ fn nothing_is_staged_without_need() {
     let shown = lines(&steps.build).join("\n");
     assert!(shown.contains(r#"fsopen("overlay""#) && shown.contains(r#""lowerdir", "l1""#));
     assert!(!shown.contains("userxattr"));
-    assert_eq!(steps.enter.len(), 4);
+    assert_eq!(steps.enter.len(), 3);
     assert!(lines(&steps.seal)[0].contains("{set=RDONLY}"));
 }
 

@@ -82,7 +82,16 @@ struct CloneArgs {
     rest: [u64; 4],
 }
 
-/// Starts `program` with descriptors at their places and all others closed; gives its pidfd.
+/// A process just started.
+#[derive(Debug)]
+pub(crate) struct Spawned {
+    /// Its id, to recognise it in a list; never used to act on it.
+    pub(crate) pid: u32,
+    /// Its pidfd.
+    pub(crate) pidfd: OwnedFd,
+}
+
+/// Starts `program` with descriptors at their places and all others closed.
 ///
 /// # Errors
 /// What clone3(2), dup3(2) or execveat(2) answered.
@@ -90,7 +99,7 @@ pub(crate) fn spawn(
     program: BorrowedFd<'_>,
     argument: &CStr,
     places: &[Place],
-) -> io::Result<OwnedFd> {
+) -> io::Result<Spawned> {
     // The child notes in it where it lifted each to.
     let mut places = places.to_vec();
     let limit = places.iter().map(|place| place.to).max().unwrap_or(2).saturating_add(1);
@@ -123,7 +132,7 @@ pub(crate) fn spawn(
 }
 
 /// Turns what the clone and the child left into a result.
-fn finish(result: i64, pidfd: RawFd, child_error: i32) -> io::Result<OwnedFd> {
+fn finish(result: i64, pidfd: RawFd, child_error: i32) -> io::Result<Spawned> {
     if result < 0 {
         let errno = i32::try_from(-result).unwrap_or(libc::EIO);
         return Err(io::Error::from_raw_os_error(errno));
@@ -131,7 +140,7 @@ fn finish(result: i64, pidfd: RawFd, child_error: i32) -> io::Result<OwnedFd> {
     // SAFETY: the clone succeeded, so that the kernel stored a new descriptor of ours there.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     if child_error == 0 {
-        return Ok(pidfd);
+        return Ok(Spawned { pid: u32::try_from(result).unwrap_or(0), pidfd });
     }
     crate::process::reap(&pidfd)?;
     Err(io::Error::from_raw_os_error(child_error))

@@ -4,6 +4,8 @@
 //! were.
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub(crate) mod sweep;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::fs;

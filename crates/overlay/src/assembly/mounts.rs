@@ -111,7 +111,7 @@ impl Assembly<'_> {
                 let lower = self.lower_trees(lower);
                 self.overlay(lower, &upper, flags)
             }
-            MountKind::Dev => self.tmpfs(64 << 10, 0o755, first),
+            MountKind::Dev => self.dev_tmpfs(first),
         };
         Some((made, Shape::Directory))
     }

@@ -40,7 +40,9 @@ impl Assembly<'_> {
         let options = [(c"size", Some(size.to_string())), (c"mode", Some("0700".to_owned()))];
         let attributes = MountFlags::NOSUID | MountFlags::NODEV;
         let staging = self.new_file_system(c"tmpfs", &options, attributes.bits());
-        self.build.push(mount::attach_at(staging.into(), c"/"));
+        // Below the old root, so that both go together; where the root stays, on top of it.
+        let place = if self.fs.base == Base::Keep { c"/" } else { c"/proc" };
+        self.build.push(mount::attach_at(staging.into(), place));
         self.staging = Some(staging);
     }
 
