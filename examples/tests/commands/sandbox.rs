@@ -139,14 +139,14 @@ fn id(kind: &str, pid: u32) -> String {
     map.split_whitespace().next().unwrap().to_owned()
 }
 
-/// The payload: the child of init, which is a child of the program.
+/// The payload: the child of init, which is a child of the program, for a moment beside the launcher.
 fn payload_of(program: u32) -> u32 {
-    let child = |pid: u32| {
+    let children = |pid: u32| -> Vec<u32> {
         let path = format!("/proc/{pid}/task/{pid}/children");
-        let children = std::fs::read_to_string(path).unwrap();
-        children.split_whitespace().next().unwrap().parse().unwrap()
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
     };
-    child(child(program))
+    children(program).into_iter().flat_map(children).next().unwrap()
 }
 
 /// Signals to the program reach the command.
