@@ -196,9 +196,12 @@ impl Error {
             overlay::ErrorKind::ProcMasked => ErrorKind::ProcMasked,
             _ => ErrorKind::FileSystem,
         };
-        let mut made = Self::new(kind, Stage::Plan).about(error.to_string());
+        let mut made = Self::new(kind, Stage::Plan);
         made.0.problems =
             error.problems().map(|problem| Problem::new("root", problem.to_string())).collect();
+        if made.0.problems.is_empty() {
+            made = made.about(error.to_string());
+        }
         made.caused_by(error)
     }
 
@@ -224,11 +227,6 @@ impl Error {
 
     pub(crate) fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;
-        self
-    }
-
-    pub(crate) fn at(mut self, stage: Stage) -> Self {
-        self.0.stage = stage;
         self
     }
 
@@ -364,8 +362,8 @@ impl From<ampoule_init::Error> for Error {
             InitKind::ProgramTooLarge => ErrorKind::TooLarge,
             _ => errno.map_or(ErrorKind::System, kind_of_errno),
         };
-        let mut made = Self::new(kind, Stage::Launch).about(error.to_string()).caused_by(error);
-        made.0.errno = errno.map(Errno::raw_os_error);
-        made
+        let mut made = Self::new(kind, Stage::Launch).about(error.subject());
+        made.0.errno = error.errno();
+        made.caused_by(error)
     }
 }

@@ -101,7 +101,8 @@ fn number(path: &str) -> Option<u64> {
     text(path)?.parse().ok()
 }
 
-fn has_namespace(kind: Namespace) -> bool {
+/// Whether the kernel has this kind.
+pub(crate) fn has_namespace(kind: Namespace) -> bool {
     Path::new("/proc/self/ns").join(kind.proc_name()).symlink_metadata().is_ok()
 }
 
@@ -120,6 +121,14 @@ pub(crate) fn denied_by(max: Option<u64>) -> Option<&'static str> {
             Some("kernel.apparmor_restrict_unprivileged_userns=1")
         }
         _ => None,
+    }
+}
+
+/// Why this process cannot have a user namespace; root is bound by the limit, but not by the other settings.
+pub(crate) fn user_namespaces_denied(privilege: Privilege) -> Option<&'static str> {
+    match (denied_now(), privilege) {
+        (Some(setting), Privilege::Full) if !setting.starts_with("user.") => None,
+        (denied, _) => denied,
     }
 }
 

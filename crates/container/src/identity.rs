@@ -10,7 +10,8 @@ use ampoule_ns::layered_root::LayeredRoot;
 use ampoule_ns::prepared::credentials::Groups;
 use ampoule_ns::prepared::id_maps::{Writer, writer};
 use ampoule_ns::{
-    Capabilities, CapabilitySet, IdKind, IdMap, IdMapping, Namespace, ResolvedUser, Setting, User,
+    Capabilities, CapabilitySet, IdKind, IdMap, IdMapping, Namespace, NamespaceSet, ResolvedUser,
+    Setting, User,
 };
 use ampoule_overlay::Root;
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -19,6 +20,7 @@ use rustix::process::{getegid, geteuid};
 use crate::builder::{Builder, Origin};
 use crate::error::{Error, ErrorKind, Problem, Stage};
 use crate::host::Privilege;
+use crate::joined_user::JoinedUser;
 
 /// Who the payload is.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub(crate) struct Identity {
     pub(crate) capabilities: Capabilities,
     /// The maps of a new user namespace, and who writes them.
     pub(crate) maps: Option<(IdMap, Writer)>,
+    /// What is known of a user namespace that is joined.
+    joined: Option<JoinedUser>,
     pub(crate) groups: Groups,
     /// Keeps the range of host ids for as long as the plan lives.
     pub(crate) reservation: Option<Reservation>,
@@ -34,19 +38,34 @@ pub(crate) struct Identity {
 
 impl Identity {
     /// Resolves everything.
-    pub(crate) fn resolve(builder: &Builder, privilege: Privilege) -> Result<Self, Error> {
+    pub(crate) fn resolve(
+        builder: &Builder,
+        namespaces: &NamespaceSet,
+        privilege: Privilege,
+    ) -> Result<Self, Error> {
         let user = resolve_user(builder, privilege)?;
         let fits = |set: CapabilitySet| set.intersection(CapabilitySet::supported().unwrap_or(set));
         let mut capabilities =
             builder.capabilities.unwrap_or_else(|| default_capabilities(user.uid));
         capabilities.bounding = fits(capabilities.bounding);
         capabilities.validate().map_err(|error| Error::from_ns(Stage::Plan, error))?;
-        let mut identity =
-            Self { user, capabilities, maps: None, groups: Groups::Settable, reservation: None };
-        match builder.namespaces.get(Namespace::User) {
+        let mut identity = Self {
+            user,
+            capabilities,
+            maps: None,
+            joined: None,
+            groups: Groups::Settable,
+            reservation: None,
+        };
+        match namespaces.get(Namespace::User) {
             Setting::New => identity.map(builder, privilege)?,
             Setting::Host if privilege == Privilege::None => identity.groups = Groups::Fixed,
-            _ => {}
+            Setting::Join(target) => {
+                let joined = JoinedUser::look(target, privilege);
+                identity.groups = joined.groups;
+                identity.joined = Some(joined);
+            }
+            Setting::Host => {}
         }
         identity.check_mapped()?;
         Ok(identity)
@@ -77,7 +96,7 @@ impl Identity {
 
     /// The payload's ids must exist in the new user namespace.
     fn check_mapped(&self) -> Result<(), Error> {
-        let Some((map, _)) = &self.maps else { return Ok(()) };
+        let Some(map) = self.known_map() else { return Ok(()) };
         let missing = |kind, id| map.to_host(kind, id).is_none();
         let mut problems = Vec::new();
         if missing(IdKind::Uid, self.user.uid) {
@@ -104,14 +123,29 @@ impl Identity {
 
     /// Whether id 0 exists in the container's user namespace.
     pub(crate) fn has_root(&self) -> bool {
-        self.maps.as_ref().is_none_or(|(map, _)| {
+        self.known_map().is_none_or(|map| {
             map.to_host(IdKind::Uid, 0).is_some() && map.to_host(IdKind::Gid, 0).is_some()
         })
     }
 
+    /// The host's ids of user and group 0 in a new user namespace.
+    pub(crate) fn root_ids(&self) -> Option<(u32, u32)> {
+        let (map, _) = self.maps.as_ref()?;
+        Some((map.to_host(IdKind::Uid, 0)?, map.to_host(IdKind::Gid, 0)?))
+    }
+
+    /// The maps of a user namespace other than the host's, as far as they are known.
+    fn known_map(&self) -> Option<&IdMap> {
+        let joined = self.joined.as_ref().and_then(|joined| joined.maps.as_ref());
+        self.maps.as_ref().map(|(map, _)| map).or(joined)
+    }
+
     /// Whether this group exists in the container's user namespace.
     pub(crate) fn has_group(&self, gid: u32) -> bool {
-        self.maps.as_ref().is_none_or(|(map, _)| map.to_host(IdKind::Gid, gid).is_some())
+        match (self.known_map(), &self.joined) {
+            (Some(map), _) => map.to_host(IdKind::Gid, gid).is_some(),
+            (None, joined) => joined.is_none(),
+        }
     }
 
     /// The payload's home directory.

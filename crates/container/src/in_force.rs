@@ -24,13 +24,17 @@ impl Settings {
         self.report_root(builder, &mut report);
         self.report_process(&mut report);
         self.report_ends(command, &mut report);
-        report.not_possible(Control::Seccomp, "this version has no filter", None);
-        report.off(Control::ResourceLimits);
         report
     }
 
     fn report_namespaces(&self, report: &mut Report) {
         for (kind, setting) in self.namespaces.iter() {
+            let left_out =
+                self.left_out.iter().find(|(control, _)| *control == Control::Namespace(kind));
+            if let Some((control, reason)) = left_out {
+                report.not_possible(*control, reason.as_str(), None);
+                continue;
+            }
             match setting {
                 Setting::New => report.in_force(Control::Namespace(kind), "new"),
                 Setting::Join(_) => report.in_force(Control::Namespace(kind), "joined"),

@@ -1,24 +1,133 @@
 //! Start isolated Linux processes in-process: no daemon, no helper to install, no bundle to write.
 //!
+//! ```text
+//!  data                    compiled                 per launch            running
+//!  Builder ──command()──▶ Command ──plan()──▶ Plan ──launch()──▶ Launch ──spawn()──▶ Container
+//! ```
+//!
+//! A [`Builder`] says what a container is, and is plain data; a [`Command`] what runs in it, with the names of
+//! [`std::process::Command`]; a [`Plan`] is both, checked, opened and put in order, and can be launched thousands of
+//! times from many threads; a [`Launch`] is what differs each time; a [`Container`] is what runs.
+//!
+//! # Day one
+//!
+//! One shot, such as a judge or an agent's tool call:
+//!
 //! ```no_run
+//! # fn main() -> Result<(), ampoule::Error> {
 //! use std::time::Duration;
 //! use ampoule::{Bytes, Container};
 //!
-//! # fn main() -> Result<(), ampoule::Error> {
-//! // a judge or an agent's tool call: one shot
 //! let out = Container::host_view()
-//!     .file("/src/main.py", "print(input())")
+//!     .file("/src/main.py", "print(input())") // bytes that appear in the root
 //!     .command("python3").arg("/src/main.py").current_dir("/src")
 //!     .stdin_bytes("hello").timeout(Duration::from_secs(2)).output_max(Bytes::mib(1))
 //!     .output()?;
-//! assert!(out.status.success());
+//! println!("{}: {}", out.status, String::from_utf8_lossy(&out.stdout)); // exited, signaled, timed out …
 //! # Ok(()) }
 //! ```
+//!
+//! One plan, thousands of launches, such as a test runner:
+//!
+//! ```no_run
+//! # fn main() -> Result<(), ampoule::Error> {
+//! use ampoule::{Bytes, Container};
+//!
+//! let plan = Container::host_view().bind("/src").tmpfs("/scratch", Bytes::mib(64)).command("true").plan()?;
+//! std::thread::scope(|threads| {
+//!     for name in ["a", "b", "c"] {
+//!         let plan = &plan;
+//!         threads.spawn(move || plan.launch().program("/src/test").args(["--exact", name]).output());
+//!     }
+//! });
+//! # Ok(()) }
+//! ```
+//!
+//! A sandbox without payload, looked into through its root's descriptor:
+//!
+//! ```no_run
+//! # fn main() -> Result<(), ampoule::Error> {
+//! use ampoule::{Bytes, Container, Namespace};
+//!
+//! let sandbox = Container::from_rootfs("/srv/root").idle()?; // PID 1 is init
+//! sandbox.write("/etc/motd", "hello\n")?;
+//! let bytes = sandbox.read("/etc/motd", Bytes::kib(8))?; // RESOLVE_IN_ROOT: never the host's file
+//! let network = sandbox.namespace(Namespace::Net)?; // for the caller's own networking
+//! # drop((bytes, network)); Ok(()) }
+//! ```
+//!
+//! With tokio (feature `tokio`); a dropped future leaves no process:
+//!
+//! ```no_run
+//! # #[cfg(feature = "tokio")]
+//! # async fn example(command: ampoule::Command) -> Result<(), ampoule::Error> {
+//! use std::time::Duration;
+//! use ampoule::Stdio;
+//!
+//! let mut container = command.stdout(Stdio::piped()).spawn_async().await?; // stdout: AsyncRead
+//! tokio::select! {
+//!     status = container.wait() => println!("{}", status?),
+//!     () = tokio::time::sleep(Duration::from_secs(5)) => {}
+//! }
+//! container.stop(Duration::from_secs(1)).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! Errors are data:
+//!
+//! ```
+//! use ampoule::{Container, ErrorKind};
+//!
+//! let error = Container::host_view().hostname("x".repeat(65)).command("tr\0ue").plan().unwrap_err();
+//! assert_eq!(error.kind(), ErrorKind::InvalidSettings);
+//! error.problems().iter().for_each(|problem| println!("{problem}"));
+//! let _converted: std::io::Error = error.into();
+//! ```
+//!
+//! # Defaults
+//!
+//! | | [`Container::host_view`] | [`Container::from_rootfs`] | [`Container::bare`] |
+//! |---|---|---|---|
+//! | namespaces | all new but time | all new but time | the host's |
+//! | network | new, only `lo`, which is up | the same | the host's |
+//! | root | `/usr`, `/bin`, `/lib*`, an allow-list of `/etc`; read-only | the directory; writes go to memory, 1 GiB at most, and are lost | the host's |
+//! | never there | `/etc/shadow`, host keys, `/run`, `/var`, `/home`, `/root` | anything of the host | – |
+//! | `/proc`, `/dev` | new, masked | new, masked; `/sys` read-only | the host's |
+//! | `/tmp` | memory, 64 MiB | as in the root | the host's |
+//! | payload's user, as root | an id that no account has, in a range of its own | 0, in a range of its own | the caller |
+//! | payload's user, otherwise | the caller | 0, mapped to the caller | the caller |
+//! | capabilities | none | 11 for user 0 (the set that Podman gives), none for others | the same |
+//! | no_new_privs | on | on | on |
+//! | host name | `ampoule` | `ampoule` | the host's |
+//! | environment | `PATH`, `HOME`, `LANG` | the same | the same |
+//! | umask, directory | 0022, `/` | the same | the same |
+//! | streams | as `std::process`: inherited, piped by `output()` | the same | the same |
+//! | process 1 | init: reaps, keeps the time limit, ends with the host | the same | (not process 1) the same |
+//! | output kept by `output()` | 64 MiB of each stream | the same | the same |
+//! | dropping the handle | kills and reaps everything | the same | the same |
+//!
+//! `bind` is read-only, `bind_rw` is not; both are without set-user-id files and devices.
+//!
+//! # What is enforced
+//!
+//! A control that cannot be had is an error before anything starts, unless [`Builder::best_effort`] named it;
+//! [`Plan::report`] and [`Container::report`] list what is in force, what is not, and why. [`Host::probe`] says what
+//! this machine can do.
+//!
+//! # The host's process
+//!
+//! Nothing that this crate does is visible in the calling process: working directory, umask, environment, signal
+//! handlers and mask, dumpable flag, limits, threads, mounts, descriptors and children are as before, also when a
+//! launch fails. Children are started without copying the host's memory, however large it is. While a [`Plan`] lives
+//! it keeps its descriptors open; a program in secure mode (set-user-id) is refused.
+//!
+//! Linux 5.14 and later by design; tested on 6.18.
 
 mod builder;
 mod bytes;
 mod command;
 mod container;
+mod create_file;
 mod environment;
 mod error;
 mod exit;
@@ -26,8 +135,10 @@ mod host;
 mod identity;
 mod in_force;
 mod inside;
+mod joined_user;
 mod launch;
 mod launch_error;
+mod levels;
 mod output;
 mod pid1;
 mod plan;

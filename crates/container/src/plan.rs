@@ -221,7 +221,12 @@ fn launcher(settings: &Settings, to: &mut Ordered) -> Result<Vec<Namespace>, Err
     let joined = namespaces::prepare(&settings.namespaces, settings.caller(), &mut to.draft, 0)
         .map_err(plan_error)?;
     to.launcher(joined.joins);
-    to.launcher([l::clone_first(joined.flags, &joined.names, None)]);
+    let clone = match settings.namespaces.get(Namespace::Time) {
+        // A process that shares memory may not join a time namespace.
+        Setting::New => l::clone_first,
+        _ => l::clone_first_sharing,
+    };
+    to.launcher([clone(joined.flags, &joined.names, None)]);
     if let Some((map, writer)) = &settings.identity.maps {
         // Only a process in the parent user namespace can write the maps.
         to.launcher(id_maps::prepare(map, *writer, settings.proc).map_err(plan_error)?);

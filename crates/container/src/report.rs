@@ -32,10 +32,6 @@ pub enum Control {
     DieWithHost,
     /// The time limit is kept even when the host does not wait.
     TimeLimit,
-    /// System calls are filtered.
-    Seccomp,
-    /// Resources are limited by control groups.
-    ResourceLimits,
 }
 
 /// Whether a control must be in force.

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use ampoule_init::Draft;
-use ampoule_ns::{Namespace, Setting, user_namespace};
+use ampoule_ns::{Namespace, NamespaceSet, Setting, user_namespace};
 use ampoule_overlay::{
     Access, Base, FileSystem, IdMapped, Mount, MountKind, Namespace as Ownership, Prepared, Root,
     Situation, TtyGroup, UserNamespace, host_view, prepare as prepare_steps,
@@ -23,6 +23,7 @@ const TTY_GROUP: u32 = 5;
 /// Makes the steps; `None` if the host's root is used as it is.
 pub(crate) fn prepare(
     builder: &Builder,
+    namespaces: &NamespaceSet,
     privilege: Privilege,
     identity: &Identity,
     draft: &mut Draft,
@@ -31,7 +32,7 @@ pub(crate) fn prepare(
     if builder.origin == Origin::Bare && fs == FileSystem::new(Base::Keep, Root::InPlace) {
         return Ok(None);
     }
-    let situation = situation(builder, privilege, identity, &fs, draft)?;
+    let situation = situation(namespaces, privilege, identity, &fs, draft)?;
     prepare_steps(&fs, &situation, draft).map(Some).map_err(Error::from_overlay)
 }
 
@@ -65,17 +66,17 @@ fn file_system(builder: &Builder) -> FileSystem {
 
 /// What the steps need to know about the process that does them.
 fn situation(
-    builder: &Builder,
+    namespaces: &NamespaceSet,
     privilege: Privilege,
     identity: &Identity,
     fs: &FileSystem,
     draft: &mut Draft,
 ) -> Result<Situation, Error> {
-    let ownership = |kind| match builder.namespaces.get(kind) {
+    let ownership = |kind| match namespaces.get(kind) {
         Setting::New => Ownership::New,
         _ => Ownership::Shared,
     };
-    let user = builder.namespaces.get(Namespace::User);
+    let user = namespaces.get(Namespace::User);
     let mut situation = match privilege {
         Privilege::Full => Situation::privileged(),
         Privilege::None => Situation::unprivileged(),
@@ -88,6 +89,7 @@ fn situation(
     situation.cgroup_namespace = ownership(Namespace::Cgroup);
     situation.tty_group =
         if identity.has_group(TTY_GROUP) { TtyGroup::Mapped } else { TtyGroup::Unmapped };
+    situation.root_ids = identity.root_ids();
     if situation.access == Access::Detached && maps_owners(fs) {
         situation.userns_fd = mapping_namespace(identity)?.map(|fd| draft.inherit(fd));
     }

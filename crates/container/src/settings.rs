@@ -12,12 +12,13 @@ use ampoule_ns::{
 };
 use rustix::fs::{CWD, Mode, OFlags, fstat, fstatfs, openat};
 
-use crate::builder::{Builder, NewPrivileges, WithHost};
+use crate::builder::{NewPrivileges, WithHost};
 use crate::command::Command;
 use crate::container::OnDrop;
 use crate::error::{Error, ErrorKind, Problem, Stage};
 use crate::host::{self, Privilege};
 use crate::identity::Identity;
+use crate::levels::{self, LeftOut};
 use crate::pid1::Pid1;
 use crate::plan::{ProcFd, RootSteps};
 use crate::pty::WindowSize;
@@ -32,6 +33,7 @@ const PROC_ROOT_INODE: u64 = 1;
 pub(crate) struct Settings {
     pub(crate) privilege: Privilege,
     pub(crate) namespaces: NamespaceSet,
+    pub(crate) left_out: Vec<LeftOut>,
     pub(crate) time_offsets: TimeOffsets,
     pub(crate) identity: Identity,
     pub(crate) root: Option<RootSteps>,
@@ -63,15 +65,19 @@ impl Settings {
             return Err(Error::new(ErrorKind::SecureHost, Stage::Plan));
         }
         let privilege = host::privilege();
-        let checked = crate::validate::check(command, privilege)?;
-        let identity = Identity::resolve(builder, privilege)?;
+        let (namespaces, left_out) = levels::namespaces(builder, privilege)?;
+        let checked = crate::validate::check(command, &namespaces, privilege)?;
+        let identity = Identity::resolve(builder, &namespaces, privilege)?;
+        levels::groups(builder, &identity)?;
         let proc = draft.inherit(open_proc()?);
-        let root = crate::root::prepare(builder, privilege, &identity, draft)?;
+        let root = crate::root::prepare(builder, &namespaces, privilege, &identity, draft)?;
         let known =
             CapabilitySet::supported().map_err(|error| Error::from_ns(Stage::Plan, error))?;
         Ok(Self {
             privilege,
-            namespaces: builder.namespaces.clone(),
+            pid1: effective_pid1(&namespaces, builder.pid1),
+            namespaces,
+            left_out,
             time_offsets: builder.time_offsets,
             identity,
             root,
@@ -89,7 +95,6 @@ impl Settings {
             cpu_affinity: builder.cpu_affinity.clone(),
             personality: builder.personality,
             tty: command.window_size(),
-            pid1: effective_pid1(builder),
             on_drop: builder.on_drop,
             with_host: builder.with_host,
             stop_signal: builder.stop_signal,
@@ -123,10 +128,10 @@ impl Settings {
 }
 
 /// A process that joins a pid namespace is not its first, so that it cannot be its reaper.
-fn effective_pid1(builder: &Builder) -> Pid1 {
-    match builder.namespaces.get(Namespace::Pid) {
+fn effective_pid1(namespaces: &NamespaceSet, asked: Pid1) -> Pid1 {
+    match namespaces.get(Namespace::Pid) {
         Setting::Join(_) => Pid1::Payload,
-        _ => builder.pid1,
+        _ => asked,
     }
 }
 

@@ -4,16 +4,19 @@
 
 use std::fmt::Display;
 
-use ampoule_ns::{Hostname, Namespace, Setting, Sysctl};
+use ampoule_ns::{Hostname, Namespace, NamespaceSet, Setting, Sysctl};
 
 use crate::builder::{Builder, Origin, sysctls};
 use crate::command::Command;
 use crate::container::OnDrop;
-use crate::error::{Error, ErrorKind, Problem, Stage};
-use crate::host::{self, Privilege};
+use crate::error::{Error, ErrorKind, Problem};
+use crate::host::Privilege;
 
 /// Highest number of a descriptor that a payload may be given.
 const HIGHEST_FD: u16 = 1000;
+
+/// The name in a new UTS namespace unless another is chosen: the host's own is nobody's business.
+const DEFAULT_HOSTNAME: &str = "ampoule";
 
 /// Parsed settings.
 #[derive(Debug, Default)]
@@ -38,13 +41,18 @@ impl Problems {
 }
 
 /// Checks everything.
-pub(crate) fn check(command: &Command, privilege: Privilege) -> Result<Checked, Error> {
+pub(crate) fn check(
+    command: &Command,
+    sets: &NamespaceSet,
+    privilege: Privilege,
+) -> Result<Checked, Error> {
     let builder = &command.builder;
-    check_privilege(builder, privilege)?;
+    check_privilege(sets, privilege)?;
     let mut problems = Problems(Vec::new());
     let mut checked = Checked::default();
-    if let Some(name) = &builder.hostname {
-        checked.hostname = problems.keep("hostname", Hostname::new(name.as_str()));
+    let own_names = *sets.get(Namespace::Uts) == Setting::New;
+    if let Some(name) = builder.hostname.as_deref().or(own_names.then_some(DEFAULT_HOSTNAME)) {
+        checked.hostname = problems.keep("hostname", Hostname::new(name));
     }
     if let Some(name) = &builder.domainname {
         checked.domainname = problems.keep("domainname", Hostname::new(name.as_str()));
@@ -53,29 +61,20 @@ pub(crate) fn check(command: &Command, privilege: Privilege) -> Result<Checked, 
     checked.sysctls =
         parsed.into_iter().filter_map(|sysctl| problems.keep("sysctl", sysctl)).collect();
     values(builder, &mut problems);
-    namespaces(builder, &checked, &mut problems);
+    namespaces(builder, sets, &checked, &mut problems);
     launch(command, &mut problems);
     if problems.0.is_empty() { Ok(checked) } else { Err(Error::invalid(problems.0)) }
 }
 
 /// Without privilege everything rests on a user namespace.
-fn check_privilege(builder: &Builder, privilege: Privilege) -> Result<(), Error> {
-    let sets = &builder.namespaces;
+fn check_privilege(sets: &NamespaceSet, privilege: Privilege) -> Result<(), Error> {
     let any_new = sets.clone_flags() & !Namespace::User.clone_flag() != 0;
-    match (privilege, sets.get(Namespace::User)) {
-        (Privilege::None, Setting::New) => match host::denied_now() {
-            Some(setting) => Err(Error::new(ErrorKind::UserNamespacesDenied, Stage::Plan)
-                .about(setting)
-                .with_hint("let the administrator change this setting, or run as root")),
-            None => Ok(()),
-        },
-        (Privilege::None, Setting::Host) if any_new => {
-            let reason = "without privilege the other new namespaces need a new user namespace";
-            Err(Error::invalid(vec![Problem::new("namespace", reason)])
-                .with_kind(ErrorKind::PermissionDenied))
-        }
-        _ => Ok(()),
+    if privilege == Privilege::None && *sets.get(Namespace::User) == Setting::Host && any_new {
+        let reason = "without privilege the other new namespaces need a new user namespace";
+        return Err(Error::invalid(vec![Problem::new("namespace", reason)])
+            .with_kind(ErrorKind::PermissionDenied));
     }
+    Ok(())
 }
 
 fn values(builder: &Builder, problems: &mut Problems) {
@@ -104,8 +103,8 @@ fn values(builder: &Builder, problems: &mut Problems) {
 }
 
 /// Settings that need a namespace of the container's own.
-fn namespaces(builder: &Builder, checked: &Checked, problems: &mut Problems) {
-    let own = |kind| *builder.namespaces.get(kind) != Setting::Host;
+fn namespaces(builder: &Builder, sets: &NamespaceSet, checked: &Checked, problems: &mut Problems) {
+    let own = |kind| *sets.get(kind) != Setting::Host;
     if (builder.hostname.is_some() || builder.domainname.is_some()) && !own(Namespace::Uts) {
         problems.add("hostname", "it would change the host's: the UTS namespace is the host's");
     }
@@ -122,10 +121,10 @@ fn namespaces(builder: &Builder, checked: &Checked, problems: &mut Problems) {
     let mounts =
         !(builder.mounts.is_empty() && builder.files.is_empty() && builder.links.is_empty());
     let needs_mount = mounts || builder.origin != Origin::Bare;
-    if needs_mount && *builder.namespaces.get(Namespace::Mount) != Setting::New {
+    if needs_mount && *sets.get(Namespace::Mount) != Setting::New {
         problems.add("namespace", "a root or mounts of its own need a new mount namespace");
     }
-    if !builder.time_offsets.is_zero() && *builder.namespaces.get(Namespace::Time) != Setting::New {
+    if !builder.time_offsets.is_zero() && *sets.get(Namespace::Time) != Setting::New {
         problems.add("time_offsets", "they need a new time namespace");
     }
 }

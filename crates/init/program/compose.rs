@@ -33,6 +33,8 @@ impl Machine {
 
     /// Executes the payload: the first path that can be, as execvp(3) does.
     pub fn exec(&self) -> Result<u64, i32> {
+        // Again: a change of credentials since the fork has cleared it (prctl(2)).
+        self.die_with_reaper()?;
         self.report(&Record::new(record::EXECING, self.step(), 0, 0), None)?;
         let argv = self.launch.address(u64::from(self.order.argv))?;
         let envp = self.launch.address(u64::from(self.order.envp))?;

@@ -11,6 +11,7 @@ pub const REPORTED: u64 = 122;
 /// Exit status of a first process whose launcher ended before releasing it.
 pub const ABANDONED: u64 = 123;
 
+pub const EPERM: i32 = 1;
 pub const EINTR: i32 = 4;
 pub const EAGAIN: i32 = 11;
 pub const EACCES: i32 = 13;
@@ -20,6 +21,7 @@ pub const EIO: i32 = 5;
 pub const ENOTDIR: i32 = 20;
 pub const EINVAL: i32 = 22;
 pub const EXDEV: i32 = 18;
+pub const EPIPE: i32 = 32;
 pub const ESTALE: i32 = 116;
 
 pub const AT_FDCWD: u64 = -100_i64 as u64;
@@ -113,22 +115,26 @@ struct Message {
     flags: u64,
 }
 
-/// A control message with one descriptor.
+/// A control message with one or two descriptors.
 #[repr(C, align(8))]
 struct Rights {
     len: u64,
     level: i32,
     kind: i32,
-    fd: i32,
-    pad: i32,
+    fds: [i32; 2],
 }
 
-/// Sends one message, with a descriptor if one is given; a closed peer is an error, not a signal.
-pub fn send(socket: u64, bytes: &[u8], fd: Option<u64>) -> Result<(), i32> {
+/// Sends one message, with up to two descriptors; a closed peer is an error, not a signal.
+pub fn send(socket: u64, bytes: &[u8], fds: &[u64]) -> Result<(), i32> {
     const MSG_NOSIGNAL: u64 = 0x4000;
+    const HEAD: u64 = 16;
     let part = Part { base: bytes.as_ptr() as u64, len: bytes.len() as u64 };
-    let rights = Rights { len: 20, level: 1, kind: 1, fd: fd.unwrap_or(0) as i32, pad: 0 };
-    let with = fd.is_some();
+    let mut rights = Rights { len: HEAD, level: 1, kind: 1, fds: [0; 2] };
+    for (place, &fd) in rights.fds.iter_mut().zip(fds) {
+        *place = fd as i32;
+        rights.len = rights.len.wrapping_add(4);
+    }
+    let with = !fds.is_empty();
     let message = Message {
         name: 0,
         name_len: 0,

@@ -55,6 +55,12 @@ impl Image {
     }
 }
 
+/// Gives SIGCHLD its default: where the host ignores it, exec keeps that, and children would vanish unseen.
+fn expect_children() -> Option<()> {
+    let default = [0_u64; 4];
+    kernel::call(nr::RT_SIGACTION, [kernel::SIGCHLD, &raw const default as u64, 0, 8, 0, 0]).ok().map(drop)
+}
+
 /// The state of a running program.
 pub struct Machine {
     pub program: Image,
@@ -67,6 +73,10 @@ pub struct Machine {
     pub sync: [u32; 2],
     /// The first process, as the launcher sees it.
     pub first: u64,
+    /// Where procfs lists the first process's children, if the reaper must end them itself.
+    pub children: u64,
+    /// The process that forked this one, if this is the payload's process below a reaper.
+    pub reaper: u64,
     /// Where the program stands.
     next: u32,
     step: u16,
@@ -77,6 +87,7 @@ impl Machine {
     pub fn load(base: u32) -> Option<Self> {
         const CLOSE_RANGE_CLOEXEC: u64 = 4;
         kernel::call3(nr::CLOSE_RANGE, u64::from(base), u64::from(u32::MAX), CLOSE_RANGE_CLOEXEC).ok()?;
+        expect_children()?;
         const PR_SET_NAME: u64 = 15;
         kernel::call3(nr::PRCTL, PR_SET_NAME, c"ampoule-init".as_ptr() as u64, 0).ok()?;
         let fd = |index: u32| u64::from(base.wrapping_add(index));
@@ -87,7 +98,8 @@ impl Machine {
         program.relocate(header.relocs, header.reloc_count)?;
         launch.relocate(order.relocs, order.reloc_count)?;
         let slots = [0; wire::SLOTS];
-        Some(Self { program, header, launch, order, base, slots, sync: [NONE; 2], first: 0, next: 0, step: 0 })
+        let (sync, children) = ([NONE; 2], u64::from(NONE));
+        Some(Self { program, header, launch, order, base, slots, sync, first: 0, children, reaper: 0, next: 0, step: 0 })
     }
 
     /// Runs to the end of the launcher's part, or of the program in the first process.
@@ -125,9 +137,10 @@ impl Machine {
         }
         match self.order.fault {
             fault::EXIT => kernel::exit(kernel::REPORTED),
-            fault::HANG => loop {
-                let _waited = kernel::call(nr::PPOLL, [0; 6]);
-            },
+            fault::HANG => {
+                crate::sockets::wait_for_hangup(self.fd(internal_fd::SETUP));
+                Ok(())
+            }
             errno => Err(errno as i32),
         }
     }
@@ -217,7 +230,7 @@ impl Machine {
 
     /// Reports to the host.
     pub fn report(&self, record: &Record, fd: Option<u64>) -> Result<(), i32> {
-        kernel::send(self.fd(internal_fd::SETUP), &record.encode(), fd)
+        kernel::send(self.fd(internal_fd::SETUP), &record.encode(), fd.as_slice())
     }
 
     fn mark(&self, stage: u64) -> Result<(), i32> {

@@ -18,6 +18,8 @@ mod first;
 mod kernel;
 mod machine;
 mod reaper;
+mod share;
+mod sockets;
 #[allow(dead_code, reason = "shared with the host, each side uses its half")]
 #[path = "../src/wire.rs"]
 mod wire;
@@ -30,7 +32,10 @@ extern "C" fn entry(stack: *const u64) -> ! {
     let argument = unsafe { if stack.read() < 2 { core::ptr::null() } else { stack.add(2).read() as *const u8 } };
     let Some(base) = first_fd(argument) else { kernel::exit(kernel::BAD_IMAGE) };
     match Machine::load(base) {
-        Some(mut machine) => machine.run(),
+        Some(mut machine) => {
+            machine.open_sockets();
+            machine.run()
+        }
         None => kernel::exit(kernel::BAD_IMAGE),
     }
 }

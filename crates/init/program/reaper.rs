@@ -6,17 +6,18 @@
 
 use crate::arch::nr;
 use crate::first::Path;
-use crate::kernel::{self, CloneArgs, EAGAIN, SIGCHLD, SIGKILL};
+use crate::kernel::{self, CloneArgs, EAGAIN, EPERM, SIGCHLD, SIGKILL};
 use crate::machine::Machine;
+use crate::share::{CLONE_VFORK, Stack, clone_onto};
 use crate::wire::{NONE, RECORD_LEN, Record, cause, internal_fd, launch_flag, open, record};
 
-/// Where the reaper keeps its descriptors: 0 control, 1 host, 2 status, 3 signals, 4 procfs.
+/// Where the reaper keeps its descriptors: 0 control, 1 host, 2 status, 3 the list of its children, 4 signals, 5 procfs.
 const CONTROL: u64 = 0;
 const HOST: u64 = 1;
 const STATUS: u64 = 2;
-const SIGNALS: u64 = 3;
-const PROC: u64 = 4;
-const ECHILD: i32 = 10;
+const CHILDREN: u64 = 3;
+const SIGNALS: u64 = 4;
+const PROC: u64 = 5;
 const POLLIN: u32 = 1;
 
 /// `struct pollfd` as fd and events/revents.
@@ -39,7 +40,8 @@ struct Reaper<'a> {
 }
 
 impl Machine {
-    /// Forks; returns in the payload's process only. An idle container has none. `proc` is a procfs of its own.
+    /// Clones the payload's process, which goes on with the program, and stays; an idle container has none. `proc` is
+    /// a procfs in which it sees itself.
     pub fn reaper(&mut self, proc: u64) -> Result<(), i32> {
         block_child_signal()?;
         if !self.owns_pid_namespace() {
@@ -50,20 +52,51 @@ impl Machine {
             self.report(&Record::new(record::IDLE, self.step(), 0, 0), None)?;
             self.stay(0, proc)
         }
-        let clone = CloneArgs { exit_signal: SIGCHLD, ..CloneArgs::default() };
-        match kernel::clone(&clone)? {
-            0 => Ok(()),
-            payload => self.stay(payload, proc),
+        self.reaper = kernel::call3(nr::GETPID, 0, 0, 0)?;
+        // Sleeping until the payload has executed is no loss: there is nothing to reap before.
+        let clone = CloneArgs { flags: CLONE_VFORK, exit_signal: SIGCHLD, ..CloneArgs::default() };
+        let stack = Stack::new()?;
+        let payload = clone_onto(clone, &stack, become_payload, self)?;
+        self.stay(payload, proc)
+    }
+
+    /// Without a pid namespace of its own, a payload must not outlive a reaper that was killed (prctl(2),
+    /// `PR_SET_PDEATHSIG`; the reaper has one thread).
+    pub fn die_with_reaper(&self) -> Result<(), i32> {
+        const PR_SET_PDEATHSIG: u64 = 1;
+        if self.reaper == 0 || self.owns_pid_namespace() {
+            return Ok(());
         }
+        kernel::call3(nr::PRCTL, PR_SET_PDEATHSIG, SIGKILL, 0)?;
+        if kernel::call3(nr::GETPPID, 0, 0, 0)? == self.reaper { Ok(()) } else { kernel::exit(kernel::ABANDONED) }
+    }
+
+    /// Opens the list of this process's children while the procfs that it was born with can be seen.
+    pub fn open_children(&mut self) {
+        const F_DUPFD_CLOEXEC: u64 = 1030;
+        let path = c"/proc/thread-self/children".as_ptr() as u64;
+        let Ok(low) = kernel::call(nr::OPENAT, [kernel::AT_FDCWD, path, kernel::O_CLOEXEC, 0, 0, 0]) else { return };
+        // Past the payload's numbers and the reaper's.
+        if let Ok(fd) = kernel::call3(nr::FCNTL, low, F_DUPFD_CLOEXEC, u64::from(self.base)) {
+            self.children = fd;
+        }
+        kernel::close(low);
     }
 
     /// Becomes the reaper.
     fn stay(&self, payload: u64, proc: u64) -> ! {
         let timeout = self.order.timeout;
         let deadline = if timeout == 0 { u64::MAX } else { kernel::now().saturating_add(timeout) };
-        let (control, host) = match self.keep_descriptors(proc).and_then(|kept| drop_capabilities().map(|()| kept)) {
+        // Capabilities first: closing the setup socket tells the host that the reaper is as it should be.
+        let (control, host) = match drop_capabilities().and_then(|()| self.keep_descriptors(proc)) {
             Ok(kept) => kept,
-            Err(_) => kernel::exit(kernel::REPORTED),
+            Err(errno) => {
+                // Id 0 would be this process's group, the host's.
+                if payload != 0 {
+                    let _gone = kernel::call3(nr::KILL, payload, SIGKILL, 0);
+                }
+                self.fail(errno, 0)
+            }
         };
         let mut reaper = Reaper { machine: self, payload, deadline, cause: cause::ENDED, control, host };
         loop {
@@ -85,10 +118,15 @@ impl Machine {
         move_to(self.fd(internal_fd::CONTROL), CONTROL)?;
         let host = wanted(self.order.host, HOST)?;
         let status = wanted(self.order.status, STATUS)?;
-        [(HOST, host), (STATUS, status)].iter().filter(|(_, used)| !used).for_each(|&(fd, _)| kernel::close(fd));
+        let children = self.children != u64::from(NONE);
+        if children {
+            move_to(self.children, CHILDREN)?;
+        }
         if proc != u64::MAX {
             move_to(proc, PROC)?;
         }
+        let unused = [(HOST, host), (STATUS, status), (CHILDREN, children)];
+        unused.iter().filter(|(_, used)| !used).for_each(|&(fd, _)| kernel::close(fd));
         let rest = if proc == u64::MAX { PROC } else { PROC + 1 };
         kernel::call3(nr::CLOSE_RANGE, SIGNALS, SIGNALS, 0)?;
         kernel::call3(nr::CLOSE_RANGE, rest, u64::from(u32::MAX), 0)?;
@@ -101,6 +139,16 @@ impl Machine {
         }
         Ok((CONTROL as i32, if host { HOST as i32 } else { -1 }))
     }
+}
+
+/// Where the payload's process starts, in the memory of the reaper, which sleeps meanwhile.
+extern "C" fn become_payload(machine: *mut Machine) -> ! {
+    // SAFETY: the reaper's machine; the reaper sleeps until this process has executed or ended.
+    let machine = unsafe { &mut *machine };
+    if let Err(errno) = machine.die_with_reaper() {
+        machine.fail(errno, 0)
+    }
+    machine.run()
 }
 
 /// Blocks SIGCHLD before the fork, so that none is missed; the payload's own step unblocks everything.
@@ -133,8 +181,9 @@ impl Reaper<'_> {
         let event = |fd: i32| Poll { fd, events: POLLIN as u16, revents: 0 };
         let mut polls = [event(self.control), event(self.host), event(SIGNALS as i32)];
         let left = self.deadline.saturating_sub(kernel::now());
-        let time = [left / 1_000_000_000, left % 1_000_000_000];
-        let limit = if self.deadline == u64::MAX { 0 } else { &raw const time as u64 };
+        // The kernel writes the time left into it.
+        let mut time = [left / 1_000_000_000, left % 1_000_000_000];
+        let limit = if self.deadline == u64::MAX { 0 } else { &raw mut time as u64 };
         let ready = kernel::call(nr::PPOLL, [&raw mut polls as u64, 3, limit, 0, 8, 0]);
         if ready == Ok(0) {
             self.end(cause::TIMED_OUT);
@@ -173,7 +222,11 @@ impl Reaper<'_> {
         if self.payload == 0 {
             self.finish(0);
         }
-        let _gone = kernel::call3(nr::KILL, self.payload, SIGKILL, 0);
+        let killed = kernel::call3(nr::KILL, self.payload, SIGKILL, 0);
+        // A payload that may not be killed (another user's, without CAP_KILL) ends with the pid namespace.
+        if killed == Err(EPERM) && self.machine.owns_pid_namespace() {
+            self.finish(SIGKILL as i32);
+        }
     }
 
     /// Does what the host asks; a host that only closed its handle leaves the container running.
@@ -209,7 +262,7 @@ impl Reaper<'_> {
         }
         let mut report = Record::new(record::STATUS, 0, status, self.cause);
         usage(&mut report);
-        let _host_gone = kernel::send(CONTROL, &report.encode(), None);
+        let _host_gone = kernel::send(CONTROL, &report.encode(), &[]);
         if self.machine.order.status != NONE {
             self.write_status(status);
         }
@@ -218,12 +271,16 @@ impl Reaper<'_> {
 
     /// Without a pid namespace: kills the children until none is left (orphans become children, prctl(2)).
     fn end_descendants(&self) {
-        while let Some(child) = first_child() {
-            let _gone = kernel::call3(nr::KILL, child, SIGKILL, 0);
+        loop {
+            let killed = kill_children();
             let mut status = 0_i32;
             const WALL: u64 = 0x4000_0000;
-            if kernel::call(nr::WAIT4, [child, &raw mut status as u64, WALL, 0, 0, 0]) == Err(ECHILD) {
-                return;
+            const WALL_NOHANG: u64 = 0x4000_0001;
+            // Without a list nothing more can be killed, and waiting could take for ever.
+            let options = if killed { WALL } else { WALL_NOHANG };
+            match kernel::call(nr::WAIT4, [u64::MAX, &raw mut status as u64, options, 0, 0, 0]) {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
             }
         }
     }
@@ -248,17 +305,24 @@ impl Reaper<'_> {
     }
 }
 
-/// The first child of this process that procfs shows.
-fn first_child() -> Option<u64> {
-    let flags = kernel::O_CLOEXEC;
-    let path = c"/proc/thread-self/children".as_ptr() as u64;
-    let fd = kernel::call(nr::OPENAT, [kernel::AT_FDCWD, path, flags, 0, 0, 0]).ok()?;
-    let mut text = [0_u8; 32];
-    let read = kernel::call3(nr::READ, fd, &raw mut text as u64, 32);
-    kernel::close(fd);
-    let digits = text.get(..read.ok()? as usize)?.iter().take_while(|byte| byte.is_ascii_digit());
-    let number = digits.fold(0_u64, |sum, digit| sum.wrapping_mul(10).wrapping_add(u64::from(digit.wrapping_sub(b'0'))));
-    (number != 0).then_some(number)
+/// Kills every child that procfs lists; an id in the list is not reused before this process reaps it.
+fn kill_children() -> bool {
+    let mut text = [0_u8; 4096];
+    let args = [CHILDREN, &raw mut text as u64, text.len() as u64, 0, 0, 0];
+    let read = kernel::call(nr::PREAD64, args).unwrap_or(0) as usize;
+    let mut killed = false;
+    let mut number = 0_u64;
+    for &byte in text.get(..read).unwrap_or(&[]) {
+        match byte {
+            b'0'..=b'9' => number = number.wrapping_mul(10).wrapping_add(u64::from(byte.wrapping_sub(b'0'))),
+            // Only a number that is followed by its blank is whole.
+            _ => {
+                killed |= number > 1 && kernel::call3(nr::KILL, number, SIGKILL, 0).is_ok();
+                number = 0;
+            }
+        }
+    }
+    killed
 }
 
 /// Opens the root or a namespace of this process and sends it, or says why it cannot.
@@ -273,11 +337,11 @@ fn answer_open(what: u32) {
     };
     let _host_gone = match opened {
         Ok(fd) => {
-            let sent = kernel::send(CONTROL, &Record::new(record::FD, 0, 0, what).encode(), Some(fd));
+            let sent = kernel::send(CONTROL, &Record::new(record::FD, 0, 0, what).encode(), &[fd]);
             kernel::close(fd);
             sent
         }
-        Err(errno) => kernel::send(CONTROL, &Record::new(record::ERROR, 0, errno, what).encode(), None),
+        Err(errno) => kernel::send(CONTROL, &Record::new(record::ERROR, 0, errno, what).encode(), &[]),
     };
 }
 

@@ -30,6 +30,23 @@ pub enum Received {
     Nothing,
 }
 
+/// One message with all that came along.
+#[derive(Debug, Default)]
+pub(crate) struct Message {
+    /// The record, if the bytes are one.
+    pub(crate) record: Option<Record>,
+    /// Its descriptors.
+    pub(crate) fds: Vec<OwnedFd>,
+}
+
+/// What a socket has to say.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    Message(Message),
+    Closed,
+    Nothing,
+}
+
 /// A pair of connected sockets.
 pub(crate) fn pair() -> Result<(OwnedFd, OwnedFd), Error> {
     let (host, init) =
@@ -43,26 +60,46 @@ pub(crate) fn pair() -> Result<(OwnedFd, OwnedFd), Error> {
 /// # Errors
 /// What recvmsg(2) answered, but `EAGAIN`, `EINTR` and `ECONNRESET`.
 pub fn receive(socket: &OwnedFd) -> Result<Received, Error> {
+    Ok(match incoming(socket)? {
+        Incoming::Closed => Received::Closed,
+        Incoming::Nothing => Received::Nothing,
+        Incoming::Message(message) => match message.record {
+            Some(record) => Received::Record(record, message.fds.into_iter().next()),
+            None => Received::Junk,
+        },
+    })
+}
+
+/// As [`receive`], with every descriptor.
+pub(crate) fn incoming(socket: &OwnedFd) -> Result<Incoming, Error> {
+    match message(socket) {
+        // Said once when the other side closed without reading our last request; its own last record comes after.
+        Err(Errno::CONNRESET) => message(socket),
+        other => other,
+    }
+    .or_else(|errno| match errno {
+        Errno::AGAIN | Errno::INTR => Ok(Incoming::Nothing),
+        Errno::CONNRESET => Ok(Incoming::Closed),
+        errno => Err(Error::host("recvmsg", errno)),
+    })
+}
+
+/// One recvmsg(2).
+fn message(socket: &OwnedFd) -> Result<Incoming, Errno> {
     // One byte more than a record, so that a longer message shows.
     let mut bytes = [0; RECORD_LEN + 1];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
-    let got = recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut control, flags);
-    let len = match got {
-        Ok(message) => message.bytes,
-        Err(Errno::AGAIN | Errno::INTR) => return Ok(Received::Nothing),
-        Err(Errno::CONNRESET) => return Ok(Received::Closed),
-        Err(errno) => return Err(Error::host("recvmsg", errno)),
-    };
-    let fd = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-        _ => None,
-    });
-    if len == 0 {
-        return Ok(Received::Closed);
+    let len = recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut control, flags)?.bytes;
+    let mut message = Message { record: Record::decode(&bytes[..len]), ..Message::default() };
+    for ancillary in control.drain() {
+        match ancillary {
+            RecvAncillaryMessage::ScmRights(fds) => message.fds.extend(fds),
+            _ => {}
+        }
     }
-    Ok(Record::decode(&bytes[..len]).map_or(Received::Junk, |record| Received::Record(record, fd)))
+    Ok(if len == 0 { Incoming::Closed } else { Incoming::Message(message) })
 }
 
 /// Sends a request; a reaper that has ended is not an error.

@@ -4,14 +4,13 @@
 //! since Linux 6.3); where memfds may not be executed, an unlinked temporary file. Invariant: what is
 //! executed has exactly the bytes that were built, the mode and the owner that it was made with.
 
-use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustix::fs::{
-    MemfdFlags, Mode, OFlags, SealFlags, fchmod, fcntl_add_seals, fstat, memfd_create, open,
+    MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags, fchmod, fcntl_add_seals, fstat,
+    fstatvfs, memfd_create, open,
 };
 use rustix::io::Errno;
 
@@ -32,7 +31,23 @@ static SHARED: Mutex<Weak<Embedded>> = Mutex::new(Weak::new());
 #[derive(Debug)]
 pub(crate) struct Embedded {
     file: OwnedFd,
+    made: State,
+}
+
+/// What every change of an inode moves; the time of change cannot be set by anybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct State {
+    mode: u32,
     uid: u32,
+    changed: (i64, u64),
+}
+
+impl State {
+    fn of(file: &OwnedFd) -> Result<Self, Error> {
+        let stat = fstat(file).map_err(|errno| Error::host("fstat of init", errno))?;
+        let changed = (stat.st_ctime, stat.st_ctime_nsec);
+        Ok(Self { mode: stat.st_mode & 0o7777, uid: stat.st_uid, changed })
+    }
 }
 
 impl Embedded {
@@ -47,19 +62,29 @@ impl Embedded {
         Ok(new)
     }
 
+    /// Another executable in place of one that could not be executed.
+    pub(crate) fn replaced(spoilt: &Arc<Self>) -> Result<Arc<Self>, Error> {
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if shared.upgrade().is_some_and(|current| Arc::ptr_eq(&current, spoilt)) {
+            *shared = Weak::new();
+        }
+        drop(shared);
+        Self::shared()
+    }
+
     fn new() -> Result<Self, Error> {
         let file = match executable_memfd() {
             Err(error) if error.kind() == ErrorKind::MemfdForbidden => temporary_file(error)?,
             other => other?,
         };
-        let uid = fstat(&file).map_err(|errno| Error::host("fstat of init", errno))?.st_uid;
-        Ok(Self { file, uid })
+        let made = State::of(&file)?;
+        Ok(Self { file, made })
     }
 
-    /// Whether mode and owner are as they were made: a payload of the same user can change them through
-    /// `/proc/1/exe` where the kernel has no `F_SEAL_EXEC`.
+    /// Whether nobody changed it: a payload of the same user can change mode and owner through `/proc/1/exe` where the
+    /// kernel has no `F_SEAL_EXEC`, and of the fallback file also the content.
     pub(crate) fn is_intact(&self) -> bool {
-        fstat(&self.file).is_ok_and(|stat| stat.st_mode & 0o7777 == MODE && stat.st_uid == self.uid)
+        State::of(&self.file).is_ok_and(|state| state == self.made)
     }
 
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
@@ -102,32 +127,24 @@ fn seal(fd: &OwnedFd) -> Result<(), Error> {
 
 /// The fallback: a file without a name, written and opened again for reading.
 fn temporary_file(forbidden: Error) -> Result<OwnedFd, Error> {
+    crate::image::check_size_limit(BYTES.len(), "init")?;
     let runtime = std::env::var_os("XDG_RUNTIME_DIR");
     let candidates =
         [Some(Path::new("/dev/shm")), runtime.as_deref().map(Path::new), Some(Path::new("/tmp"))];
-    for directory in candidates.into_iter().flatten() {
-        if let Some(file) = temporary_file_in(directory) {
-            return Ok(file);
-        }
-    }
-    Err(forbidden)
+    candidates.into_iter().flatten().find_map(temporary_file_in).ok_or(forbidden)
 }
 
 /// Tries one directory; a noexec one, or one without `O_TMPFILE`, is passed over.
 fn temporary_file_in(directory: &Path) -> Option<OwnedFd> {
-    let tmpfile = OFlags::TMPFILE.bits().cast_signed();
-    let writer = OpenOptions::new()
-        .write(true)
-        .mode(MODE)
-        .custom_flags(tmpfile | libc::O_CLOEXEC)
-        .open(directory)
-        .ok()?;
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let writer = above_stdio(open(directory, flags, Mode::from_raw_mode(MODE)).ok()?).ok()?;
+    let noexec = fstatvfs(&writer).ok()?.f_flag.contains(StatVfsMountFlags::NOEXEC);
+    if noexec {
+        return None;
+    }
+    write_all(&writer, BYTES, "init").ok()?;
+    fchmod(&writer, Mode::from_raw_mode(MODE)).ok()?;
     let link = format!("/proc/self/fd/{}", writer.as_raw_fd());
     let reader = open(link, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    fchmod(&writer, Mode::from_raw_mode(MODE)).ok()?;
-    let noexec =
-        rustix::fs::fstatvfs(&reader).ok()?.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC);
-    let writer = OwnedFd::from(File::from(writer));
-    write_all(&writer, BYTES, "init").ok()?;
-    (!noexec).then_some(reader)
+    above_stdio(reader).ok()
 }

@@ -94,6 +94,12 @@ impl Error {
         self.step.as_ref().map(|(_, text)| text.as_str())
     }
 
+    /// What it is about: the failed step, or the operation of the host.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        self.step_text().unwrap_or(self.what)
+    }
+
     /// For a failed exec: the `st_mode` of the file that was found, 0 if there is none; for a failed helper:
     /// its wait status.
     #[must_use]

@@ -4,11 +4,10 @@
 //! offset that this writer gave out.
 
 use std::ffi::CString;
-use std::fs::File;
-use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
 use crate::above_stdio;
@@ -109,18 +108,29 @@ pub(crate) enum Sealing {
 fn memfd(name: &'static str, flags: MemfdFlags) -> Result<OwnedFd, Error> {
     let made = memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL);
     match made {
-        Err(rustix::io::Errno::INVAL) => memfd_create(name, flags),
+        Err(Errno::INVAL) => memfd_create(name, flags),
         other => other,
     }
     .map_err(|errno| Error::host("memfd_create", errno))
 }
 
+/// Refuses what `RLIMIT_FSIZE` does not let this process write.
+pub(crate) fn check_size_limit(len: usize, name: &'static str) -> Result<(), Error> {
+    let limit = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
+    if len as u64 > limit { Err(Error::new(ErrorKind::FileSizeLimit, name)) } else { Ok(()) }
+}
+
 /// Writes everything, after making sure that the kernel would not end this process for it (`SIGXFSZ`).
 pub(crate) fn write_all(fd: &OwnedFd, bytes: &[u8], name: &'static str) -> Result<(), Error> {
-    let limit = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
-    if (bytes.len() as u64) > limit {
-        return Err(Error::new(ErrorKind::FileSizeLimit, name));
+    check_size_limit(bytes.len(), name)?;
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match rustix::io::write(fd, rest) {
+            Ok(0) => return Err(Error::host("write to a memfd", Errno::IO)),
+            Ok(written) => rest = rest.get(written..).unwrap_or(&[]),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(Error::host("write to a memfd", errno)),
+        }
     }
-    let copy = fd.as_fd().try_clone_to_owned().map_err(|error| Error::host("dup", error))?;
-    File::from(copy).write_all(bytes).map_err(|error| Error::host("write to a memfd", error))
+    Ok(())
 }

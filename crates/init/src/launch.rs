@@ -4,23 +4,21 @@
 //! first process. Invariant: `Ok` means that the payload's program runs (or that an idle reaper does);
 //! `Err` means that no process is left.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
-use crate::control::{self, Received};
+use crate::attempt::Attempt;
+use crate::control;
 use crate::embedded::Embedded;
 use crate::error::{Error, ErrorKind};
 use crate::image::{Image, Sealing};
-use crate::process;
 use crate::program::Program;
-use crate::sys::vfork::{self, Place};
-use crate::wire::{
-    self, LAUNCH_HEADER_LEN, LaunchHeader, NONE, Record, internal_fd, launch_flag, record,
-};
+use crate::sys::vfork::{self, Place, Spawned};
+use crate::wire::{LAUNCH_HEADER_LEN, LaunchHeader, NONE, internal_fd, launch_flag};
 
-/// How long the processes of a failed launch may take to end.
-const END_LIMIT: Duration = Duration::from_secs(10);
+/// The highest number that a descriptor can have (`fs.nr_open` cannot be set higher).
+const MAX_FD: RawFd = 0x3fff_ffff;
 
 /// A value that steps take from the launch ([`crate::Arg::Parameter`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,27 +123,42 @@ pub struct Started {
 /// [`ErrorKind::InitDied`], [`ErrorKind::StartTimeout`]; [`ErrorKind::Host`] and the others when a call in this
 /// process failed. No process is left behind; one that cannot be ended is [`ErrorKind::NotEnding`].
 pub fn start(program: &Program, launch: &Launch<'_>) -> Result<Started, Error> {
-    let executable = Embedded::shared()?;
+    launch.check()?;
     let image = launch.image()?.store("ampoule-launch", Sealing::Unsealed)?;
-    let (setup, setup_peer) = control::pair()?;
-    let (control, control_peer) = control::pair()?;
+    let (hello, hello_peer) = control::pair()?;
     let base = launch.first_internal();
     let mut places: Vec<Place> =
         launch.payload_fds.iter().map(|&(to, from)| Place::new(from, to)).collect();
-    let own = [setup_peer.as_fd(), control_peer.as_fd(), program.image(), image.as_fd()];
+    // The launcher replaces its first socket by two that this process has never held.
+    let own = [hello_peer.as_fd(), hello_peer.as_fd(), program.image(), image.as_fd()];
     let inherited = own
         .into_iter()
         .chain(program.fds().iter().map(AsFd::as_fd))
         .chain(launch.fds.iter().copied());
     places.extend(inherited.zip(base..).map(|(from, to)| Place::new(from, to)));
     let argument = CString::new(base.to_string()).unwrap_or_default();
-    let launcher = vfork::spawn(executable.as_fd(), &argument, &mut places).map_err(clone_error)?;
-    drop((setup_peer, control_peer, image));
-    let mut attempt = Attempt { launcher, setup, deadline: launch.deadline, seen: Seen::default() };
-    match attempt.run() {
-        Ok(()) => attempt.started(control),
-        Err(failure) => Err(attempt.abandon(program, failure)),
+    let launcher = spawn_launcher(program, &argument, &places)?;
+    drop((hello_peer, image));
+    Attempt::new(launcher, hello, launch).finish(program)
+}
+
+/// Starts the launcher; where a payload spoils the executable at this very moment, from a new one.
+fn spawn_launcher(program: &Program, argument: &CStr, places: &[Place]) -> Result<Spawned, Error> {
+    const TRIES: usize = 5;
+    let mut executable = Embedded::shared()?;
+    for _ in 1..TRIES {
+        program.keep(&executable);
+        match vfork::spawn(executable.as_fd(), argument, places) {
+            // Busy: a fork of this process by somebody else still holds the writer of the fallback file.
+            Err(error)
+                if error.raw_os_error() == Some(libc::ETXTBSY) || !executable.is_intact() =>
+            {
+                executable = Embedded::replaced(&executable)?;
+            }
+            other => return other.map_err(clone_error),
+        }
     }
+    vfork::spawn(executable.as_fd(), argument, places).map_err(clone_error)
 }
 
 /// The error of a failed clone or first exec.
@@ -155,6 +168,26 @@ fn clone_error(error: std::io::Error) -> Error {
 }
 
 impl Launch<'_> {
+    /// Refuses numbers that no descriptor can have, and positions where there is none.
+    fn check(&self) -> Result<(), Error> {
+        let refuse = |what, errno| Err(Error::new(ErrorKind::Host, what).with_errno(errno));
+        let mut numbers: Vec<RawFd> = self.payload_fds.iter().map(|&(to, _)| to).collect();
+        numbers.sort_unstable();
+        if numbers.first().is_some_and(|&lowest| lowest < 0)
+            || numbers.last().is_some_and(|&highest| highest > MAX_FD)
+        {
+            return refuse("the number of a payload's descriptor", libc::EBADF);
+        }
+        if numbers.windows(2).any(|pair| pair[0] == pair[1]) {
+            return refuse("two of the payload's descriptors have one number", libc::EEXIST);
+        }
+        let missing = |index: Option<u16>| index.is_some_and(|i| usize::from(i) >= self.fds.len());
+        if missing(self.host) || missing(self.status) {
+            return refuse("the position of a launch's descriptor", libc::EBADF);
+        }
+        Ok(())
+    }
+
     /// The first descriptor number past the payload's.
     fn first_internal(&self) -> RawFd {
         self.payload_fds.iter().map(|&(number, _)| number).max().unwrap_or(2).max(2) + 1
@@ -211,125 +244,6 @@ impl Launch<'_> {
         }
         Ok(table)
     }
-}
-
-/// What has been reported so far.
-#[derive(Debug, Default)]
-struct Seen {
-    first: Option<(u32, OwnedFd)>,
-    fds: Vec<(u32, OwnedFd)>,
-    marks: Vec<(u32, u64)>,
-    running: bool,
-}
-
-/// Why a launch failed.
-enum Failure {
-    Reported(Record),
-    Died,
-    TimedOut,
-    Host(Error),
-}
-
-/// A launch under way.
-struct Attempt {
-    launcher: OwnedFd,
-    setup: OwnedFd,
-    deadline: Instant,
-    seen: Seen,
-}
-
-impl Attempt {
-    /// Reads reports until the setup socket closes, then reaps the launcher.
-    fn run(&mut self) -> Result<(), Failure> {
-        loop {
-            if !self.readable()? {
-                return Err(Failure::TimedOut);
-            }
-            match control::receive(&self.setup).map_err(Failure::Host)? {
-                Received::Record(record, fd) => self.note(&record, fd)?,
-                Received::Closed => break,
-                Received::Junk | Received::Nothing => {}
-            }
-        }
-        if !self.seen.running || self.seen.first.is_none() {
-            return Err(Failure::Died);
-        }
-        self.reap_launcher()
-    }
-
-    fn readable(&self) -> Result<bool, Failure> {
-        process::wait_readable(&self.setup, Some(self.deadline))
-            .map_err(|error| Failure::Host(Error::host("poll", error)))
-    }
-
-    /// Takes one report in.
-    fn note(&mut self, record: &Record, fd: Option<OwnedFd>) -> Result<(), Failure> {
-        match (record.kind, fd) {
-            (record::ERROR, _) => return Err(Failure::Reported(*record)),
-            (record::FIRST, Some(fd)) => {
-                self.seen.first = Some((u32::try_from(record.words[0]).unwrap_or(0), fd));
-            }
-            (record::FD, Some(fd)) => self.seen.fds.push((record.aux, fd)),
-            (record::MARK, _) => self.seen.marks.push((record.aux, record.words[0])),
-            (record::EXECING | record::IDLE, _) => self.seen.running = true,
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn reap_launcher(&self) -> Result<(), Failure> {
-        let host = |error| Failure::Host(Error::host("waitid of the launcher", error));
-        if !process::wait_readable(&self.launcher, Some(self.deadline)).map_err(host)? {
-            return Err(Failure::TimedOut);
-        }
-        process::reap(&self.launcher).map(drop).map_err(host)
-    }
-
-    fn started(self, control: OwnedFd) -> Result<Started, Error> {
-        let Some((pid, pidfd)) = self.seen.first else {
-            return Err(Error::new(ErrorKind::InitDied, "no first process"));
-        };
-        Ok(Started { pid, pidfd, control, fds: self.seen.fds, marks: self.seen.marks })
-    }
-
-    /// Ends what was started and makes the error.
-    fn abandon(mut self, program: &Program, failure: Failure) -> Error {
-        let limit = Instant::now() + END_LIMIT;
-        let launcher_ended = process::end(&self.launcher, limit).unwrap_or(false);
-        // The launcher may have reported its clone after the failure that came first.
-        while let Ok(Received::Record(record, fd)) = control::receive(&self.setup) {
-            let _reported_already = self.note(&record, fd);
-        }
-        let first = self.seen.first.take();
-        let first_ended =
-            first.is_none_or(|(_, pidfd)| process::end(&pidfd, limit).unwrap_or(false));
-        match failure {
-            _ if !launcher_ended => Error::new(ErrorKind::NotEnding, "the launcher"),
-            _ if !first_ended => Error::new(ErrorKind::NotEnding, "the first process"),
-            Failure::Reported(record) => step_error(program, &record),
-            Failure::Died => Error::new(ErrorKind::InitDied, "while starting"),
-            Failure::TimedOut => Error::new(ErrorKind::StartTimeout, "while starting"),
-            Failure::Host(error) => error,
-        }
-    }
-}
-
-/// The error that a report describes.
-fn step_error(program: &Program, record: &Record) -> Error {
-    let index = record.step as usize;
-    let step = program.step(index);
-    let kind = match step {
-        Some(step) if step.has(wire::code::EXEC) => ErrorKind::Exec,
-        Some(step) if step.has(wire::code::FIRST) => ErrorKind::Clone,
-        _ => ErrorKind::Step,
-    };
-    Error::at_step(
-        kind,
-        index,
-        step.map(ToString::to_string).unwrap_or_default(),
-        record.errno,
-        record.aux,
-    )
 }
 
 const _: () = assert!(internal_fd::COUNT == 4);

@@ -21,6 +21,7 @@
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
 compile_error!("ampoule-init runs on Linux on x86-64 and aarch64 only");
 
+mod attempt;
 pub mod control;
 mod embedded;
 mod error;

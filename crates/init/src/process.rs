@@ -4,7 +4,7 @@
 //! used to act on a process, so that a reused id is never hit.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -22,12 +22,19 @@ const ALL_CHILDREN: u32 = 0x4000_0000;
 /// # Errors
 /// What poll(2) answered, but `EINTR`.
 pub fn wait_readable(fd: impl AsFd, deadline: Option<Instant>) -> io::Result<bool> {
+    wait_any([fd.as_fd()], deadline)
+}
+
+/// Waits until one of the descriptors is readable or closed by its peer; false when the deadline passed.
+pub(crate) fn wait_any<const N: usize>(
+    fds: [BorrowedFd<'_>; N],
+    deadline: Option<Instant>,
+) -> io::Result<bool> {
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let mut polled = [PollFd::new(&fd, PollFlags::IN)];
+        let mut polled = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
         match poll(&mut polled, left.map(timespec).as_ref()) {
-            Ok(0) => return Ok(false),
-            Ok(_) => return Ok(true),
+            Ok(ready) => return Ok(ready != 0),
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
@@ -38,7 +45,7 @@ pub fn wait_readable(fd: impl AsFd, deadline: Option<Instant>) -> io::Result<boo
 fn timespec(duration: Duration) -> Timespec {
     Timespec {
         tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: i64::from(duration.subsec_nanos()).into(),
+        tv_nsec: duration.subsec_nanos().into(),
     }
 }
 
@@ -68,11 +75,24 @@ pub fn reap(pidfd: &OwnedFd) -> io::Result<Option<WaitStatus>> {
             Err(Errno::INTR) => continue,
             Err(Errno::CHILD) => {
                 wait_readable(pidfd, None)?;
-                Ok(crate::sys::pidfd_info::exit_status(pidfd.as_fd()).ok())
+                Ok(status_after_reaping(pidfd))
             }
             Err(errno) => Err(errno.into()),
         };
     }
+}
+
+/// The status of a process that somebody else reaped; a pidfd is readable a moment before the kernel has noted it.
+fn status_after_reaping(pidfd: &OwnedFd) -> Option<WaitStatus> {
+    for _ in 0..100 {
+        match crate::sys::pidfd_info::exit_status(pidfd.as_fd()) {
+            Err(error) if error.raw_os_error() == Some(libc::ENODATA) => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            other => return other.ok(),
+        }
+    }
+    None
 }
 
 /// The status as `wait4(2)` would give it.

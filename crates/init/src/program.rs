@@ -5,7 +5,9 @@
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::embedded::Embedded;
 use crate::error::{Error, ErrorKind};
 use crate::image::{Image, Sealing};
 use crate::step::{Arg, Call, Fd, Slots, Step, Whole};
@@ -59,6 +61,8 @@ pub struct Program {
     fds: Vec<OwnedFd>,
     launcher: Vec<Step>,
     first: Vec<Step>,
+    /// What the latest launch executed, kept for the next one.
+    executable: Mutex<Option<Arc<Embedded>>>,
 }
 
 impl Program {
@@ -69,7 +73,8 @@ impl Program {
     /// [`ErrorKind::Host`] when the memfd cannot be made.
     pub fn seal(draft: Draft) -> Result<Self, Error> {
         let image = encode(&draft)?.store("ampoule-program", Sealing::Sealed)?;
-        Ok(Self { image, fds: draft.fds, launcher: draft.launcher, first: draft.first })
+        let Draft { launcher, first, fds, .. } = draft;
+        Ok(Self { image, fds, launcher, first, executable: Mutex::default() })
     }
 
     /// The steps in order.
@@ -87,6 +92,12 @@ impl Program {
     #[must_use]
     pub fn operations(&self) -> usize {
         self.steps().map(Step::operations).sum()
+    }
+
+    /// Keeps the shared executable alive between launches.
+    pub(crate) fn keep(&self, executable: &Arc<Embedded>) {
+        let mut kept = self.executable.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept = Some(Arc::clone(executable));
     }
 
     pub(crate) fn image(&self) -> BorrowedFd<'_> {
@@ -177,10 +188,13 @@ fn argument(arg: &Arg, image: &mut Image) -> Result<(u32, u64), Error> {
     })
 }
 
+/// The working directory as an argument.
+const AT_FDCWD: u64 = (-100_i64).cast_unsigned();
+
 /// Kind and value of a descriptor.
 fn descriptor(fd: Fd) -> (u32, u64) {
     match fd {
-        Fd::Cwd => (kind::IMMEDIATE, -100_i64 as u64),
+        Fd::Cwd => (kind::IMMEDIATE, AT_FDCWD),
         Fd::Saved(slot) => (kind::SLOT, u64::from(slot.0)),
         Fd::Plan(index) => (kind::PLAN_FD, u64::from(index)),
         Fd::Launch(index) => (kind::LAUNCH_FD, u64::from(index)),

@@ -28,9 +28,9 @@ pub const NONE: u32 = u32::MAX;
 
 /// Descriptors of the program itself, counted from the first number past the payload's.
 pub mod internal_fd {
-    /// Reports of the launch; closed by the payload's exec.
+    /// Reports of the launch; closed by the payload's exec. Until the launcher has made it, its first socket.
     pub const SETUP: u32 = 0;
-    /// Requests to and reports of the reaper.
+    /// Requests to and reports of the reaper; as above.
     pub const CONTROL: u32 = 1;
     /// The program image.
     pub const PROGRAM: u32 = 2;
@@ -116,7 +116,7 @@ pub mod launch_flag {
 pub mod fault {
     /// End the process as if it had been killed.
     pub const EXIT: u32 = 0x1_0000;
-    /// Stop for ever, so that a test can kill the process there.
+    /// Stop until the host has closed the setup socket, so that a test can kill one of the processes there.
     pub const HANG: u32 = 0x1_0001;
 }
 
@@ -136,6 +136,8 @@ pub mod record {
     pub const STATUS: u32 = 6;
     /// The reaper runs without payload.
     pub const IDLE: u32 = 7;
+    /// The launcher made the setup and the control socket; the host's ends come along.
+    pub const SOCKETS: u32 = 8;
     /// Host to reaper: send signal `aux` to the payload.
     pub const SIGNAL: u32 = 16;
     /// Host to reaper: send signal `aux` to every process.
@@ -319,7 +321,7 @@ impl Op {
     /// The kind of argument `index`.
     #[must_use]
     pub fn kind(&self, index: usize) -> u32 {
-        (self.kinds >> (4 * index as u32 % 32)) & 0xf
+        (self.kinds >> (4 * (index % 8))) & 0xf
     }
 }
 

@@ -32,6 +32,8 @@ pub enum ErrorKind {
     RootNotDirectory,
     /// This [`crate::Root`] does not go with this [`crate::Base`].
     RootNotSupported,
+    /// The host's process is in a chroot whose directory is no mount: what is mounted there could spread to others.
+    RootNotMount,
     /// A path holds a NUL byte.
     NulByte,
     /// A path is longer than 4 095 bytes, or one of its names longer than 255.
@@ -160,6 +162,7 @@ fn hint(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::RootNotSupported => {
             "the caller's own mounts (Base::Keep) can only be used in place"
         }
+        ErrorKind::RootNotMount => "bind-mount the directory on itself before the chroot",
         ErrorKind::MqueueUnavailable => "use a new ipc namespace",
         _ => return None,
     })
@@ -177,6 +180,7 @@ fn sentence(kind: ErrorKind) -> &'static str {
         ErrorKind::SourceUnusable => "cannot be opened",
         ErrorKind::SourceNotDirectory | ErrorKind::RootNotDirectory => "is not a directory",
         ErrorKind::RootNotSupported => "is a root that does not go with its base",
+        ErrorKind::RootNotMount => "is a chroot and not a mount",
         ErrorKind::NulByte => "holds a NUL byte",
         ErrorKind::PathTooLong => "is too long",
         ErrorKind::TooFewLayers => "is an overlay with too few layers",

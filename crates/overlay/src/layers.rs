@@ -41,14 +41,16 @@ pub(crate) enum Upper {
         upper: PathBuf,
         /// The work directory.
         work: PathBuf,
+        /// Mode of the upper directory if it must be made: it becomes the mode of the overlay's root.
+        mode: u32,
     },
 }
 
 impl Upper {
     /// An upper directory of the host.
-    pub(crate) fn host(upper: &Path, work: Option<&Path>) -> Self {
+    pub(crate) fn host(upper: &Path, work: Option<&Path>, mode: u32) -> Self {
         let work = work.map_or_else(|| work_beside(upper), Path::to_path_buf);
-        Self::Host { upper: upper.to_path_buf(), work }
+        Self::Host { upper: upper.to_path_buf(), work, mode }
     }
 }
 

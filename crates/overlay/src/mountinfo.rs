@@ -14,6 +14,17 @@ pub(crate) struct MountTable {
     mounts: Vec<Entry>,
 }
 
+/// What the root of the calling process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HostRoot {
+    /// A mount on another one.
+    Movable,
+    /// The first mount of all: the rootfs of an initramfs.
+    Fixed,
+    /// A directory of a mount (chroot(2)).
+    NoMount,
+}
+
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
@@ -56,10 +67,14 @@ impl MountTable {
         Self { mounts: lines.filter_map(Entry::parse).collect() }
     }
 
-    /// Whether pivot_root(2) cannot move the root: it is the rootfs (an initramfs), or no mount at all (a chroot).
-    pub(crate) fn root_cannot_move(&self) -> bool {
+    /// What pivot_root(2) can do with the root.
+    pub(crate) fn host_root(&self) -> HostRoot {
         let root = self.mounts.iter().rfind(|mount| mount.point == Path::new("/"));
-        root.is_none_or(|root| root.kind == "rootfs" || root.parent == root.id)
+        match root {
+            None => HostRoot::NoMount,
+            Some(root) if root.kind == "rootfs" || root.parent == root.id => HostRoot::Fixed,
+            Some(_) => HostRoot::Movable,
+        }
     }
 
     /// Whether something is mounted below a directory.
@@ -145,7 +160,7 @@ mod tests {
     #[test]
     fn a_plain_host() {
         let table = MountTable::parse(PLAIN.as_bytes());
-        assert!(!table.root_cannot_move());
+        assert_eq!(table.host_root(), HostRoot::Movable);
         assert!(table.shows_all_of_proc() && table.shows_all_of_sysfs());
         assert!(table.has_below(Path::new("/mnt")) && !table.has_below(Path::new("/mnt/a b")));
     }
@@ -158,8 +173,9 @@ mod tests {
 
     #[test]
     fn a_root_that_cannot_move() {
-        assert!(MountTable::parse(b"1 1 0:2 / / rw - rootfs rootfs rw").root_cannot_move());
-        assert!(MountTable::parse(b"9 1 0:9 / /proc rw - proc proc rw").root_cannot_move());
+        let root = |text: &str| MountTable::parse(text.as_bytes()).host_root();
+        assert_eq!(root("1 1 0:2 / / rw - rootfs rootfs rw"), HostRoot::Fixed);
+        assert_eq!(root("9 1 0:9 / /proc rw - proc proc rw"), HostRoot::NoMount);
     }
 
     proptest! {

@@ -52,7 +52,7 @@ pub struct Substitution {
 /// Makes the steps of a file system; descriptors that they need are handed to the draft.
 ///
 /// Opens and looks at everything on the host that the settings name, and makes the directories of
-/// [`crate::Root::Persistent`] and of writable overlays when they are missing. Mounts nothing.
+/// [`crate::Root::Persistent`] and of writable overlays when they are missing and nothing else is wrong. Mounts nothing.
 ///
 /// # Errors
 /// Every problem of the settings and of what they name ([`Error::problems`]). The draft may then hold descriptors

@@ -33,6 +33,9 @@ pub enum Root {
     },
     /// It is kept in this directory, the upper layer of an overlay; the work directory stands beside it, with
     /// `.work` after its name. Both are made when they are missing. Its name may not hold `,` `:` or `\`.
+    ///
+    /// The kernel leaves an empty directory of mode 0 in the work directory; an ordinary user removes it with
+    /// rmdir(2) before removing the rest.
     Persistent(PathBuf),
     /// It changes the directory itself.
     InPlace,

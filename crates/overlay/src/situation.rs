@@ -57,6 +57,9 @@ pub struct Situation {
     /// A descriptor of a user namespace with the container's maps, which the launcher inherits; with it, layers and
     /// roots have their owners mapped. Only with [`Access::Detached`] and a new user namespace.
     pub userns_fd: Option<Fd>,
+    /// Host ids of the container's user and group 0, if they are mapped: with [`Access::Detached`], the owner of what
+    /// the launcher makes for a new user namespace.
+    pub root_ids: Option<(u32, u32)>,
     /// For procfs.
     pub pid_namespace: Namespace,
     /// For sysfs.
@@ -77,6 +80,7 @@ impl Situation {
             access: Access::Detached,
             user_namespace: UserNamespace::Host,
             userns_fd: None,
+            root_ids: None,
             pid_namespace: Namespace::New,
             net_namespace: Namespace::New,
             ipc_namespace: Namespace::New,
@@ -104,6 +108,13 @@ impl Situation {
     /// Whether a file system of this namespace can be made.
     pub(crate) fn owns(&self, namespace: Namespace) -> bool {
         namespace == Namespace::New || self.is_privileged()
+    }
+
+    /// Who owns device nodes that the launcher makes, because the first process cannot (mknod(2)).
+    pub(crate) fn node_owner(&self) -> Option<(u32, u32)> {
+        let launcher_only =
+            self.access == Access::Detached && self.user_namespace == UserNamespace::New;
+        self.root_ids.filter(|_| launcher_only)
     }
 
     /// The user namespace for id-mapped mounts, where they are possible.

@@ -82,8 +82,9 @@ fn look_in_root(base: &Base, root: &Root, path: &Path) -> Found {
 /// What is below a directory of the host.
 fn look_in(dir: &Path, path: &Path) -> Found {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let Ok(dir) = rustix::fs::openat(CWD, dir, flags, Mode::empty()) else {
-        return Found::Unknown(None);
+    let dir = match rustix::fs::openat(CWD, dir, flags, Mode::empty()) {
+        Ok(dir) => dir,
+        Err(errno) => return kind(Err(errno)),
     };
     if path == Path::new("") {
         return kind(Seen::look(dir));

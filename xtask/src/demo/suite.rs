@@ -26,6 +26,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "bytes", version: "1.12.1", why: "many small test programs, pure memory" },
     Suite { name: "tempfile", version: "3.27.0", why: "makes, opens, renames and removes files" },
     Suite { name: "ignore", version: "0.4.34", why: "walks directory trees from many threads" },
+    Suite { name: "polling", version: "3.11.0", why: "talks to itself over the loopback device" },
 ];
 
 /// How long one run of a suite may take.

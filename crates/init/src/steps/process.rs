@@ -176,7 +176,7 @@ pub fn sched_setaffinity(mask: &[u8], shown: &str) -> Step {
 /// Sets the nice value of the process (setpriority(2)).
 #[must_use]
 pub fn setpriority(nice: i32) -> Step {
-    let value = Arg::Named(nice as u64, nice.to_string());
+    let value = Arg::Named(i64::from(nice).cast_unsigned(), nice.to_string());
     Step::call(
         "setpriority",
         libc::SYS_setpriority,
@@ -231,17 +231,18 @@ pub fn ioctl(fd: Fd, request: u64, name: &str, value: Arg) -> Step {
 #[must_use]
 pub fn interface_up(name: &CStr, socket: Slot) -> Step {
     const IFNAMSIZ: usize = 16;
+    /// `IFF_UP | IFF_RUNNING`.
+    const UP: u16 = 0x41;
     let mut request = vec![0_u8; 40];
     let bytes = name.to_bytes();
     let len = bytes.len().min(IFNAMSIZ - 1);
     request[..len].copy_from_slice(&bytes[..len]);
-    let up = libc::IFF_UP | libc::IFF_RUNNING;
-    request[IFNAMSIZ..IFNAMSIZ + 2].copy_from_slice(&(up as u16).to_le_bytes());
-    let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC;
+    request[IFNAMSIZ..IFNAMSIZ + 2].copy_from_slice(&UP.to_le_bytes());
+    const SOCK_DGRAM_CLOEXEC: u64 = 0o2_000_002;
     let open = Step::call(
         "socket",
         libc::SYS_socket,
-        vec![Arg::Number(libc::AF_INET as u64), Arg::Number(kind as u64), Arg::Number(0)],
+        vec![Arg::Number(libc::AF_INET as u64), Arg::Number(SOCK_DGRAM_CLOEXEC), Arg::Number(0)],
     )
     .save(socket);
     open.then(ioctl(

@@ -38,6 +38,8 @@ const CLONE_VM: u64 = 0x100;
 const CLONE_PIDFD: u64 = 0x1000;
 const CLONE_VFORK: u64 = 0x4000;
 const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+const AT_EMPTY_PATH: u64 = 0x1000;
+const F_DUPFD_CLOEXEC: u64 = 1030;
 const STACK_LEN: usize = 16 * 1024;
 
 /// One descriptor for the child: where it is and the number that it gets.
@@ -80,17 +82,28 @@ struct CloneArgs {
     rest: [u64; 4],
 }
 
-/// Starts `program` with descriptors at their places and all others closed; gives its pidfd.
+/// A process just started.
+#[derive(Debug)]
+pub(crate) struct Spawned {
+    /// Its id, to recognise it in a list; never used to act on it.
+    pub(crate) pid: u32,
+    /// Its pidfd.
+    pub(crate) pidfd: OwnedFd,
+}
+
+/// Starts `program` with descriptors at their places and all others closed.
 ///
 /// # Errors
 /// What clone3(2), dup3(2) or execveat(2) answered.
 pub(crate) fn spawn(
     program: BorrowedFd<'_>,
     argument: &CStr,
-    places: &mut [Place],
-) -> io::Result<OwnedFd> {
+    places: &[Place],
+) -> io::Result<Spawned> {
+    // The child notes in it where it lifted each to.
+    let mut places = places.to_vec();
     let limit = places.iter().map(|place| place.to).max().unwrap_or(2).saturating_add(1);
-    let gaps = gaps(places, limit);
+    let gaps = gaps(&places, limit);
     let argv = [c"ampoule-init".as_ptr(), argument.as_ptr(), std::ptr::null()];
     let envp = [std::ptr::null()];
     let mut order = Order {
@@ -109,7 +122,7 @@ pub(crate) fn spawn(
     let args = CloneArgs {
         flags: CLONE_VM | CLONE_VFORK | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
         pidfd: &raw mut pidfd as u64,
-        stack: stack.as_mut_ptr() as u64 + 15 & !15,
+        stack: (stack.as_mut_ptr() as u64).next_multiple_of(16),
         stack_size: (STACK_LEN - 16) as u64,
         ..CloneArgs::default()
     };
@@ -119,7 +132,7 @@ pub(crate) fn spawn(
 }
 
 /// Turns what the clone and the child left into a result.
-fn finish(result: i64, pidfd: RawFd, child_error: i32) -> io::Result<OwnedFd> {
+fn finish(result: i64, pidfd: RawFd, child_error: i32) -> io::Result<Spawned> {
     if result < 0 {
         let errno = i32::try_from(-result).unwrap_or(libc::EIO);
         return Err(io::Error::from_raw_os_error(errno));
@@ -127,7 +140,7 @@ fn finish(result: i64, pidfd: RawFd, child_error: i32) -> io::Result<OwnedFd> {
     // SAFETY: the clone succeeded, so that the kernel stored a new descriptor of ours there.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     if child_error == 0 {
-        return Ok(pidfd);
+        return Ok(Spawned { pid: u32::try_from(result).unwrap_or(0), pidfd });
     }
     crate::process::reap(&pidfd)?;
     Err(io::Error::from_raw_os_error(child_error))
@@ -167,55 +180,12 @@ fn set_mask(new: *const u64, old: *mut u64) {
 }
 
 /// Clones; the child never returns.
-#[cfg(target_arch = "x86_64")]
 fn clone(args: &CloneArgs, order: &mut Order) -> i64 {
-    let result: i64;
+    let entry: extern "C" fn(*mut Order) -> ! = child;
+    let (args, order) = (std::ptr::from_ref(args) as u64, std::ptr::from_mut(order) as u64);
     // SAFETY: the child starts on its own stack and calls `child`, which never returns; the parent is
     // suspended until the child has executed or ended, so that what `order` points to outlives its use.
-    unsafe {
-        std::arch::asm!(
-            "syscall",
-            "test rax, rax",
-            "jnz 2f",
-            "xor ebp, ebp",
-            "mov rdi, r13",
-            "call r12",
-            "ud2",
-            "2:",
-            inlateout("rax") arch::nr::CLONE3 => result,
-            in("rdi") std::ptr::from_ref(args),
-            in("rsi") size_of::<CloneArgs>(),
-            in("r12") child as extern "C" fn(*mut Order) -> !,
-            in("r13") std::ptr::from_mut(order),
-            lateout("rcx") _, lateout("r11") _,
-        );
-    }
-    result
-}
-
-/// Clones; the child never returns.
-#[cfg(target_arch = "aarch64")]
-fn clone(args: &CloneArgs, order: &mut Order) -> i64 {
-    let result: i64;
-    // SAFETY: as on x86-64.
-    unsafe {
-        std::arch::asm!(
-            "svc 0",
-            "cbnz x0, 2f",
-            "mov x29, #0",
-            "mov x30, #0",
-            "mov x0, x20",
-            "blr x21",
-            "brk #0",
-            "2:",
-            in("x8") arch::nr::CLONE3,
-            inlateout("x0") std::ptr::from_ref(args) => result,
-            in("x1") size_of::<CloneArgs>(),
-            in("x20") std::ptr::from_mut(order),
-            in("x21") child as extern "C" fn(*mut Order) -> !,
-        );
-    }
-    result
+    unsafe { arch::clone_onto(args, size_of::<CloneArgs>() as u64, entry as usize as u64, order) }
 }
 
 /// The child: places the descriptors and executes the program.
@@ -244,22 +214,16 @@ fn place_and_exec(order: &mut Order) -> i32 {
         Err(errno) => errno,
         Ok(program) => {
             let nothing = c"".as_ptr() as u64;
-            let args = [
-                fd(program),
-                nothing,
-                order.argv as u64,
-                order.envp as u64,
-                libc::AT_EMPTY_PATH as u64,
-                0,
-            ];
-            call(libc::SYS_execveat as u64, args).err().unwrap_or(libc::EIO)
+            let args =
+                [fd(program), nothing, order.argv as u64, order.envp as u64, AT_EMPTY_PATH, 0];
+            call(libc::SYS_execveat.cast_unsigned(), args).err().unwrap_or(libc::EIO)
         }
     }
 }
 
 /// A descriptor as an argument.
 fn fd(number: RawFd) -> u64 {
-    number as u64
+    i64::from(number).cast_unsigned()
 }
 
 /// Lifts everything above the limit that stands below it, then puts each at its number and closes the rest.
@@ -273,7 +237,7 @@ fn place(order: &Order) -> Result<RawFd, i32> {
         place.from = lift(place.from, order.limit)?;
     }
     for place in places.iter() {
-        call(arch::nr::DUP3, [fd(place.from), fd(place.to), 0, 0, 0, 0])?;
+        call(arch::nr::DUP3, [fd(place.from), fd(place.to), 0, 0, 0, 0]).map_err(past_the_limit)?;
     }
     for &(first, last) in gaps {
         call(arch::nr::CLOSE_RANGE, [fd(first), fd(last), 0, 0, 0, 0])?;
@@ -291,6 +255,12 @@ fn lift(number: RawFd, limit: RawFd) -> Result<RawFd, i32> {
     if number >= limit {
         return Ok(number);
     }
-    let args = [fd(number), libc::F_DUPFD_CLOEXEC as u64, fd(limit), 0, 0, 0];
-    call(libc::SYS_fcntl as u64, args).map(|raised| raised as RawFd)
+    let args = [fd(number), F_DUPFD_CLOEXEC, fd(limit), 0, 0, 0];
+    let raised = call(arch::nr::FCNTL, args).map_err(past_the_limit)?;
+    RawFd::try_from(raised).map_err(|_| libc::EMFILE)
+}
+
+/// dup3(2) and fcntl(2) have their own words for a number at or above `RLIMIT_NOFILE`.
+fn past_the_limit(errno: i32) -> i32 {
+    if errno == libc::EINVAL || errno == libc::EBADF { libc::EMFILE } else { errno }
 }

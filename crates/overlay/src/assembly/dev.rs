@@ -7,11 +7,12 @@ use std::ffi::CStr;
 use std::path::Path;
 
 use ampoule_init::Slot;
-use ampoule_init::steps::{file, mount};
+use ampoule_init::steps::{file, mount, process};
 
 use super::{Assembly, O_PATH};
 use crate::flags::MountFlags;
 use crate::mount::MountKind;
+use crate::target::text;
 use crate::view;
 
 /// The nodes: name, path on the host, major and minor number.
@@ -33,13 +34,41 @@ const LINKS: [(&CStr, &CStr); 5] = [
     (c"ptmx", c"pts/ptmx"),
 ];
 
+/// How much fits into `/dev` itself, in bytes: nodes and links, and what a payload's root puts there.
+const DEV: u64 = 64 << 10;
 /// How much fits into `/dev/shm`, in bytes.
 const SHARED_MEMORY: u64 = 64 << 20;
 
 impl Assembly<'_> {
-    /// Puts everything into an attached, empty tmpfs.
+    /// The tmpfs; where only the launcher can make nodes, it makes both.
+    pub(super) fn dev_tmpfs(&mut self, flags: u64) -> Slot {
+        let Some((uid, gid)) = self.situation.node_owner() else {
+            return self.tmpfs(DEV, 0o755, flags);
+        };
+        let [context, dev] = [(); 2].map(|()| self.draft.slots.take());
+        let options = [
+            (c"size", DEV.to_string()),
+            (c"mode", "0755".to_owned()),
+            (c"uid", uid.to_string()),
+            (c"gid", gid.to_string()),
+        ];
+        self.launcher.push(process::umask(0));
+        self.launcher.push(mount::fsopen(c"tmpfs", context));
+        let options = options.iter().map(|(key, value)| mount::option(context, key, &text(value)));
+        self.launcher.extend(options);
+        self.launcher.push(mount::create(context));
+        self.launcher.push(mount::fsmount(context, flags, dev));
+        for (name, _, number) in NODES {
+            self.launcher.push(file::mknod(dev.into(), name, 0o666, number.0, number.1));
+            self.launcher.push(file::chown(dev.into(), name, uid, gid));
+        }
+        dev
+    }
+
+    /// Puts everything into the attached tmpfs.
     pub(super) fn fill_dev(&mut self, dev: Slot) {
-        for (name, path, number) in NODES {
+        let nodes = if self.situation.node_owner().is_some() { &[][..] } else { &NODES };
+        for &(name, path, number) in nodes {
             // A node in a tmpfs of a user namespace cannot be opened.
             if self.situation.is_privileged() {
                 self.build.push(file::mknod(dev.into(), name, 0o666, number.0, number.1));

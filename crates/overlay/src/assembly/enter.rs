@@ -23,13 +23,11 @@ impl Assembly<'_> {
         self.seal.push(process::restore_umask(self.umask));
     }
 
-    /// The new root takes the old one's place; the old one is then stacked on it, the staging tmpfs on the old one.
+    /// The new root takes the old one's place; the old one is then stacked on it, and goes with the staging tmpfs in
+    /// it by one call: each waits for a grace period of the kernel.
     fn pivot(&mut self) {
         self.enter.push(process::fchdir(self.root.into()));
         self.enter.push(mount::pivot_root());
-        if self.staging.is_some() {
-            self.enter.push(mount::detach_old_root().named("umount2", "staging, MNT_DETACH"));
-        }
         self.enter.push(mount::detach_old_root());
     }
 

@@ -13,7 +13,7 @@ mod source;
 mod staging;
 
 use std::ffi::CStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ampoule_init::steps::{file, mount, process};
 use ampoule_init::{Draft, Fd, Slot, Step};
@@ -39,6 +39,8 @@ pub(crate) struct Assembly<'a> {
     seal: Vec<Step>,
     problems: Vec<Problem>,
     substitutions: Vec<Substitution>,
+    /// Directories of the host to be made, with their modes.
+    wanted: Vec<(PathBuf, u32)>,
     /// Slots of `build` that are free again.
     free: Vec<Slot>,
     /// The one slot that `open` uses again and again.
@@ -75,6 +77,7 @@ impl<'a> Assembly<'a> {
             seal: steps(),
             problems,
             substitutions: Vec::new(),
+            wanted: Vec::new(),
             free: Vec::new(),
             opened,
             umask,
@@ -107,6 +110,7 @@ impl<'a> Assembly<'a> {
         self.protect();
         self.mask();
         self.enter();
+        self.make_wanted();
         match Error::of(std::mem::take(&mut self.problems)) {
             Some(error) => Err(error),
             None => Ok(self.prepared()),

@@ -103,14 +103,15 @@ impl Assembly<'_> {
             MountKind::Mqueue => return self.mqueue(mount),
             MountKind::Cgroup => return self.cgroup(mount),
             MountKind::Overlay { lower, upper, work } => {
+                let mode = lower.first().map_or(0o755, |uppermost| Self::mode_of(uppermost));
                 let upper = match upper {
-                    Some(upper) => Upper::host(upper, work.as_deref()),
+                    Some(upper) => Upper::host(upper, work.as_deref(), mode),
                     None => Upper::None,
                 };
                 let lower = self.lower_trees(lower);
                 self.overlay(lower, &upper, flags)
             }
-            MountKind::Dev => self.tmpfs(64 << 10, 0o755, first),
+            MountKind::Dev => self.dev_tmpfs(first),
         };
         Some((made, Shape::Directory))
     }

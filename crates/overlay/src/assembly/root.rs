@@ -15,6 +15,7 @@ use crate::flags::MountFlags;
 use crate::identity::Seen;
 use crate::layers::Upper;
 use crate::mount::Depth;
+use crate::mountinfo::HostRoot;
 use crate::propagation::Propagation;
 use crate::root::{Base, Root};
 use crate::view::{self, Found};
@@ -22,12 +23,18 @@ use crate::view::{self, Found};
 impl Assembly<'_> {
     /// Puts a copy of the old root over itself where pivot_root(2) cannot move it.
     ///
-    /// The rootfs of an initramfs has no parent, and the root of a chroot is no mount; a recursive copy of either,
-    /// entered by chroot(2), is a mount with a parent. What is under it stays, out of reach.
+    /// The rootfs of an initramfs has no parent; a recursive copy of it, entered by chroot(2), has one. What is under
+    /// it stays, out of reach.
     pub(super) fn make_root_movable(&mut self) {
-        if self.fs.base == Base::Keep || !self.host.root_cannot_move() {
-            return;
+        match self.host.host_root() {
+            // Its mount events cannot be cut off from the host's: only a mount's root takes a propagation.
+            HostRoot::NoMount => self.problems.push(Problem::new(ErrorKind::RootNotMount, "/")),
+            HostRoot::Fixed if self.fs.base != Base::Keep => self.cover_old_root(),
+            HostRoot::Fixed | HostRoot::Movable => {}
         }
+    }
+
+    fn cover_old_root(&mut self) {
         let copy = self.take();
         let everything = mount::Depth::Recursive;
         self.build.push(mount::open_tree(ampoule_init::Fd::Cwd, c"/", everything, copy));
@@ -66,10 +73,12 @@ impl Assembly<'_> {
     }
 
     fn layered_root(&mut self, base: &PathBuf) {
-        self.check_root(base);
+        if self.check_root(base).is_none() {
+            return;
+        }
         let lower = self.lower_trees(std::slice::from_ref(base));
         let upper = match &self.fs.root {
-            Root::Persistent(upper) => Upper::host(upper, None),
+            Root::Persistent(upper) => Upper::host(upper, None, Self::mode_of(base)),
             _ => Upper::Memory { mode: Self::mode_of(base) },
         };
         self.root = self.overlay(lower, &upper, MountFlags::NODEV);

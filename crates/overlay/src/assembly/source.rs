@@ -76,7 +76,8 @@ impl Assembly<'_> {
         if self.situation.access == Access::InNamespace {
             steps.insert(1, file::verify_device(opened.into(), number.0, number.1));
         }
-        let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
+        // Read-only: it can be written to, but not change its owner or mode on the host.
+        let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NOEXEC;
         let propagation = Propagation::Private.bits();
         let attributes = mount::Attributes { set: flags.bits(), clear: 0, propagation };
         steps.push(mount::set_attributes(tree.into(), c"", mount::Depth::One, attributes));

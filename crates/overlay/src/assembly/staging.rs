@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use ampoule_init::Slot;
 use ampoule_init::steps::{file, mount, process};
 
+use rustix::fs::{Mode, OFlags};
+
 use super::source::Manner;
 use super::{Assembly, set_one};
 use crate::error::{ErrorKind, Problem};
@@ -38,7 +40,9 @@ impl Assembly<'_> {
         let options = [(c"size", Some(size.to_string())), (c"mode", Some("0700".to_owned()))];
         let attributes = MountFlags::NOSUID | MountFlags::NODEV;
         let staging = self.new_file_system(c"tmpfs", &options, attributes.bits());
-        self.build.push(mount::attach_at(staging.into(), c"/"));
+        // Below the old root, so that both go together; where the root stays, on top of it.
+        let place = if self.fs.base == Base::Keep { c"/" } else { c"/proc" };
+        self.build.push(mount::attach_at(staging.into(), place));
         self.staging = Some(staging);
     }
 
@@ -137,9 +141,9 @@ impl Assembly<'_> {
                 self.build.push(file::mkdir(staging.into(), &work, 0o700));
                 (PathBuf::from(shown(&upper)), PathBuf::from(shown(&work)))
             }
-            Upper::Host { upper, work } => {
+            Upper::Host { upper, work, mode } => {
                 let dir = upper.parent().unwrap_or(Path::new("/"));
-                let tree = self.writable(dir, [upper, work])?;
+                let tree = self.writable(dir, [(upper, *mode), (work, 0o700)])?;
                 let base = PathBuf::from(shown(&self.stage(tree, "h")));
                 let below = |path: &Path| base.join(path.file_name().unwrap_or_default());
                 (below(upper), below(work))
@@ -148,21 +152,36 @@ impl Assembly<'_> {
         Some((upper.to_string_lossy().into_owned(), work.to_string_lossy().into_owned()))
     }
 
-    /// A writable copy of the directory that upper and work directory are in, which are made when they are missing.
-    fn writable(&mut self, dir: &Path, children: [&PathBuf; 2]) -> Option<Slot> {
+    /// A writable copy of the directory that upper and work directory are in.
+    fn writable(&mut self, dir: &Path, children: [(&PathBuf, u32); 2]) -> Option<Slot> {
         let seen = self.note(Seen::directory(dir))?;
-        for child in children {
-            if let Err(error) = std::fs::create_dir(child)
-                && error.kind() != std::io::ErrorKind::AlreadyExists
-            {
-                let problem = Problem::new(ErrorKind::SourceUnusable, child);
-                let errno = rustix::io::Errno::from_io_error(&error);
-                self.problems.push(errno.map_or(problem.clone(), |errno| problem.with(errno)));
-                return None;
+        for (child, mode) in children {
+            match Seen::directory(child) {
+                Err(problem) if problem.kind() == ErrorKind::SourceMissing => {
+                    self.wanted.push((child.clone(), mode));
+                }
+                other => drop(self.note(other)?),
             }
-            self.note(Seen::directory(child))?;
         }
         Some(self.copy(dir, seen, Manner::own(Depth::One, MountFlags::NODEV)))
+    }
+
+    /// Makes the directories that are wanted, when nothing else is wrong; all of them or none.
+    pub(super) fn make_wanted(&mut self) {
+        let wanted = std::mem::take(&mut self.wanted);
+        if !self.problems.is_empty() {
+            return;
+        }
+        for (index, (path, mode)) in wanted.iter().enumerate() {
+            if let Err(errno) = make_directory(path, *mode) {
+                self.problems.push(Problem::new(ErrorKind::SourceUnusable, path).with(errno));
+                for (made, _) in &wanted[..index] {
+                    // New and empty; one that is not empty any more belongs to somebody else.
+                    let _kept = rustix::fs::rmdir(made).is_err();
+                }
+                return;
+            }
+        }
     }
 
     /// Copies of lower directories.
@@ -196,6 +215,14 @@ impl Assembly<'_> {
         let set = MountFlags::RDONLY.bits();
         self.seal.push(set_one(made, mount::Attributes { set, ..Default::default() }));
     }
+}
+
+/// Makes a directory of this mode, whatever the host's umask is.
+fn make_directory(path: &Path, mode: u32) -> rustix::io::Result<()> {
+    rustix::fs::mkdir(path, Mode::RWXU)?;
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = rustix::fs::open(path, flags, Mode::empty())?;
+    rustix::fs::fchmod(dir, Mode::from(mode))
 }
 
 /// Lower layers as one option, or one option each when they are too many (Linux 6.8).

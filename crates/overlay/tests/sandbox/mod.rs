@@ -1,5 +1,11 @@
 //! A launch by hand: a draft from a prepared file system, a shell as its first process, what the shell said.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::cast_sign_loss,
+    reason = "what fails here fails the test, which shows what was printed"
+)]
 
 use std::ffi::CString;
 use std::fs::File;
@@ -8,6 +14,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use ampoule_init::steps::{launch as l, process as p};
@@ -135,9 +142,9 @@ pub fn fails(fs: &FileSystem, situation: &Situation, ids: Option<&Ids>, script: 
     launch(&Program::seal(draft).unwrap(), script).unwrap_err().to_string()
 }
 
-/// Why the launch of a draft fails.
-pub fn fails_as(draft: Draft) -> String {
-    launch(&Program::seal(draft).unwrap(), "true").unwrap_err().to_string()
+/// What the launch of a draft comes to.
+pub fn attempt(draft: Draft, script: &str) -> Result<String, ampoule_init::Error> {
+    launch(&Program::seal(draft).unwrap(), script)
 }
 
 fn launch(program: &Program, script: &str) -> Result<String, ampoule_init::Error> {
@@ -182,15 +189,16 @@ pub fn as_ordinary_user(test: &str) -> bool {
     let dir = tempfile::tempdir().unwrap();
     std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let binary = dir.path().join("test");
+    let mut child = Command::new("setpriv");
+    child.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&binary);
+    child.args(["--exact", test, "--nocapture"]).env_remove("TMPDIR");
+    // A child of another thread must not inherit the file while it is written: its exec would be ETXTBSY.
+    static COPYING: Mutex<()> = Mutex::new(());
+    let copying = COPYING.lock();
     std::fs::copy(std::env::current_exe().unwrap(), &binary).unwrap();
-    let status = Command::new("setpriv")
-        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
-        .arg(&binary)
-        .args(["--exact", test, "--nocapture"])
-        .env_remove("TMPDIR")
-        .status()
-        .unwrap();
-    assert!(status.success());
+    let mut child = child.spawn().unwrap();
+    drop(copying);
+    assert!(child.wait().unwrap().success());
     false
 }
 

@@ -1,0 +1,315 @@
+//! A launch under way: what the launcher and the first process report until the payload runs, or why it does not.
+//!
+//! Kernel objects: the launcher's and the first process's pidfds, the setup socket. Invariant: whatever was started
+//! is either handed over or ended and reaped, also a first process that its launcher had no time to report.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, waitid};
+
+use crate::control::{self, Incoming, Message};
+use crate::error::{Error, ErrorKind};
+use crate::launch::{Launch, PidNamespace, Started};
+use crate::process;
+use crate::program::Program;
+use crate::sys::vfork::Spawned;
+use crate::wire::{self, NONE, Record, record};
+
+/// How long the processes of a failed launch may take to end.
+const END_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a reaper without a pid namespace may take to end its descendants.
+const REAPER_LIMIT: Duration = Duration::from_millis(200);
+
+/// What has been reported so far.
+#[derive(Debug, Default)]
+struct Seen {
+    first: Option<(u32, OwnedFd)>,
+    fds: Vec<(u32, OwnedFd)>,
+    marks: Vec<(u32, u64)>,
+    running: bool,
+}
+
+/// What a failed step reports.
+#[derive(Clone, Copy, Debug)]
+struct Report {
+    step: u32,
+    errno: i32,
+    aux: u32,
+}
+
+impl Report {
+    fn of(record: &Record) -> Self {
+        Self { step: record.step, errno: record.errno, aux: record.aux }
+    }
+}
+
+/// Why a launch failed.
+enum Failure {
+    Reported(Report),
+    Died,
+    TimedOut,
+    Host(Error),
+}
+
+/// The two sockets whose other ends only init has.
+struct Sockets {
+    setup: OwnedFd,
+    control: OwnedFd,
+}
+
+/// A launch under way.
+pub(crate) struct Attempt {
+    launcher: Spawned,
+    hello: OwnedFd,
+    sockets: Option<Sockets>,
+    deadline: Instant,
+    pid_namespace: PidNamespace,
+    seen: Seen,
+}
+
+impl Attempt {
+    /// Takes over a launcher that was just started.
+    pub(crate) fn new(launcher: Spawned, hello: OwnedFd, launch: &Launch<'_>) -> Self {
+        let (deadline, pid_namespace) = (launch.deadline, launch.pid_namespace);
+        Self { launcher, hello, sockets: None, deadline, pid_namespace, seen: Seen::default() }
+    }
+
+    /// Waits for the payload to run, or ends what was started.
+    pub(crate) fn finish(mut self, program: &Program) -> Result<Started, Error> {
+        match self.greet().and_then(|()| self.run()) {
+            Ok(()) => self.started(),
+            Err(failure) => Err(self.abandon(program, failure)),
+        }
+    }
+
+    /// Takes the sockets that the launcher made.
+    fn greet(&mut self) -> Result<(), Failure> {
+        loop {
+            // A fork by somebody else can hold a copy of the launcher's end of this one socket: no end-of-file then.
+            let ready = process::wait_any(
+                [self.hello.as_fd(), self.launcher.pidfd.as_fd()],
+                Some(self.deadline),
+            );
+            if !ready.map_err(poll_failed)? {
+                return Err(Failure::TimedOut);
+            }
+            match control::incoming(&self.hello).map_err(Failure::Host)? {
+                Incoming::Message(message) => return self.take_sockets(message),
+                Incoming::Closed => return Err(Failure::Died),
+                Incoming::Nothing if self.launcher_ended()? => return self.last_words(),
+                Incoming::Nothing => {}
+            }
+        }
+    }
+
+    fn launcher_ended(&self) -> Result<bool, Failure> {
+        process::wait_readable(&self.launcher.pidfd, Some(Instant::now())).map_err(poll_failed)
+    }
+
+    /// What an ended launcher may have sent between the two looks at the socket.
+    fn last_words(&mut self) -> Result<(), Failure> {
+        match control::incoming(&self.hello).map_err(Failure::Host)? {
+            Incoming::Message(message) => self.take_sockets(message),
+            Incoming::Closed | Incoming::Nothing => Err(Failure::Died),
+        }
+    }
+
+    fn take_sockets(&mut self, message: Message) -> Result<(), Failure> {
+        let mut fds = message.fds.into_iter();
+        match (message.record, fds.next(), fds.next()) {
+            (Some(hello), Some(setup), Some(control)) if hello.kind == record::SOCKETS => {
+                let setup = crate::above_stdio(setup).map_err(Failure::Host)?;
+                let control = crate::above_stdio(control).map_err(Failure::Host)?;
+                self.sockets = Some(Sockets { setup, control });
+                Ok(())
+            }
+            (Some(error), ..) if error.kind == record::ERROR => {
+                Err(Failure::Reported(Report::of(&error)))
+            }
+            // The kernel drops descriptors that do not fit into this process's limit.
+            (Some(hello), ..) if hello.kind == record::SOCKETS => {
+                Err(Failure::Host(Error::host("recvmsg", rustix::io::Errno::MFILE)))
+            }
+            _ => Err(Failure::Died),
+        }
+    }
+
+    /// Reads reports until the setup socket closes, then reaps the launcher.
+    fn run(&mut self) -> Result<(), Failure> {
+        while let Some(message) = self.next_report(self.deadline)? {
+            self.note(message)?;
+        }
+        if !self.seen.running || self.seen.first.is_none() {
+            return Err(Failure::Died);
+        }
+        self.reap_launcher()
+    }
+
+    /// The next report, or none after the end of the last process that could make one.
+    fn next_report(&self, deadline: Instant) -> Result<Option<Message>, Failure> {
+        let Some(Sockets { setup, .. }) = &self.sockets else { return Ok(None) };
+        loop {
+            if !process::wait_readable(setup, Some(deadline)).map_err(poll_failed)? {
+                return Err(Failure::TimedOut);
+            }
+            match control::incoming(setup).map_err(Failure::Host)? {
+                Incoming::Message(message) => return Ok(Some(message)),
+                Incoming::Closed => return Ok(None),
+                Incoming::Nothing => {}
+            }
+        }
+    }
+
+    /// Takes one report in.
+    fn note(&mut self, message: Message) -> Result<(), Failure> {
+        let Some(record) = message.record else { return Ok(()) };
+        let fd = message.fds.into_iter().next();
+        match (record.kind, fd) {
+            (record::ERROR, _) => return Err(Failure::Reported(Report::of(&record))),
+            (record::FIRST, Some(fd)) => {
+                let fd = crate::above_stdio(fd).map_err(Failure::Host)?;
+                self.seen.first = Some((u32::try_from(record.words[0]).unwrap_or(0), fd));
+            }
+            (record::FIRST, None) => {
+                return Err(Failure::Host(Error::host("recvmsg", rustix::io::Errno::MFILE)));
+            }
+            (record::FD, Some(fd)) => {
+                let fd = crate::above_stdio(fd).map_err(Failure::Host)?;
+                self.seen.fds.push((record.aux, fd));
+            }
+            (record::MARK, _) => self.seen.marks.push((record.aux, record.words[0])),
+            (record::EXECING | record::IDLE, _) => self.seen.running = true,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn reap_launcher(&self) -> Result<(), Failure> {
+        if !process::wait_readable(&self.launcher.pidfd, Some(self.deadline))
+            .map_err(poll_failed)?
+        {
+            return Err(Failure::TimedOut);
+        }
+        let host = |error| Failure::Host(Error::host("waitid of the launcher", error));
+        process::reap(&self.launcher.pidfd).map(drop).map_err(host)
+    }
+
+    fn started(self) -> Result<Started, Error> {
+        let (Some((pid, pidfd)), Some(Sockets { control, .. })) = (self.seen.first, self.sockets)
+        else {
+            return Err(Error::new(ErrorKind::InitDied, "no first process"));
+        };
+        Ok(Started { pid, pidfd, control, fds: self.seen.fds, marks: self.seen.marks })
+    }
+
+    /// Ends what was started and makes the error.
+    fn abandon(mut self, program: &Program, failure: Failure) -> Error {
+        let limit = Instant::now() + END_LIMIT;
+        // It is not reaped yet: its place in the list of children shows what it cloned.
+        let launcher_ended = kill(&self.launcher.pidfd, limit).unwrap_or(false);
+        let first_ended = launcher_ended && self.end_first(limit);
+        match failure {
+            _ if !launcher_ended => return Error::new(ErrorKind::NotEnding, "the launcher"),
+            _ if !first_ended => return Error::new(ErrorKind::NotEnding, "the first process"),
+            _ => {}
+        }
+        match (process::reap(&self.launcher.pidfd), failure) {
+            (Err(error), _) => Error::host("waitid of the launcher", error),
+            (Ok(_), Failure::Reported(report)) => step_error(program, report),
+            (Ok(_), Failure::Died) => Error::new(ErrorKind::InitDied, "while starting"),
+            (Ok(_), Failure::TimedOut) => Error::new(ErrorKind::StartTimeout, "while starting"),
+            (Ok(_), Failure::Host(error)) => error,
+        }
+    }
+
+    /// Ends the first process, if there is one; false if it does not end.
+    fn end_first(&mut self, limit: Instant) -> bool {
+        self.read_what_is_there();
+        let first = self.seen.first.take().map(|(_, pidfd)| pidfd);
+        let Some(pidfd) = first.or_else(|| unreported_first(self.launcher.pid)) else {
+            return self.wait_for_silence(limit);
+        };
+        if self.pid_namespace == PidNamespace::Other {
+            self.end_payload(&pidfd, limit);
+        }
+        process::end(&pidfd, limit).unwrap_or(false)
+    }
+
+    /// Takes the reports in that the ended launcher left behind those that were read.
+    fn read_what_is_there(&mut self) {
+        while self.seen.first.is_none() {
+            match self.next_report(Instant::now()) {
+                Ok(Some(message)) => drop(self.note(message)),
+                Ok(None) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Where children are reaped by somebody else at once, one that was not reported ends by itself.
+    fn wait_for_silence(&mut self, limit: Instant) -> bool {
+        loop {
+            match self.next_report(limit) {
+                Ok(Some(message)) => drop(self.note(message)),
+                Ok(None) => return true,
+                Err(_) => return false,
+            }
+        }
+    }
+
+    /// Without a pid namespace only the reaper can end the payload; one that does not answer is not a reaper yet.
+    fn end_payload(&self, first: &OwnedFd, limit: Instant) {
+        let Some(Sockets { control, .. }) = &self.sockets else { return };
+        let asked = crate::reaper::signal(control, libc::SIGKILL.unsigned_abs());
+        let patience = limit.min(Instant::now() + REAPER_LIMIT);
+        drop(asked.map(|()| process::wait_readable(first, Some(patience))));
+    }
+}
+
+/// A failed poll(2).
+fn poll_failed(error: std::io::Error) -> Failure {
+    Failure::Host(Error::host("poll", error))
+}
+
+/// Kills a process and waits for its end, but does not reap it.
+fn kill(pidfd: &OwnedFd, limit: Instant) -> std::io::Result<bool> {
+    process::signal(pidfd, Signal::KILL)?;
+    process::wait_readable(pidfd, Some(limit))
+}
+
+/// The child that a launcher cloned but had no time to report: it stands behind the launcher in the list of this
+/// thread's children (proc_pid_children(5)), where nothing else can have come since, and has init's name.
+fn unreported_first(launcher: u32) -> Option<OwnedFd> {
+    let list = std::fs::read_to_string("/proc/thread-self/children").ok()?;
+    let mut behind = list.split_whitespace().skip_while(|id| id.parse() != Ok(launcher)).skip(1);
+    let id = behind.find(|id| {
+        let name = std::fs::read_to_string(format!("/proc/{id}/comm"));
+        name.is_ok_and(|name| name.trim_end() == "ampoule-init")
+    })?;
+    let pidfd = pidfd_open(Pid::from_raw(id.parse().ok()?)?, PidfdFlags::empty()).ok()?;
+    let pidfd = crate::above_stdio(pidfd).ok()?;
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    waitid(WaitId::PidFd(pidfd.as_fd()), look).ok().map(|_| pidfd)
+}
+
+/// The error that a report describes.
+fn step_error(program: &Program, report: Report) -> Error {
+    if report.step == NONE {
+        return Error::new(ErrorKind::Clone, "the launcher's sockets").with_errno(report.errno);
+    }
+    let index = report.step as usize;
+    let step = program.step(index);
+    let kind = match step {
+        Some(step) if step.has(wire::code::EXEC) => ErrorKind::Exec,
+        Some(step) if step.has(wire::code::FIRST) => ErrorKind::Clone,
+        _ => ErrorKind::Step,
+    };
+    Error::at_step(
+        kind,
+        index,
+        step.map(ToString::to_string).unwrap_or_default(),
+        report.errno,
+        report.aux,
+    )
+}

@@ -1,0 +1,308 @@
+//! The command line of `sandbox`, read into a builder.
+//!
+//! Touches nothing. Invariant: every option is one setter of the library; nothing is decided here.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ampoule::{
+    Builder, Capabilities, Capability, Command, Container, IdMapping, Namespace, Pid1, Root,
+    Setting, User,
+};
+use ampoule_examples::arguments::Failure;
+
+use crate::value;
+
+/// What `--help` prints.
+pub(crate) const HELP: &str = "\
+Runs a command isolated: its own processes, network, mounts, host name and ids.
+
+Usage: sandbox [OPTIONS] -- COMMAND [ARGUMENTS]
+
+Files
+  --rootfs DIR          this directory as root, instead of a read-only view of the host's programs
+  --root HOW            ro, ephemeral (writes go to memory), inplace, or a directory that keeps the writes
+  --bind SRC:DST[:rw]   show a file or directory of the host, read-only without :rw
+  --tmpfs DIR[:SIZE]    an empty writable directory in memory, 64M unless said otherwise
+Namespaces
+  --share NS            use the host's: cgroup, ipc, mnt, net, pid, time, user, uts
+  --join PID:NS[,NS]    use those of a process
+  --map MAP             ids: auto, subids, identity, or INSIDE:OUTSIDE:COUNT for users and groups
+  --hostname NAME
+Process
+  --uid N, --gid N      who it runs as; --gid is the same number unless it is given
+  --cap-add C           one more capability; --cap-drop C: one less, or ALL
+  --env NAME=VALUE      set a variable, or take NAME over from here
+  --cwd DIR             the working directory inside
+  --rlimit NAME=SOFT[:HARD]
+  --timeout SECONDS     end everything after this long, such as 0.5; the exit code is 124
+  --payload-is-pid1     without init: the command is process 1
+  --tty                 a terminal of its own
+Shown
+  --explain             print the steps, one a line, and run nothing
+  --report              print what is in force, then run
+  --timings             print how long the stages of the start took
+  --doctor              print what this machine can do
+  -h, --help            this text
+
+The exit code is the command's, 128 + N when signal N ended it, 124 at the time limit, and 125 when it could not
+be started. SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are handed to the command.
+";
+
+/// What the command line asks for.
+pub(crate) enum Asked {
+    Help,
+    Doctor,
+    Run(Box<Options>),
+}
+
+/// What is shown besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    Plan,
+    Report,
+    Timings,
+}
+
+/// A terminal is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tty;
+
+/// A container and its command.
+#[derive(Debug, Default)]
+pub(crate) struct Options {
+    rootfs: Option<PathBuf>,
+    /// Setters, in the order of the command line.
+    settings: Vec<Setter>,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    capabilities: Vec<Change>,
+    words: Vec<OsString>,
+    cwd: Option<PathBuf>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) tty: Option<Tty>,
+    pub(crate) shown: Vec<Shown>,
+}
+
+/// One setting, as a setter of the builder takes it.
+#[derive(Clone, Debug, PartialEq)]
+enum Setter {
+    Root(Root),
+    Mount(ampoule::Mount),
+    Namespace(Namespace, Setting),
+    Map(IdMapping),
+    Hostname(String),
+    Env(OsString, Option<OsString>),
+    Rlimit(ampoule::ResourceLimit),
+    Pid1,
+}
+
+/// A change of the capabilities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    Add(Capability),
+    Drop(Capability),
+    DropAll,
+}
+
+/// Reads the command line.
+pub(crate) fn parse(mut from: lexopt::Parser) -> Result<Asked, Failure> {
+    use lexopt::prelude::*;
+    let mut options = Options::default();
+    while let Some(argument) = from.next()? {
+        match argument {
+            Short('h') | Long("help") => return Ok(Asked::Help),
+            Long("doctor") => return Ok(Asked::Doctor),
+            Value(word) => {
+                options.words = std::iter::once(word).chain(from.raw_args()?).collect();
+            }
+            Long(name) => {
+                let name = name.to_owned();
+                if !(options.flag(&name) || options.process(&name, &mut from)?) {
+                    let setters = setters(&name, &mut from)?;
+                    options.settings.extend(setters);
+                }
+            }
+            Short(_) => return Err(argument.unexpected().into()),
+        }
+    }
+    if options.words.is_empty() {
+        return Err("no command given (see --help)".into());
+    }
+    Ok(Asked::Run(Box::new(options)))
+}
+
+/// The option that sets something of the builder.
+fn setters(name: &str, from: &mut lexopt::Parser) -> Result<Vec<Setter>, Failure> {
+    use lexopt::ValueExt as _;
+    let one = match name {
+        "root" => Setter::Root(value::root(from.value()?)),
+        "bind" => Setter::Mount(value::bind(&from.value()?)?),
+        "tmpfs" => Setter::Mount(value::tmpfs(&from.value()?.string()?)?),
+        "share" => Setter::Namespace(from.value()?.string()?.parse()?, Setting::Host),
+        "join" => return join(&from.value()?.string()?),
+        "map" => Setter::Map(value::id_mapping(&from.value()?.string()?)?),
+        "hostname" => Setter::Hostname(from.value()?.string()?),
+        "env" => value::variable(from.value()?, Setter::Env),
+        "rlimit" => Setter::Rlimit(from.value()?.string()?.parse()?),
+        _ => return Err(format!("there is no option --{name} (see --help)").into()),
+    };
+    Ok(vec![one])
+}
+
+fn join(text: &str) -> Result<Vec<Setter>, Failure> {
+    let joined = value::join(text)?;
+    Ok(joined.into_iter().map(|(kind, setting)| Setter::Namespace(kind, setting)).collect())
+}
+
+impl Options {
+    /// Takes an option without a value.
+    fn flag(&mut self, name: &str) -> bool {
+        match name {
+            "payload-is-pid1" => self.settings.push(Setter::Pid1),
+            "tty" => self.tty = Some(Tty),
+            "explain" => self.shown.push(Shown::Plan),
+            "report" => self.shown.push(Shown::Report),
+            "timings" => self.shown.push(Shown::Timings),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Takes an option that is more than one setter.
+    fn process(&mut self, name: &str, from: &mut lexopt::Parser) -> Result<bool, Failure> {
+        use lexopt::ValueExt as _;
+        match name {
+            "rootfs" => self.rootfs = Some(from.value()?.into()),
+            "uid" => self.uid = Some(from.value()?.parse()?),
+            "gid" => self.gid = Some(from.value()?.parse()?),
+            "cwd" => self.cwd = Some(from.value()?.into()),
+            "timeout" => self.timeout = Some(value::seconds(&from.value()?.string()?)?),
+            "cap-add" => {
+                self.capabilities.push(Change::Add(from.value()?.string()?.parse()?));
+            }
+            "cap-drop" => self.capabilities.push(match from.value()?.string()?.as_str() {
+                "ALL" | "all" => Change::DropAll,
+                one => Change::Drop(one.parse()?),
+            }),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// The command, ready to be planned.
+    pub(crate) fn command(self) -> Command {
+        let mut builder = match &self.rootfs {
+            Some(directory) => Container::from_rootfs(directory),
+            None => Container::host_view(),
+        };
+        if let Some(capabilities) = self.capabilities() {
+            builder = builder.capabilities(capabilities);
+        }
+        if let Some(uid) = self.uid.or(self.gid.map(|_| 0)) {
+            builder = builder.user(User::ids(uid, self.gid.unwrap_or(uid)));
+        }
+        let builder = self.settings.into_iter().fold(builder, |builder, setter| setter.on(builder));
+        let mut words = self.words.into_iter();
+        let command = builder.command(words.next().unwrap_or_default()).args(words);
+        match self.cwd {
+            Some(directory) => command.current_dir(directory),
+            None => command,
+        }
+    }
+
+    /// The capabilities if they are not the default; a user other than 0 keeps ambient ones only.
+    fn capabilities(&self) -> Option<Capabilities> {
+        let is_root = self.uid.map_or(self.rootfs.is_some(), |uid| uid == 0);
+        let default = if is_root { Capabilities::default() } else { Capabilities::drop_all() };
+        let change = |set: Capabilities, change: &Change| match change {
+            Change::Add(one) if is_root => set.add(*one),
+            Change::Add(one) => set.add_ambient(*one),
+            Change::Drop(one) => set.drop(*one),
+            Change::DropAll => Capabilities::drop_all(),
+        };
+        let any = !self.capabilities.is_empty();
+        any.then(|| self.capabilities.iter().fold(default, change))
+    }
+}
+
+impl Setter {
+    fn on(self, builder: Builder) -> Builder {
+        match self {
+            Self::Root(root) => builder.root(root),
+            Self::Mount(mount) => builder.mount(mount),
+            Self::Namespace(kind, setting) => builder.namespace(kind, setting),
+            Self::Map(mapping) => builder.id_mapping(mapping),
+            Self::Hostname(name) => builder.hostname(name),
+            Self::Env(name, Some(value)) => builder.env(name, value),
+            Self::Env(name, None) => builder.env_inherit([name]),
+            Self::Rlimit(limit) => builder.rlimit(limit),
+            Self::Pid1 => builder.pid1(Pid1::Payload),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(words: &[&str]) -> Result<Options, Failure> {
+        match parse(lexopt::Parser::from_args(words))? {
+            Asked::Run(options) => Ok(*options),
+            Asked::Help | Asked::Doctor => Err("no command".into()),
+        }
+    }
+
+    #[test]
+    fn a_command_needs_no_separator() {
+        let options = options(&["--tty", "ls", "--color", "-l"]).unwrap();
+        assert_eq!(options.words, ["ls", "--color", "-l"]);
+        assert!(options.tty.is_some());
+    }
+
+    #[test]
+    fn settings_keep_their_order() {
+        let words = "--share net --join 7:net,ipc --map identity --payload-is-pid1 -- true";
+        let options = options(&words.split(' ').collect::<Vec<_>>()).unwrap();
+        assert_eq!(options.settings.len(), 5);
+        assert_eq!(options.settings[0], Setter::Namespace(Namespace::Net, Setting::Host));
+        assert_eq!(options.settings[4], Setter::Pid1);
+    }
+
+    #[test]
+    fn capabilities_follow_the_user() {
+        let of = |words: &str| {
+            options(&words.split(' ').collect::<Vec<_>>()).unwrap().capabilities().unwrap()
+        };
+        let chown = Capability::Chown;
+        assert!(of("--cap-add chown -- true").ambient.contains(chown));
+        assert!(of("--uid 0 --cap-add chown -- true").ambient.is_empty());
+        assert!(!of("--uid 0 --cap-drop chown -- true").bounding.contains(chown));
+        let one = of("--rootfs / --cap-drop ALL --cap-add chown -- true");
+        assert_eq!(one, Capabilities::drop_all().add(chown));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        for wrong in [
+            "",
+            "--nothing -- true",
+            "-x true",
+            "--tty=1 true",
+            "--uid x -- true",
+            "--timeout -1 -- true",
+            "--cap-add CAP_X -- true",
+            "--bind /a -- true",
+            "--share nets -- true",
+            "--join net -- true",
+            "--rlimit nofile -- true",
+            "--map 0:1 -- true",
+            "--tmpfs /t:x -- true",
+            "--hostname",
+        ] {
+            let words: Vec<_> = wrong.split(' ').filter(|word| !word.is_empty()).collect();
+            assert!(options(&words).is_err(), "{wrong}");
+        }
+    }
+}

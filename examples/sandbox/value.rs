@@ -1,0 +1,146 @@
+//! The values of the command line's options.
+//!
+//! Pure. Invariant: what is not understood completely is refused.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+use std::time::Duration;
+
+use ampoule::{Bytes, IdMap, IdMapping, Mount, Namespace, Root, Setting, Target};
+use ampoule_examples::arguments::Failure;
+
+/// Size of a `--tmpfs` where none is given.
+const TMPFS: Bytes = Bytes::mib(64);
+
+/// `ro`, `ephemeral`, `inplace`, or a directory.
+pub(crate) fn root(text: OsString) -> Root {
+    match text.to_str() {
+        Some("ro") => Root::ReadOnly,
+        Some("ephemeral") => Root::Ephemeral { size: ampoule::Builder::EPHEMERAL_SIZE.get() },
+        Some("inplace") => Root::InPlace,
+        _ => Root::Persistent(text.into()),
+    }
+}
+
+/// `SRC:DST[:rw]`; a relative source is one of the working directory.
+pub(crate) fn bind(text: &OsStr) -> Result<Mount, Failure> {
+    let parts: Vec<&Path> = text
+        .as_bytes()
+        .split(|&byte| byte == b':')
+        .map(|part| Path::new(OsStr::from_bytes(part)))
+        .collect();
+    let absolute = |source: &Path| std::path::absolute(source);
+    match parts.as_slice() {
+        [source, target] => Ok(Mount::bind(absolute(source)?, *target)),
+        [source, target, access] if *access == Path::new("ro") => {
+            Ok(Mount::bind(absolute(source)?, *target))
+        }
+        [source, target, access] if *access == Path::new("rw") => {
+            Ok(Mount::bind_rw(absolute(source)?, *target))
+        }
+        _ => Err(format!("{}: --bind takes SRC:DST or SRC:DST:rw", text.display()).into()),
+    }
+}
+
+/// `DIR[:SIZE]`.
+pub(crate) fn tmpfs(text: &str) -> Result<Mount, Failure> {
+    let (target, size) = match text.split_once(':') {
+        Some((target, size)) => (target, bytes(size)?),
+        None => (text, TMPFS),
+    };
+    Ok(Mount::tmpfs(target, size.get()))
+}
+
+/// A number with K, M or G after it, binary units.
+fn bytes(text: &str) -> Result<Bytes, Failure> {
+    let units: [(&str, fn(u64) -> Bytes); 3] =
+        [("K", Bytes::kib), ("M", Bytes::mib), ("G", Bytes::gib)];
+    let unit = units.into_iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)));
+    let (number, unit) = unit.unwrap_or((text, Bytes::new));
+    let number = number.parse().map_err(|_| format!("{text}: a size is a number and K, M or G"))?;
+    Ok(unit(number))
+}
+
+/// `PID:NS[,NS]`.
+pub(crate) fn join(text: &str) -> Result<Vec<(Namespace, Setting)>, Failure> {
+    let wanted = || format!("{text}: --join takes PID:NS or PID:NS,NS");
+    let (pid, kinds) = text.split_once(':').ok_or_else(wanted)?;
+    let target = Setting::Join(Target::Pid(pid.parse().map_err(|_| wanted())?));
+    kinds.split(',').map(|kind| Ok((kind.parse()?, target.clone()))).collect()
+}
+
+/// `auto`, `subids`, `identity`, or `INSIDE:OUTSIDE:COUNT`.
+pub(crate) fn id_mapping(text: &str) -> Result<IdMapping, Failure> {
+    Ok(match text {
+        "auto" => IdMapping::Auto,
+        "subids" => IdMapping::SubIds,
+        "identity" => IdMapping::Explicit(IdMap::identity()),
+        _ => {
+            let numbers: Result<Vec<u32>, _> = text.split(':').map(str::parse).collect();
+            match numbers.as_deref() {
+                Ok([inside, outside, count]) => {
+                    IdMapping::Explicit(IdMap::range(*inside, *outside, *count))
+                }
+                _ => return Err(format!("{text}: --map takes INSIDE:OUTSIDE:COUNT").into()),
+            }
+        }
+    })
+}
+
+/// `NAME=VALUE`, or `NAME` alone.
+pub(crate) fn variable<T>(text: OsString, make: fn(OsString, Option<OsString>) -> T) -> T {
+    let bytes = text.into_vec();
+    let owned = |part: &[u8]| OsString::from_vec(part.to_vec());
+    match bytes.iter().position(|&byte| byte == b'=') {
+        Some(at) => make(owned(&bytes[..at]), Some(owned(&bytes[at + 1..]))),
+        None => make(OsString::from_vec(bytes), None),
+    }
+}
+
+/// Seconds, with a fraction.
+pub(crate) fn seconds(text: &str) -> Result<Duration, Failure> {
+    let parsed: Option<f64> = text.parse().ok();
+    let limit = parsed.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    limit.ok_or_else(|| format!("{text}: a time limit is a number of seconds").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times() {
+        assert_eq!(bytes("4K").unwrap(), Bytes::kib(4));
+        assert_eq!(bytes("17").unwrap(), Bytes::new(17));
+        assert_eq!(seconds("0.25").unwrap(), Duration::from_millis(250));
+        for wrong in ["", "K", "-1", "1T", "1.5G"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["", "-1", "nan", "1e99", "1s"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn mounts_of_the_command_line() {
+        let bound = |text: &str| bind(OsStr::new(text)).unwrap();
+        assert_eq!(bound("/a:/b"), Mount::bind("/a", "/b"));
+        assert_eq!(bound("/a:/b:ro"), Mount::bind("/a", "/b"));
+        assert_eq!(bound("/a:/b:rw"), Mount::bind_rw("/a", "/b"));
+        assert_eq!(tmpfs("/t:1M").unwrap(), Mount::tmpfs("/t", 1 << 20));
+        for wrong in ["/a", "/a:/b:rx", "/a:/b:rw:x"] {
+            assert!(bind(OsStr::new(wrong)).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn maps_and_variables() {
+        let range = IdMapping::Explicit(IdMap::range(0, 1000, 1));
+        assert_eq!(id_mapping("0:1000:1").unwrap(), range);
+        assert!(id_mapping("0:1000:1:2").is_err());
+        let pair = |text: &str| variable(text.into(), |name, value| (name, value));
+        assert_eq!(pair("A=b=c"), ("A".into(), Some("b=c".into())));
+        assert_eq!(pair("A"), ("A".into(), None));
+    }
+}
