@@ -15,3 +15,17 @@ pub(crate) fn lives(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     !matches!(crate::oracle::process::nth(&stat, 3).as_str(), "Z" | "X" | "(none)")
 }
+
+/// The first child of a process, once there is one.
+#[track_caller]
+pub(crate) fn child_of(pid: u32) -> u32 {
+    let mut child = None;
+    let found = super::soon(|| {
+        let path = format!("/proc/{pid}/task/{pid}/children");
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        child = text.split_whitespace().next().and_then(|pid| pid.parse().ok());
+        child.is_some()
+    });
+    assert!(found, "process {pid} has no child");
+    child.unwrap_or_default()
+}
