@@ -264,10 +264,10 @@ mod tests {
     fn more_than_512_slots_are_refused() {
         let mut draft = Draft::default();
         for _ in 0..512 {
-            draft.slots.take();
+            let _slot = draft.slots.take();
         }
         assert!(encode(&draft).is_ok());
-        draft.slots.take();
+        let _slot = draft.slots.take();
         assert_eq!(refused(draft).kind(), ErrorKind::ProgramTooLarge);
     }
 

@@ -129,8 +129,8 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..400), index: u32, at: usize) {
-        drop((ProgramHeader::decode(&bytes), LaunchHeader::decode(&bytes), Record::decode(&bytes)));
-        drop((Op::decode(&bytes, index), u16_at(&bytes, at), u32_at(&bytes, at), u64_at(&bytes, at)));
+        let _decoded = (ProgramHeader::decode(&bytes), LaunchHeader::decode(&bytes), Record::decode(&bytes));
+        let _decoded = (Op::decode(&bytes, index), u16_at(&bytes, at), u32_at(&bytes, at), u64_at(&bytes, at));
     }
 
     #[test]
@@ -138,7 +138,7 @@ proptest! {
         let (header, _) = image(&[], 0, &[]);
         let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         bytes[..8].copy_from_slice(&header.encode()[..8]);
-        drop(ProgramHeader::decode(&bytes));
+        let _decoded = ProgramHeader::decode(&bytes);
     }
 }
 
