@@ -1,4 +1,5 @@
 //! The example programs, run by root.
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod commands;
 

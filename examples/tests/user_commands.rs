@@ -1,4 +1,5 @@
 //! The example programs, run by an ordinary user.
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod commands;
 

@@ -2,12 +2,12 @@
 //!
 //! Invariant: a program that does not end in time is killed and fails the test.
 
+pub(crate) mod place;
 pub(crate) mod runner;
 pub(crate) mod sandbox;
 pub(crate) mod terminal;
 
 use std::io::Read;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -22,22 +22,13 @@ pub(crate) struct Done {
     pub(crate) err: String,
 }
 
-/// An example: beside the tests in the target directory, or copied to the place where the tests are.
-pub(crate) fn example(name: &str) -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let places = own.ancestors().skip(1).take(2).map(|place| place.join("examples").join(name));
-    places.into_iter().find(|path| path.is_file()).unwrap_or_else(|| {
-        panic!("no example {name} beside {}: cargo build --examples", own.display())
-    })
-}
-
 /// Starts `sandbox` with these arguments and everything piped.
 pub(crate) fn start(arguments: &[&str]) -> Child {
     command("sandbox", arguments).spawn().unwrap()
 }
 
 pub(crate) fn command(name: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(example(name));
+    let mut command = Command::new(place::example(name));
     command.args(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command

@@ -92,7 +92,7 @@ echo x > ../../seen/x || echo refused
 echo x > ../../more/x && echo written";
     let fixture = Fixture::new(script);
     let [seen, more] = ["seen", "more"].map(|name| fixture.dir.path().join(name));
-    [&seen, &more].map(|dir| fs::create_dir(dir).unwrap());
+    [&seen, &more].into_iter().for_each(|dir| fs::create_dir(dir).unwrap());
     fs::write(seen.join("file"), "shown\n").unwrap();
     let done = fixture.run(&[
         ("AMPOULE_RUNNER_BIND", seen.to_str().unwrap()),

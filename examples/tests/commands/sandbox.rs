@@ -128,6 +128,10 @@ pub(crate) fn join() {
     };
     assert_eq!(shell(&options, "readlink /proc/self/ns/net"), inode("net"));
     assert_ne!(shell(&options, "readlink /proc/self/ns/ipc"), inode("ipc"));
+    let pid = payload.to_string();
+    let words = ["-t", &pid, "-U", "-u", "-n", "-S", ids[1], "-G", ids[3], "uname", "-n"];
+    let entered = finish(command("nsenter", &words).spawn().unwrap());
+    assert_eq!((entered.code, entered.out.as_str()), (Some(0), "first\n"), "{}", entered.err);
     first.stdout = Some(out);
     signal(first.id(), Signal::TERM);
     assert_eq!(finish(first).code, Some(143));
