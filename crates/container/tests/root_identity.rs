@@ -7,8 +7,8 @@ mod oracle;
 mod scene;
 
 use ampoule::{
-    Builder, Capabilities, Capability, CapabilitySet, Container, ErrorKind, IdMap, IdMapping, IdRange, Namespace,
-    NewPrivileges, Stage, User,
+    Builder, Capabilities, Capability, CapabilitySet, Container, ErrorKind, IdMap, IdMapping,
+    IdRange, Namespace, NewPrivileges, Stage, User,
 };
 use oracle::{fixture, payload, tier, unchanged};
 use scene::{Look, is_error, print, refused, rooted};
@@ -60,10 +60,24 @@ fn a_home_directory_comes_from_the_root() {
 fn names_that_are_numbers_are_never_looked_up() {
     tier::root();
     unchanged(|| {
-        let passwd = "1000:x:0:0::/:/bin/sh\n+1:x:0:0::/:/bin/sh\n 1:x:0:0::/:/bin/sh\n01:x:0:0:::\n";
+        let passwd =
+            "1000:x:0:0::/:/bin/sh\n+1:x:0:0::/:/bin/sh\n 1:x:0:0::/:/bin/sh\n01:x:0:0:::\n";
         let root = fixture::rootfs().with_file("etc/passwd", passwd, 0o644);
         assert_eq!(ids(rooted(&root).user(user("1000"))).0, 1000);
-        for text in ["+1", "-1", " 1", "1 ", "4294967295", "4294967296", "", ":", "1:", ":1", "a:b:c", "1\n"] {
+        for text in [
+            "+1",
+            "-1",
+            " 1",
+            "1 ",
+            "4294967295",
+            "4294967296",
+            "",
+            ":",
+            "1:",
+            ":1",
+            "a:b:c",
+            "1\n",
+        ] {
             assert!(text.parse::<User>().is_err(), "{text:?}");
         }
     });
@@ -96,7 +110,8 @@ fn ranges_can_be_mapped() {
             uid: vec![IdRange::new(0, 300_000, 10), IdRange::new(1000, 400_000, 1)],
             gid: vec![IdRange::new(0, 500_000, 10), IdRange::new(1000, 600_000, 2)],
         };
-        let builder = rooted(&root).id_mapping(IdMapping::Explicit(map)).user(User::ids(1000, 1001));
+        let builder =
+            rooted(&root).id_mapping(IdMapping::Explicit(map)).user(User::ids(1000, 1001));
         let look = Look::at(builder);
         let range = |inside, outside, count| payload::IdRange { inside, outside, count };
         assert_eq!(look.map("uid_map"), [range(0, 300_000, 10), range(1000, 400_000, 1)]);
@@ -143,7 +158,12 @@ fn maps_that_cannot_be_are_refused() {
         }
         let map = IdMapping::Explicit(IdMap::range(0, 100_000, 10));
         let builder = Container::host_view().id_mapping(map).user(User::ids(10, 0));
-        is_error(&refused(builder.command("true").plan()), ErrorKind::IdMap, Stage::Plan, &["user", "10"]);
+        is_error(
+            &refused(builder.command("true").plan()),
+            ErrorKind::IdMap,
+            Stage::Plan,
+            &["user", "10"],
+        );
     });
 }
 
@@ -198,7 +218,13 @@ fn capabilities_for_other_users() {
         let root = fixture::rootfs();
         let app = || rooted(&root).user(user("app"));
         let status = Look::at(app()).status();
-        let sets = [status.permitted, status.effective, status.bounding, status.inheritable, status.ambient];
+        let sets = [
+            status.permitted,
+            status.effective,
+            status.bounding,
+            status.inheritable,
+            status.ambient,
+        ];
         assert_eq!(sets, [0; 5], "none is usable without an ambient one");
         let asked = Look::at(app().cap_add(Capability::NetAdmin)).status();
         assert_eq!([asked.permitted, asked.effective, asked.ambient, asked.inheritable], [0; 4]);
@@ -206,7 +232,13 @@ fn capabilities_for_other_users() {
         let bind = Capabilities::drop_all().add_ambient(Capability::NetBindService);
         let status = Look::at(app().capabilities(bind)).status();
         let only = bit(Capability::NetBindService);
-        let sets = [status.permitted, status.effective, status.bounding, status.inheritable, status.ambient];
+        let sets = [
+            status.permitted,
+            status.effective,
+            status.bounding,
+            status.inheritable,
+            status.ambient,
+        ];
         assert_eq!(sets, [only; 5]);
     });
 }

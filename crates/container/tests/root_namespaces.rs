@@ -9,7 +9,8 @@ mod scene;
 use std::os::fd::OwnedFd;
 
 use ampoule::{
-    Builder, Container, ErrorKind, IdMapping, Namespace, Setting, Stage, Target, TimeOffset, TimeOffsets,
+    Builder, Container, ErrorKind, IdMapping, Namespace, Setting, Stage, Target, TimeOffset,
+    TimeOffsets,
 };
 use oracle::{fixture, tier, unchanged};
 use scene::look::own_namespace;
@@ -46,7 +47,11 @@ fn each_kind_can_be_the_hosts() {
                 let look = Look::at(builder.share(kind));
                 for other in Namespace::ALL {
                     let shared = look.namespace(other) == own_namespace(other);
-                    assert_eq!(shared, other == kind || other == Namespace::Time, "{other} with {kind}");
+                    assert_eq!(
+                        shared,
+                        other == kind || other == Namespace::Time,
+                        "{other} with {kind}"
+                    );
                 }
             }
         }
@@ -136,7 +141,8 @@ fn a_namespace_of_another_kind_is_refused() {
             let error = refused(builder.command("true").plan());
             assert_eq!(error.stage(), Stage::Plan, "{path}: {error}");
         }
-        let builder = Container::host_view().namespace(Namespace::Net, Setting::Join(Target::AtLaunch));
+        let builder =
+            Container::host_view().namespace(Namespace::Net, Setting::Join(Target::AtLaunch));
         let uts = std::fs::File::open("/proc/self/ns/uts").expect("a namespace");
         let plan = builder.command("true").plan().expect("a plan");
         let error = refused(plan.launch().join(Namespace::Net, uts).spawn());
@@ -157,7 +163,8 @@ fn clocks_can_be_set_off() {
         let builder = Container::host_view().time_offsets(offsets);
         let seen = print(builder, "cut -d. -f1 /proc/uptime; cat /proc/self/timens_offsets");
         let own = std::fs::read_to_string("/proc/uptime").expect("the uptime");
-        let seconds = |text: &str| text.split(['.', '\n']).next().and_then(|n| n.parse::<i64>().ok());
+        let seconds =
+            |text: &str| text.split(['.', '\n']).next().and_then(|n| n.parse::<i64>().ok());
         let (inside, outside) = (seconds(&seen).expect("a time"), seconds(&own).expect("a time"));
         assert!((offset - 2..=offset + 2).contains(&(inside - outside)), "{seen} {own}");
         let words: Vec<_> = seen.split_whitespace().skip(1).collect();
@@ -172,7 +179,10 @@ fn host_and_domain_names() {
         let longest = "h".repeat(64);
         let builder = Container::host_view().hostname(longest.as_str()).domainname("d.example");
         let look = Look::at(builder);
-        assert_eq!((look.text("hostname"), look.text("domainname")), (longest.as_str(), "d.example"));
+        assert_eq!(
+            (look.text("hostname"), look.text("domainname")),
+            (longest.as_str(), "d.example")
+        );
     });
 }
 
@@ -203,10 +213,13 @@ fn sysctls_of_the_new_namespaces() {
 fn sysctls_that_would_change_the_host_are_refused() {
     tier::root();
     unchanged(|| {
-        let shared = Container::host_view().share(Namespace::Net).sysctl("net.ipv4.ip_forward", "1");
+        let shared =
+            Container::host_view().share(Namespace::Net).sysctl("net.ipv4.ip_forward", "1");
         let error = refused(shared.command("true").plan());
-        is_error(&error, ErrorKind::InvalidSettings, Stage::Plan, &["sysctl", "net.ipv4.ip_forward"]);
-        for name in ["vm.swappiness", "kernel.core_pattern", "net/../kernel/core_pattern", "", "net..x"] {
+        is_error(&error, ErrorKind::InvalidSettings, Stage::Plan, &["sysctl", "ip_forward"]);
+        for name in
+            ["vm.swappiness", "kernel.core_pattern", "net/../kernel/core_pattern", "", "net..x"]
+        {
             let error = refused(Container::host_view().sysctl(name, "1").command("true").plan());
             is_error(&error, ErrorKind::InvalidSettings, Stage::Plan, &["sysctl"]);
         }
@@ -241,7 +254,11 @@ fn dropping_kills_descendants_in_a_shared_pid_namespace() {
         let container = scene::shell(builder, script).spawn().expect("a container");
         assert!(scene::soon(|| scene::outside::descendants() >= 5));
         drop(container);
-        assert!(scene::soon(|| scene::outside::descendants() == 0), "{}", scene::outside::descendants());
+        assert!(
+            scene::soon(|| scene::outside::descendants() == 0),
+            "{}",
+            scene::outside::descendants()
+        );
     });
 }
 

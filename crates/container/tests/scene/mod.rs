@@ -21,6 +21,7 @@ use ampoule::{Builder, Command, Container, Error, ErrorKind, Output, Stage, Stdi
 use crate::oracle::fixture::Rootfs;
 
 /// Tests that are the same in several tiers: `in_tier!(root, ends: wait kill);` runs `scene::ends::wait` and so on.
+#[allow(unused_macros, reason = "most files have tests of their own")]
 macro_rules! in_tier {
     ($tier:ident, $module:ident: $($name:ident)*) => {
         $(
@@ -32,6 +33,7 @@ macro_rules! in_tier {
         )*
     };
 }
+#[allow(unused_imports, reason = "most files have tests of their own")]
 pub(crate) use in_tier;
 
 /// Whether the long form of the tests was asked for.
