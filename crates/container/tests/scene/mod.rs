@@ -5,8 +5,10 @@
 
 #![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
+pub(crate) mod attributes;
 pub(crate) mod defaults;
 pub(crate) mod ends;
+pub(crate) mod files;
 pub(crate) mod look;
 pub(crate) mod outside;
 pub(crate) mod stdio;
