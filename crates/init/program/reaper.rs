@@ -255,6 +255,7 @@ impl Reaper<'_> {
                 drop(kernel::call3(nr::KILL, u64::MAX, signal, 0));
             }
             record::STOP if self.payload == 0 => self.finish(0),
+            record::END => self.end(self.cause),
             record::OPEN => answer_open(request.aux),
             _ => {}
         }

@@ -151,3 +151,12 @@ pub fn open(
 pub fn stop(socket: &OwnedFd) -> Result<(), Error> {
     control::request(socket, &Record::new(record::STOP, 0, 0, 0))
 }
+
+/// Asks the reaper to kill the payload and all its descendants, and to end: what a kill of the reaper alone does not
+/// do where the pid namespace is not the container's own.
+///
+/// # Errors
+/// As [`control::request`].
+pub fn end(socket: &OwnedFd) -> Result<(), Error> {
+    control::request(socket, &Record::new(record::END, 0, 0, 0))
+}

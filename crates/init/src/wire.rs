@@ -146,6 +146,8 @@ pub mod record {
     pub const STOP: u32 = 18;
     /// Host to reaper: send a descriptor; `aux` says which ([`super::open`]). The answer is `FD` or `ERROR`.
     pub const OPEN: u32 = 19;
+    /// Host to reaper: kill the payload and all its descendants, then end.
+    pub const END: u32 = 20;
 }
 
 /// What the reaper can open for the host: an undumpable process's own files are closed to a host without privilege.

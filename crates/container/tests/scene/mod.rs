@@ -5,8 +5,10 @@
 
 #![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
+pub(crate) mod attributes;
 pub(crate) mod defaults;
 pub(crate) mod ends;
+pub(crate) mod files;
 pub(crate) mod look;
 pub(crate) mod outside;
 pub(crate) mod stdio;
@@ -21,6 +23,7 @@ use ampoule::{Builder, Command, Container, Error, ErrorKind, Output, Stage, Stdi
 use crate::oracle::fixture::Rootfs;
 
 /// Tests that are the same in several tiers: `in_tier!(root, ends: wait kill);` runs `scene::ends::wait` and so on.
+#[allow(unused_macros, reason = "most files have tests of their own")]
 macro_rules! in_tier {
     ($tier:ident, $module:ident: $($name:ident)*) => {
         $(
@@ -32,6 +35,7 @@ macro_rules! in_tier {
         )*
     };
 }
+#[allow(unused_imports, reason = "most files have tests of their own")]
 pub(crate) use in_tier;
 
 /// Whether the long form of the tests was asked for.
