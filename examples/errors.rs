@@ -18,7 +18,10 @@ fn main() -> Result<(), Failure> {
         ("three settings that cannot be", many.command("true")),
         ("a program that is not there", view().command("no-such-program")),
         ("a directory as program", view().command("/usr/bin")),
-        ("a missing interpreter", view().file_with_mode("/run/it", "#!/no/such\n", 0o755).command("/run/it")),
+        (
+            "a missing interpreter",
+            view().file_with_mode("/run/it", "#!/no/such\n", 0o755).command("/run/it"),
+        ),
         ("a working directory that is not there", view().command("true").current_dir("/nowhere")),
         ("a source that is not there", view().bind("/no/such/source").command("true")),
         ("a root that is a file", Container::from_rootfs("/etc/passwd").command("true")),
@@ -35,7 +38,12 @@ fn main() -> Result<(), Failure> {
 
 fn show(error: ampoule::Error) {
     println!("message:  {error}");
-    println!("kind:     {:?} at stage {:?}, errno {:?}", error.kind(), error.stage(), error.errno());
+    println!(
+        "kind:     {:?} at stage {:?}, errno {:?}",
+        error.kind(),
+        error.stage(),
+        error.errno()
+    );
     error.hint().into_iter().for_each(|hint| println!("hint:     {hint}"));
     error.problems().iter().for_each(|problem| println!("problem:  {problem}"));
     let converted = std::io::Error::from(error);

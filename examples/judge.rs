@@ -37,7 +37,12 @@ fn main() -> Result<(), Failure> {
             (false, _) => "failed",
         };
         let used = out.status.usage();
-        println!("{name:<20} {verdict:<10} {}, {} bytes, {:?} cpu", out.status, out.stdout.len(), used.user + used.system);
+        println!(
+            "{name:<20} {verdict:<10} {}, {} bytes, {:?} cpu",
+            out.status,
+            out.stdout.len(),
+            used.user + used.system
+        );
     }
     Ok(())
 }

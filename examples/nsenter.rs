@@ -52,8 +52,7 @@ fn run() -> Result<u8, Failure> {
     let interactive = options.words.is_empty();
     let mut words = options.words.into_iter();
     let program = words.next().unwrap_or_else(|| "/bin/sh".into());
-    let mut command =
-        builder.command(program).args(words).env_clear().envs(std::env::vars_os());
+    let mut command = builder.command(program).args(words).env_clear().envs(std::env::vars_os());
     if interactive && rustix::termios::isatty(rustix::stdio::stdin()) {
         command = command.tty(terminal::window_size());
     }
@@ -104,9 +103,7 @@ fn builder(options: &Options) -> Result<Builder, Failure> {
         Some(All) => differing(target)?,
         None => options.kinds.clone(),
     };
-    let mut builder = Container::bare()
-        .pid1(Pid1::Payload)
-        .new_privileges(NewPrivileges::Allowed);
+    let mut builder = Container::bare().pid1(Pid1::Payload).new_privileges(NewPrivileges::Allowed);
     for kind in &kinds {
         builder = builder.namespace(*kind, Setting::Join(Target::Pid(target)));
     }
@@ -114,9 +111,21 @@ fn builder(options: &Options) -> Result<Builder, Failure> {
     let default = if kinds.contains(&Namespace::User) { (0, 0) } else { own };
     let user = (options.uid.unwrap_or(default.0), options.gid.unwrap_or(default.1));
     if user.0 == 0 {
-        builder = builder.capabilities(Capabilities::of(CapabilitySet::ALL));
+        // Who joins a user namespace has every capability in it; otherwise it is what this program has.
+        let all = kinds.contains(&Namespace::User).then_some(CapabilitySet::ALL);
+        builder = builder.capabilities(Capabilities::of(all.unwrap_or_else(own_capabilities)));
     }
     Ok(builder.user(User::ids(user.0, user.1)))
+}
+
+/// What this program has of the capabilities (proc_pid_status(5)).
+fn own_capabilities() -> CapabilitySet {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let of = |name| {
+        let digits = status.lines().find_map(|line: &str| line.strip_prefix(name));
+        digits.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok()).unwrap_or(0)
+    };
+    CapabilitySet::from_bits_truncate(of("CapPrm:") & of("CapBnd:"))
 }
 
 /// The kinds in which a process differs from this one.

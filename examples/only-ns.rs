@@ -48,7 +48,11 @@ fn program() -> Result<Program, Failure> {
     map.validate()?;
     let mut draft = Draft::default();
     let proc = draft.inherit(OwnedFd::from(std::fs::File::open("/proc")?));
-    draft.launcher(l::clone_first(kinds.clone_flags(), "CLONE_NEWUSER|CLONE_NEWUTS|CLONE_NEWPID", None));
+    draft.launcher(l::clone_first(
+        kinds.clone_flags(),
+        "CLONE_NEWUSER|CLONE_NEWUTS|CLONE_NEWPID",
+        None,
+    ));
     for step in id_maps::prepare(&map, Writer::OwnId, proc)? {
         draft.launcher(step);
     }
@@ -68,20 +72,23 @@ fn program() -> Result<Program, Failure> {
 fn launch(program: &Program) -> Result<Started, Failure> {
     let text = |text: &str| CString::new(text);
     let streams = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
-    Ok(start(program, &Launch {
-        argv: vec![text("sh")?, text("-c")?, text(SCRIPT)?],
-        env: vec![text("PATH=/usr/bin:/bin")?],
-        paths: vec![text("/bin/sh")?],
-        parameters: Vec::new(),
-        payload_fds: (0..).zip(streams).collect(),
-        fds: Vec::new(),
-        host: None,
-        status: None,
-        first: First::Payload,
-        pid_namespace: PidNamespace::New,
-        timeout: None,
-        timings: Timings::Off,
-        deadline: Instant::now() + Duration::from_secs(10),
-        fault: None,
-    })?)
+    Ok(start(
+        program,
+        &Launch {
+            argv: vec![text("sh")?, text("-c")?, text(SCRIPT)?],
+            env: vec![text("PATH=/usr/bin:/bin")?],
+            paths: vec![text("/bin/sh")?],
+            parameters: Vec::new(),
+            payload_fds: (0..).zip(streams).collect(),
+            fds: Vec::new(),
+            host: None,
+            status: None,
+            first: First::Payload,
+            pid_namespace: PidNamespace::New,
+            timeout: None,
+            timings: Timings::Off,
+            deadline: Instant::now() + Duration::from_secs(10),
+            fault: None,
+        },
+    )?)
 }

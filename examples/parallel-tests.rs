@@ -36,7 +36,9 @@ fn main() -> Result<(), Failure> {
     let passed = passed.into_inner();
     let took = begun.elapsed();
     let rate = TESTS as u128 * 1000 / took.as_millis().max(1);
-    println!("{passed} of {TESTS} passed, {threads} threads, {took:.1?}: {rate} sandboxes a second");
+    println!(
+        "{passed} of {TESTS} passed, {threads} threads, {took:.1?}: {rate} sandboxes a second"
+    );
     Ok(())
 }
 

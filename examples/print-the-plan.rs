@@ -50,10 +50,15 @@ fn builders() -> [(&'static str, Builder); 4] {
     let net = Setting::Join(Target::Pid(std::process::id()));
     [
         ("host_view()", Container::host_view()),
-        ("host_view(), a writable directory, the host's network",
-         Container::host_view().tmpfs("/work", Bytes::mib(16)).share(Namespace::Net)),
+        (
+            "host_view(), a writable directory, the host's network",
+            Container::host_view().tmpfs("/work", Bytes::mib(16)).share(Namespace::Net),
+        ),
         ("from_rootfs(\"/\")", Container::from_rootfs("/")),
-        ("bare(), in the network namespace of a process", Container::bare().namespace(Namespace::Net, net)),
+        (
+            "bare(), in the network namespace of a process",
+            Container::bare().namespace(Namespace::Net, net),
+        ),
     ]
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "program/main.rs",
     "program/arch_x86_64.rs",
     "program/arch_aarch64.rs",
@@ -17,6 +17,7 @@ const FILES: [&str; 9] = [
     "program/kernel.rs",
     "program/machine.rs",
     "program/reaper.rs",
+    "program/share.rs",
     "program/sockets.rs",
 ];
 

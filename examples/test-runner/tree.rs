@@ -5,8 +5,6 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::directories;
-
 /// The directories of one test process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tree {
@@ -33,9 +31,11 @@ impl Tree {
         read.extend(program.parent().map(Path::to_owned));
         read.extend(target(program).map(Path::to_owned));
         // Sources only: what else is there are credentials and caches.
-        read.extend(cargo_home.iter().flat_map(|home| {
-            [home.join("registry/src"), home.join("git/checkouts")]
-        }));
+        read.extend(
+            cargo_home
+                .iter()
+                .flat_map(|home| [home.join("registry/src"), home.join("git/checkouts")]),
+        );
         read.extend(path("CARGO").as_deref().and_then(toolchain).map(Path::to_owned));
         read.extend(directories(variable("LD_LIBRARY_PATH")));
         read.extend(directories(variable("AMPOULE_RUNNER_BIND")));
@@ -84,6 +84,12 @@ fn outermost(mut directories: Vec<PathBuf>) -> Vec<PathBuf> {
     directories
 }
 
+/// The directories in a variable such as `PATH`.
+fn directories(value: Option<OsString>) -> Vec<PathBuf> {
+    let split = |value: OsString| std::env::split_paths(&value).collect::<Vec<_>>();
+    value.map(split).unwrap_or_default().into_iter().filter(|path| path.is_absolute()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,7 +99,9 @@ mod tests {
     fn everything_is_found_from_the_program() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
-        for name in ["ws/a/src", "target/debug/deps", "target/tmp", "home/.cargo/registry/src", "libs"] {
+        for name in
+            ["ws/a/src", "target/debug/deps", "target/tmp", "home/.cargo/registry/src", "libs"]
+        {
             fs::create_dir_all(root.join(name)).unwrap();
         }
         fs::write(root.join("ws/Cargo.toml"), "[workspace]\nmembers = [\"a\"]\n").unwrap();
@@ -116,7 +124,10 @@ mod tests {
 
     #[test]
     fn the_root_directory_is_never_shown() {
-        assert_eq!(outermost(vec!["/".into(), "/usr/bin".into(), "/usr".into()]), [Path::new("/usr")]);
+        assert_eq!(
+            outermost(vec!["/".into(), "/usr/bin".into(), "/usr".into()]),
+            [Path::new("/usr")]
+        );
         let tree = Tree::find(Path::new("/true"), Path::new("/"), |_| None);
         assert!(tree.read.is_empty() && tree.write.is_empty());
     }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use ampoule_init::process::{self, wait_readable};
 use ampoule_init::reaper::{self, Ended};
+use ampoule_ns::{Namespace, Setting};
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::Signal;
 
@@ -148,8 +149,17 @@ impl Container {
         }
     }
 
-    /// Kills every process.
+    /// Kills every process: with the first one the kernel ends its pid namespace; in another one the reaper ends its
+    /// descendants, which nobody could find after its own end.
     pub(crate) fn kill_all(&self) -> Result<(), Error> {
+        let own = *self.plan.settings.namespaces.get(Namespace::Pid) == Setting::New;
+        if !own && !self.reaped && self.plan.pid1() == Pid1::Reaper {
+            reaper::end(&self.control)?;
+            let ended = wait_readable(self.end_fd(), Some(Instant::now() + END_LIMIT));
+            if ended.map_err(|error| Error::io(Stage::Running, "poll", &error))? {
+                return Ok(());
+            }
+        }
         process::signal(&self.pidfd, Signal::KILL)
             .map_err(|error| Error::io(Stage::Running, "kill", &error))
     }
@@ -277,6 +287,7 @@ impl Drop for Container {
             return;
         }
         // An error here has no one to go to; the kernel ends the processes in any case.
+        drop(self.kill_all());
         drop(process::end(&self.pidfd, Instant::now() + END_LIMIT));
     }
 }

@@ -196,9 +196,12 @@ impl Error {
             overlay::ErrorKind::ProcMasked => ErrorKind::ProcMasked,
             _ => ErrorKind::FileSystem,
         };
-        let mut made = Self::new(kind, Stage::Plan).about(error.to_string());
+        let mut made = Self::new(kind, Stage::Plan);
         made.0.problems =
             error.problems().map(|problem| Problem::new("root", problem.to_string())).collect();
+        if made.0.problems.is_empty() {
+            made = made.about(error.to_string());
+        }
         made.caused_by(error)
     }
 

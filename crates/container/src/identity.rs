@@ -20,6 +20,7 @@ use rustix::process::{getegid, geteuid};
 use crate::builder::{Builder, Origin};
 use crate::error::{Error, ErrorKind, Problem, Stage};
 use crate::host::Privilege;
+use crate::joined_user::JoinedUser;
 
 /// Who the payload is.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(crate) struct Identity {
     pub(crate) capabilities: Capabilities,
     /// The maps of a new user namespace, and who writes them.
     pub(crate) maps: Option<(IdMap, Writer)>,
+    /// What is known of a user namespace that is joined.
+    joined: Option<JoinedUser>,
     pub(crate) groups: Groups,
     /// Keeps the range of host ids for as long as the plan lives.
     pub(crate) reservation: Option<Reservation>,
@@ -46,12 +49,23 @@ impl Identity {
             builder.capabilities.unwrap_or_else(|| default_capabilities(user.uid));
         capabilities.bounding = fits(capabilities.bounding);
         capabilities.validate().map_err(|error| Error::from_ns(Stage::Plan, error))?;
-        let mut identity =
-            Self { user, capabilities, maps: None, groups: Groups::Settable, reservation: None };
+        let mut identity = Self {
+            user,
+            capabilities,
+            maps: None,
+            joined: None,
+            groups: Groups::Settable,
+            reservation: None,
+        };
         match namespaces.get(Namespace::User) {
             Setting::New => identity.map(builder, privilege)?,
             Setting::Host if privilege == Privilege::None => identity.groups = Groups::Fixed,
-            _ => {}
+            Setting::Join(target) => {
+                let joined = JoinedUser::look(target, privilege);
+                identity.groups = joined.groups;
+                identity.joined = Some(joined);
+            }
+            Setting::Host => {}
         }
         identity.check_mapped()?;
         Ok(identity)
@@ -82,7 +96,7 @@ impl Identity {
 
     /// The payload's ids must exist in the new user namespace.
     fn check_mapped(&self) -> Result<(), Error> {
-        let Some((map, _)) = &self.maps else { return Ok(()) };
+        let Some(map) = self.known_map() else { return Ok(()) };
         let missing = |kind, id| map.to_host(kind, id).is_none();
         let mut problems = Vec::new();
         if missing(IdKind::Uid, self.user.uid) {
@@ -109,7 +123,7 @@ impl Identity {
 
     /// Whether id 0 exists in the container's user namespace.
     pub(crate) fn has_root(&self) -> bool {
-        self.maps.as_ref().is_none_or(|(map, _)| {
+        self.known_map().is_none_or(|map| {
             map.to_host(IdKind::Uid, 0).is_some() && map.to_host(IdKind::Gid, 0).is_some()
         })
     }
@@ -120,9 +134,18 @@ impl Identity {
         Some((map.to_host(IdKind::Uid, 0)?, map.to_host(IdKind::Gid, 0)?))
     }
 
+    /// The maps of a user namespace other than the host's, as far as they are known.
+    fn known_map(&self) -> Option<&IdMap> {
+        let joined = self.joined.as_ref().and_then(|joined| joined.maps.as_ref());
+        self.maps.as_ref().map(|(map, _)| map).or(joined)
+    }
+
     /// Whether this group exists in the container's user namespace.
     pub(crate) fn has_group(&self, gid: u32) -> bool {
-        self.maps.as_ref().is_none_or(|(map, _)| map.to_host(IdKind::Gid, gid).is_some())
+        match (self.known_map(), &self.joined) {
+            (Some(map), _) => map.to_host(IdKind::Gid, gid).is_some(),
+            (None, joined) => joined.is_none(),
+        }
     }
 
     /// The payload's home directory.

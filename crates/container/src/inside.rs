@@ -19,6 +19,7 @@ use rustix::io::Errno;
 
 use crate::bytes::Bytes;
 use crate::container::Container;
+use crate::create_file;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::pid1::Pid1;
 
@@ -86,13 +87,28 @@ impl Container {
             if flags.contains(OFlags::CREATE) { Mode::from_raw_mode(0o644) } else { Mode::empty() };
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let about = |error: Error| error.about(path.display().to_string());
-        let file = openat2(&root, path, flags, mode, resolve)
-            .map_err(|errno| about(Error::call(Stage::Running, "openat2", errno)))?;
+        let file = match openat2(&root, path, flags, mode, resolve) {
+            // The host's ids do not exist in a file system of the container's: one who has such ids makes the file.
+            Err(Errno::OVERFLOW) if flags.contains(OFlags::CREATE) => {
+                self.create(root, path).map_err(about)?
+            }
+            opened => {
+                opened.map_err(|errno| about(Error::call(Stage::Running, "openat2", errno)))?
+            }
+        };
         let stat = fstat(&file).map_err(|errno| Error::call(Stage::Running, "fstat", errno))?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
             return Ok(file);
         }
         Err(about(Error::new(ErrorKind::FileSystem, Stage::Running).with_errno(Errno::INVAL)))
+    }
+
+    /// Makes a file as the container's user 0, or as its payload's user.
+    fn create(&self, root: OwnedFd, path: &Path) -> Result<OwnedFd, Error> {
+        let identity = &self.plan.settings.identity;
+        let owner =
+            if identity.has_root() { (0, 0) } else { (identity.user.uid, identity.user.gid) };
+        create_file::create(root, path, self.namespace(Namespace::User)?, owner)
     }
 
     /// Lets init open something of its own.

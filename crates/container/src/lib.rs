@@ -127,6 +127,7 @@ mod builder;
 mod bytes;
 mod command;
 mod container;
+mod create_file;
 mod environment;
 mod error;
 mod exit;
@@ -134,6 +135,7 @@ mod host;
 mod identity;
 mod in_force;
 mod inside;
+mod joined_user;
 mod launch;
 mod launch_error;
 mod levels;
@@ -152,11 +154,14 @@ mod tokio_container;
 mod validate;
 
 pub use ampoule_ns::{
-    Capabilities, Capability, CapabilitySet, CpuSet, IdMap, IdMapping, IdRange, IoClass,
-    IoPriority, Namespace, Personality, Resource, ResourceLimit, Rlimit, Scheduler,
-    SchedulerPolicy, Setting, Target, TimeOffset, TimeOffsets, User,
+    Capabilities, Capability, CapabilitySet, CpuSet, ExecutionDomain, IdMap, IdMapping, IdOrName,
+    IdRange, IoClass, IoPriority, Namespace, Personality, PersonalityFlags, Resource,
+    ResourceLimit, Rlimit, Scheduler, SchedulerFlags, SchedulerPolicy, Setting, Target, TimeOffset,
+    TimeOffsets, User,
 };
-pub use ampoule_overlay::{Mount, MountFlags, MountKind, Propagation, Root};
+pub use ampoule_overlay::{
+    CopyUp, Depth, HidePid, IdMapped, Mount, MountFlags, MountKind, PidSubset, Propagation, Root,
+};
 pub use builder::{Builder, NewPrivileges, Origin, WithHost};
 pub use bytes::Bytes;
 pub use command::Command;

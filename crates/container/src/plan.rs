@@ -221,7 +221,12 @@ fn launcher(settings: &Settings, to: &mut Ordered) -> Result<Vec<Namespace>, Err
     let joined = namespaces::prepare(&settings.namespaces, settings.caller(), &mut to.draft, 0)
         .map_err(plan_error)?;
     to.launcher(joined.joins);
-    to.launcher([l::clone_first(joined.flags, &joined.names, None)]);
+    let clone = match settings.namespaces.get(Namespace::Time) {
+        // A process that shares memory may not join a time namespace.
+        Setting::New => l::clone_first,
+        _ => l::clone_first_sharing,
+    };
+    to.launcher([clone(joined.flags, &joined.names, None)]);
     if let Some((map, writer)) = &settings.identity.maps {
         // Only a process in the parent user namespace can write the maps.
         to.launcher(id_maps::prepare(map, *writer, settings.proc).map_err(plan_error)?);
@@ -234,18 +239,18 @@ fn launcher(settings: &Settings, to: &mut Ordered) -> Result<Vec<Namespace>, Err
 /// The first process takes possession of its namespaces.
 fn enter(settings: &Settings, to: &mut Ordered) {
     to.first([l::wait_for_release()]);
-    if settings.enters_user_namespace() && settings.identity.has_root() {
-        // What is made from here on belongs to the container's root, not to an id that is not mapped.
-        to.first(credentials::become_root(settings.identity.groups));
-    }
     if *settings.namespaces.get(Namespace::Time) == Setting::New {
-        // Before anything reads a clock in it.
+        // Before anything reads a clock in it; through the host's procfs, where the process sees itself.
         let steps = namespaces::time(&settings.time_offsets, settings.proc, &mut to.draft);
         to.first(steps);
     }
     if let Some(score) = settings.oom_score_adj {
-        // Through the host's procfs, and before the process becomes undumpable: its files then belong to root.
         to.first([attributes::oom_score_adj(score, settings.proc)]);
+    }
+    if settings.enters_user_namespace() && settings.identity.has_root() {
+        // What is made from here on belongs to the container's root, not to an id that is not mapped. After the files
+        // of procfs above: a change of ids makes the process undumpable, and they then belong to the host's root.
+        to.first(credentials::become_root(settings.identity.groups));
     }
     to.end(Stage::Namespaces, "namespaces");
 }

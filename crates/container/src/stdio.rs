@@ -8,7 +8,7 @@ use std::io::{Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ampoule_init::above_stdio;
-use rustix::fs::MemfdFlags;
+use rustix::fs::{MemfdFlags, Mode};
 
 use crate::error::{Error, ErrorKind, Stage};
 
@@ -126,6 +126,9 @@ fn pipe(direction: Direction) -> Result<Stream, Error> {
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .map_err(|errno| Error::call(Stage::Launch, "pipe2", errno))?;
     let (reader, writer) = (above_stdio(reader)?, above_stdio(writer)?);
+    // The payload may be another user and open it again as /dev/stdout; nobody else has a path to it.
+    rustix::fs::fchmod(&reader, Mode::from_raw_mode(0o666))
+        .map_err(|errno| Error::call(Stage::Launch, "fchmod of a pipe", errno))?;
     Ok(match direction {
         Direction::In => Stream { payload: reader, host: Some(writer) },
         Direction::Out => Stream { payload: writer, host: Some(reader) },

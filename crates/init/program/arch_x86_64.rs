@@ -25,6 +25,35 @@ pub unsafe fn syscall(nr: u64, args: [u64; 6]) -> i64 {
     result
 }
 
+/// Clones a process that shares this one's memory; it starts in `entry` on the stack that `args` names.
+///
+/// # Safety
+/// `args` points to a `struct clone_args` of `size` bytes with `CLONE_VM` and a stack of its own; `entry` never returns; what
+/// `argument` points to outlives the clone's use of it.
+pub unsafe fn clone_onto(args: u64, size: u64, entry: u64, argument: u64) -> i64 {
+    let result: i64;
+    // SAFETY: the caller's promise; the parent goes on behind the label with its own stack untouched.
+    unsafe {
+        asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "mov rdi, r13",
+            "call r12",
+            "ud2",
+            "2:",
+            inlateout("rax") nr::CLONE3 => result,
+            in("rdi") args,
+            in("rsi") size,
+            in("r12") entry,
+            in("r13") argument,
+            lateout("rcx") _, lateout("r11") _,
+        );
+    }
+    result
+}
+
 /// Numbers of the calls that the program itself makes.
 pub mod nr {
     pub const READ: u64 = 0;

@@ -7,6 +7,7 @@
 use crate::arch::nr;
 use crate::kernel::{self, CloneArgs, EINVAL, EIO, EPIPE};
 use crate::machine::Machine;
+use crate::share::{Stack, clone_onto};
 use crate::wire::{NONE, Record, record};
 
 const CLONE_PARENT: u64 = 0x8000;
@@ -14,7 +15,8 @@ const CLONE_PIDFD: u64 = 0x1000;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 impl Machine {
-    /// Clones the first process; arguments: namespace flags, descriptor of its group or all ones.
+    /// Clones the first process; arguments: namespace flags, descriptor of its group or all ones,
+    /// whether it shares the launcher's memory.
     pub fn clone_first(&mut self, args: [u64; 6]) -> Result<(), i32> {
         let mut ends = [0_u32; 2];
         kernel::call3(nr::PIPE2, &raw mut ends as u64, kernel::O_CLOEXEC, 0)?;
@@ -26,23 +28,33 @@ impl Machine {
             cgroup: if grouped { args[1] } else { 0 },
             ..CloneArgs::default()
         };
-        let pid = kernel::clone(&clone)?;
-        self.first = pid;
         self.sync = ends;
+        let pid = if args[2] == 0 {
+            kernel::clone(&clone)?
+        } else {
+            let stack = Stack::new()?;
+            clone_onto(clone, &stack, become_first, stack.hold(self))?
+        };
         if pid == 0 {
-            kernel::close(u64::from(ends[1]));
-            if !self.owns_pid_namespace() {
-                self.open_children();
-            }
-            self.enter_first();
+            self.start_first();
             return Ok(());
         }
+        self.first = pid;
         kernel::close(u64::from(ends[0]));
         let mut report = Record::new(record::FIRST, self.step(), 0, 0);
         report.words[0] = pid;
         self.report(&report, Some(pidfd as u64))?;
         kernel::close(pidfd as u64);
         Ok(())
+    }
+
+    /// The first process's own beginning.
+    fn start_first(&mut self) {
+        kernel::close(u64::from(self.sync[1]));
+        if !self.owns_pid_namespace() {
+            self.open_children();
+        }
+        self.enter_first();
     }
 
     /// Lets the first process go on.
@@ -107,6 +119,14 @@ impl Machine {
     pub fn is_first(&self) -> bool {
         self.first == 0 && self.sync[0] != NONE
     }
+}
+
+/// Where a first process that shares the launcher's memory starts, with a machine of its own.
+extern "C" fn become_first(machine: *mut Machine) -> ! {
+    // SAFETY: the copy that the launcher put on this process's stack; nobody else uses it.
+    let machine = unsafe { &mut *machine };
+    machine.start_first();
+    machine.run()
 }
 
 /// A short path built without allocation, NUL at its end.

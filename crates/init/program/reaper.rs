@@ -8,6 +8,7 @@ use crate::arch::nr;
 use crate::first::Path;
 use crate::kernel::{self, CloneArgs, EAGAIN, EPERM, SIGCHLD, SIGKILL};
 use crate::machine::Machine;
+use crate::share::{Stack, clone_onto};
 use crate::wire::{NONE, RECORD_LEN, Record, cause, internal_fd, launch_flag, open, record};
 
 /// Where the reaper keeps its descriptors: 0 control, 1 host, 2 status, 3 the list of its children, 4 signals, 5 procfs.
@@ -39,7 +40,8 @@ struct Reaper<'a> {
 }
 
 impl Machine {
-    /// Forks; returns in the payload's process only. An idle container has none. `proc` is a procfs of its own.
+    /// Clones the payload's process, which goes on with the program, and stays; an idle container has none. `proc` is
+    /// a procfs in which it sees itself.
     pub fn reaper(&mut self, proc: u64) -> Result<(), i32> {
         block_child_signal()?;
         if !self.owns_pid_namespace() {
@@ -50,15 +52,11 @@ impl Machine {
             self.report(&Record::new(record::IDLE, self.step(), 0, 0), None)?;
             self.stay(0, proc)
         }
+        self.reaper = kernel::call3(nr::GETPID, 0, 0, 0)?;
         let clone = CloneArgs { exit_signal: SIGCHLD, ..CloneArgs::default() };
-        let reaper = kernel::call3(nr::GETPID, 0, 0, 0)?;
-        match kernel::clone(&clone)? {
-            0 => {
-                self.reaper = reaper;
-                self.die_with_reaper()
-            }
-            payload => self.stay(payload, proc),
-        }
+        let stack = Stack::new()?;
+        let payload = clone_onto(clone, &stack, become_payload, stack.hold(self))?;
+        self.stay(payload, proc)
     }
 
     /// Without a pid namespace of its own, a payload must not outlive a reaper that was killed (prctl(2),
@@ -146,6 +144,16 @@ impl Machine {
         }
         Ok((CONTROL as i32, if host { HOST as i32 } else { -1 }))
     }
+}
+
+/// Where the payload's process starts, in the reaper's memory until it executes.
+extern "C" fn become_payload(machine: *mut Machine) -> ! {
+    // SAFETY: the copy that the reaper put on this process's stack; nobody else uses it.
+    let machine = unsafe { &mut *machine };
+    if let Err(errno) = machine.die_with_reaper() {
+        machine.fail(errno, 0)
+    }
+    machine.run()
 }
 
 /// Blocks SIGCHLD before the fork, so that none is missed; the payload's own step unblocks everything.
@@ -247,6 +255,7 @@ impl Reaper<'_> {
                 drop(kernel::call3(nr::KILL, u64::MAX, signal, 0));
             }
             record::STOP if self.payload == 0 => self.finish(0),
+            record::END => self.end(self.cause),
             record::OPEN => answer_open(request.aux),
             _ => {}
         }

@@ -133,7 +133,7 @@ pub fn open(
             Received::Record(answer, Some(fd)) if answer.kind == record::FD => return Ok(fd),
             Received::Record(answer, _) if answer.kind == record::ERROR => {
                 return Err(Error::new(ErrorKind::Host, "the reaper cannot open it")
-                    .with_errno(answer.errno));
+                    .with_errno(answer.error_number()));
             }
             Received::Record(other, _) => *ended = Ended::from_record(&other).or(*ended),
             Received::Closed => {
@@ -150,4 +150,13 @@ pub fn open(
 /// As [`control::request`].
 pub fn stop(socket: &OwnedFd) -> Result<(), Error> {
     control::request(socket, &Record::new(record::STOP, 0, 0, 0))
+}
+
+/// Asks the reaper to kill the payload and all its descendants, and to end: what a kill of the reaper alone does not
+/// do where the pid namespace is not the container's own.
+///
+/// # Errors
+/// As [`control::request`].
+pub fn end(socket: &OwnedFd) -> Result<(), Error> {
+    control::request(socket, &Record::new(record::END, 0, 0, 0))
 }

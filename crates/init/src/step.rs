@@ -143,6 +143,13 @@ impl Step {
         self
     }
 
+    /// Adds an argument to the (last) call.
+    pub(crate) fn add_argument(&mut self, arg: Arg) {
+        if let Some(call) = self.calls.last_mut() {
+            call.args.push(arg);
+        }
+    }
+
     /// Replaces name and printed text (for sequences).
     #[must_use]
     pub fn named(mut self, name: &'static str, text: impl Into<String>) -> Self {

@@ -146,6 +146,8 @@ pub mod record {
     pub const STOP: u32 = 18;
     /// Host to reaper: send a descriptor; `aux` says which ([`super::open`]). The answer is `FD` or `ERROR`.
     pub const OPEN: u32 = 19;
+    /// Host to reaper: kill the payload and all its descendants, then end.
+    pub const END: u32 = 20;
 }
 
 /// What the reaper can open for the host: an undumpable process's own files are closed to a host without privilege.
@@ -442,6 +444,13 @@ impl Record {
     #[must_use]
     pub const fn new(kind: u32, step: u32, errno: i32, aux: u32) -> Self {
         Self { kind, step, errno, aux, words: [0; 14] }
+    }
+
+    /// The error number, or `EIO` where the other side sent what no kernel answers.
+    #[must_use]
+    pub const fn error_number(&self) -> i32 {
+        const EIO: i32 = 5;
+        if self.errno > 0 && self.errno < 4096 { self.errno } else { EIO }
     }
 
     /// The record's bytes.

@@ -19,7 +19,7 @@ part limits cat /proc/$$/limits
 part uid_map cat /proc/$$/uid_map
 part gid_map cat /proc/$$/gid_map
 part fds ls -l /proc/$$/fd
-part ns ls -l /proc/$$/ns
+part ns ls -l /proc/self/ns
 part stat cat /proc/$$/stat
 part first cat /proc/1/comm
 part net cat /proc/net/dev

@@ -5,17 +5,40 @@
 
 #![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
+pub(crate) mod attributes;
 pub(crate) mod defaults;
+pub(crate) mod ends;
+pub(crate) mod errors;
+pub(crate) mod files;
+pub(crate) mod idle;
 pub(crate) mod look;
 pub(crate) mod outside;
+pub(crate) mod stdio;
 
 pub(crate) use look::Look;
 
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use ampoule::{Builder, Command, Container, Error, ErrorKind, Output, Stage, Stdio};
 
 use crate::oracle::fixture::Rootfs;
+
+/// Tests that are the same in several tiers: `in_tier!(root, ends: wait kill);` runs `scene::ends::wait` and so on.
+#[allow(unused_macros, reason = "most files have tests of their own")]
+macro_rules! in_tier {
+    ($tier:ident, $module:ident: $($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                $crate::oracle::tier::$tier();
+                $crate::oracle::unchanged(|| $crate::scene::$module::$name());
+            }
+        )*
+    };
+}
+#[allow(unused_imports, reason = "most files have tests of their own")]
+pub(crate) use in_tier;
 
 /// Whether the long form of the tests was asked for.
 pub(crate) fn is_long() -> bool {
@@ -86,13 +109,21 @@ pub(crate) fn soon(mut condition: impl FnMut() -> bool) -> bool {
 
 /// Reads from a payload's stream until it has printed a line that ends with `mark`.
 #[track_caller]
-pub(crate) fn read_until(stream: &mut impl std::io::Read, mark: &str) -> String {
+pub(crate) fn read_until(stream: &mut (impl std::io::Read + AsFd), mark: &str) -> String {
     let mut seen = Vec::new();
     let mut byte = [0];
     while !String::from_utf8_lossy(&seen).contains(mark) {
+        assert!(readable(&*stream), "no {mark:?} in {:?}", String::from_utf8_lossy(&seen));
         let read = stream.read(&mut byte).expect("the payload's stream");
         assert_eq!(read, 1, "no {mark:?} in {:?}", String::from_utf8_lossy(&seen));
         seen.push(byte[0]);
     }
     String::from_utf8(seen).expect("text")
+}
+
+/// Whether a stream has something to read, or ends, within ten seconds.
+pub(crate) fn readable(stream: impl AsFd) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let limit = Timespec { tv_sec: 10, tv_nsec: 0 };
+    poll(&mut [PollFd::new(&stream, PollFlags::IN)], Some(&limit)) == Ok(1)
 }

@@ -30,6 +30,22 @@ pub fn open(dir: Fd, path: &CStr, flags: u64, resolve: u64, save: Slot) -> Step 
     Step::call("openat2", libc::SYS_openat2, args).save(save)
 }
 
+/// Makes a file, or empties the one that is there, and opens it for writing; never blocks on a FIFO.
+#[must_use]
+pub fn create(dir: Fd, path: &CStr, mode: u32, resolve: u64, save: Slot) -> Step {
+    const FLAGS: i32 = libc::O_WRONLY
+        | libc::O_CREAT
+        | libc::O_TRUNC
+        | libc::O_NONBLOCK
+        | libc::O_NOCTTY
+        | libc::O_CLOEXEC;
+    let flags = FLAGS as u64;
+    let how = [flags, u64::from(mode), resolve].into_iter().flat_map(u64::to_le_bytes).collect();
+    let shown = format!("{{flags=O_CREAT|O_TRUNC mode={mode:#o} resolve={resolve:#x}}}");
+    let args = vec![dir.into(), path.into(), Arg::Bytes(how, shown), Arg::Number(24)];
+    Step::call("openat2", libc::SYS_openat2, args).save(save)
+}
+
 /// Fails with `ESTALE` unless a descriptor is what the plan saw.
 #[must_use]
 pub fn verify(fd: Fd, identity: Identity) -> Step {

@@ -26,6 +26,15 @@ pub fn clone_first(flags: u64, names: &str, group: Option<Fd>) -> Step {
     Step::operation("clone3", code::FIRST, vec![Arg::Named(flags, names.to_owned()), group])
 }
 
+/// As [`clone_first`], with the launcher's memory in place of a copy: faster, but the first process cannot join a time
+/// namespace then, which a process with shared memory may not (setns(2)).
+#[must_use]
+pub fn clone_first_sharing(flags: u64, names: &str, group: Option<Fd>) -> Step {
+    let mut step = clone_first(flags, names, group);
+    step.add_argument(Arg::Named(1, "CLONE_VM".to_owned()));
+    step
+}
+
 /// Writes `bytes` to a file of the first process's procfs directory (user_namespaces(7)).
 #[must_use]
 pub fn child_file(proc: Fd, name: &CStr, bytes: &[u8]) -> Step {

@@ -180,55 +180,12 @@ fn set_mask(new: *const u64, old: *mut u64) {
 }
 
 /// Clones; the child never returns.
-#[cfg(target_arch = "x86_64")]
 fn clone(args: &CloneArgs, order: &mut Order) -> i64 {
-    let result: i64;
+    let entry: extern "C" fn(*mut Order) -> ! = child;
+    let (args, order) = (std::ptr::from_ref(args) as u64, std::ptr::from_mut(order) as u64);
     // SAFETY: the child starts on its own stack and calls `child`, which never returns; the parent is
     // suspended until the child has executed or ended, so that what `order` points to outlives its use.
-    unsafe {
-        std::arch::asm!(
-            "syscall",
-            "test rax, rax",
-            "jnz 2f",
-            "xor ebp, ebp",
-            "mov rdi, r13",
-            "call r12",
-            "ud2",
-            "2:",
-            inlateout("rax") arch::nr::CLONE3 => result,
-            in("rdi") std::ptr::from_ref(args),
-            in("rsi") size_of::<CloneArgs>(),
-            in("r12") child as extern "C" fn(*mut Order) -> !,
-            in("r13") std::ptr::from_mut(order),
-            lateout("rcx") _, lateout("r11") _,
-        );
-    }
-    result
-}
-
-/// Clones; the child never returns.
-#[cfg(target_arch = "aarch64")]
-fn clone(args: &CloneArgs, order: &mut Order) -> i64 {
-    let result: i64;
-    // SAFETY: as on x86-64.
-    unsafe {
-        std::arch::asm!(
-            "svc 0",
-            "cbnz x0, 2f",
-            "mov x29, #0",
-            "mov x30, #0",
-            "mov x0, x20",
-            "blr x21",
-            "brk #0",
-            "2:",
-            in("x8") arch::nr::CLONE3,
-            inlateout("x0") std::ptr::from_ref(args) => result,
-            in("x1") size_of::<CloneArgs>(),
-            in("x20") std::ptr::from_mut(order),
-            in("x21") child as extern "C" fn(*mut Order) -> !,
-        );
-    }
-    result
+    unsafe { arch::clone_onto(args, size_of::<CloneArgs>() as u64, entry as usize as u64, order) }
 }
 
 /// The child: places the descriptors and executes the program.
