@@ -9,6 +9,7 @@ pub(crate) mod attributes;
 pub(crate) mod defaults;
 pub(crate) mod ends;
 pub(crate) mod files;
+pub(crate) mod inside;
 pub(crate) mod look;
 pub(crate) mod outside;
 pub(crate) mod stdio;
