@@ -249,7 +249,7 @@ impl Launch {
         };
         let started = ampoule_init::start(&self.plan.program, &launch).map_err(|error| {
             let stage = error.step().and_then(|step| self.plan.stage_of(step));
-            explain(error, stage)
+            explain(error, stage, &launch)
         })?;
         drop(launch);
         Ok(self.container(started, streams, begun))

@@ -3,11 +3,14 @@
 //! Invariant: the step that failed is always part of the error; a guess about the reason is only made where
 //! the kernel has no other.
 
-use ampoule_init::ErrorKind as InitKind;
+use std::ffi::CString;
+
+use ampoule_init::{ErrorKind as InitKind, Launch, Parameter};
 use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind, Stage, kind_of_errno};
 use crate::host;
+use crate::plan::CURRENT_DIR;
 
 /// File type bits of `st_mode`.
 const S_IFMT: u32 = 0o170_000;
@@ -15,8 +18,12 @@ const S_IFMT: u32 = 0o170_000;
 const S_IFDIR: u32 = 0o040_000;
 
 /// Makes the error of a failed launch; `stage` is where the failed step stands.
-pub(crate) fn explain(error: ampoule_init::Error, stage: Option<Stage>) -> Error {
-    let errno = Errno::from_raw_os_error(error.errno().unwrap_or(0));
+pub(crate) fn explain(
+    error: ampoule_init::Error,
+    stage: Option<Stage>,
+    launch: &Launch<'_>,
+) -> Error {
+    let errno = error.errno().map_or(Errno::IO, Errno::from_raw_os_error);
     let step = error.step_text().unwrap_or_default().to_owned();
     let call = step.split('(').next().unwrap_or_default();
     let (kind, hint) = match error.kind() {
@@ -33,10 +40,34 @@ pub(crate) fn explain(error: ampoule_init::Error, stage: Option<Stage>) -> Error
     let about = error
         .step()
         .map_or_else(|| "the launcher".to_owned(), |index| format!("step {index}, {step}"));
+    let about = match (error.kind(), call) {
+        (InitKind::Exec, _) => named(launch.argv.first(), &about),
+        (_, "chdir") => named(directory(launch), &about),
+        _ => about,
+    };
     let made = Error::new(kind, stage).about(about).with_errno(errno).caused_by(error);
     match hint {
         Some(hint) => made.with_hint(hint),
         None => made,
+    }
+}
+
+/// Puts a text of the launch, which the plan's step does not show, before the step; a long one is cut.
+fn named(text: Option<&CString>, step: &str) -> String {
+    match text {
+        Some(text) => {
+            let shown: String = text.to_string_lossy().chars().take(200).collect();
+            format!("{shown:?}, {step}")
+        }
+        None => step.to_owned(),
+    }
+}
+
+/// The working directory of a launch.
+fn directory<'a>(launch: &'a Launch<'_>) -> Option<&'a CString> {
+    match launch.parameters.get(usize::from(CURRENT_DIR)) {
+        Some(Parameter::Text(text)) => Some(text),
+        _ => None,
     }
 }
 

@@ -41,7 +41,7 @@ struct Report {
 
 impl Report {
     fn of(record: &Record) -> Self {
-        Self { step: record.step, errno: record.errno, aux: record.aux }
+        Self { step: record.step, errno: record.error_number(), aux: record.aux }
     }
 }
 

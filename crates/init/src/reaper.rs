@@ -133,7 +133,7 @@ pub fn open(
             Received::Record(answer, Some(fd)) if answer.kind == record::FD => return Ok(fd),
             Received::Record(answer, _) if answer.kind == record::ERROR => {
                 return Err(Error::new(ErrorKind::Host, "the reaper cannot open it")
-                    .with_errno(answer.errno));
+                    .with_errno(answer.error_number()));
             }
             Received::Record(other, _) => *ended = Ended::from_record(&other).or(*ended),
             Received::Closed => {

@@ -446,6 +446,13 @@ impl Record {
         Self { kind, step, errno, aux, words: [0; 14] }
     }
 
+    /// The error number, or `EIO` where the other side sent what no kernel answers.
+    #[must_use]
+    pub const fn error_number(&self) -> i32 {
+        const EIO: i32 = 5;
+        if self.errno > 0 && self.errno < 4096 { self.errno } else { EIO }
+    }
+
     /// The record's bytes.
     #[must_use]
     pub fn encode(&self) -> [u8; RECORD_LEN] {

@@ -2,6 +2,8 @@
 //!
 //! Kernel objects: the container's mounts. Invariant: what is made belongs to the container's root, never to the host's.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 

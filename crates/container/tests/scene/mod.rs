@@ -8,7 +8,9 @@
 pub(crate) mod attributes;
 pub(crate) mod defaults;
 pub(crate) mod ends;
+pub(crate) mod errors;
 pub(crate) mod files;
+pub(crate) mod idle;
 pub(crate) mod inside;
 pub(crate) mod look;
 pub(crate) mod outside;

@@ -4,10 +4,12 @@
 
 use crate::oracle::processes::Table;
 
-/// How many processes are below this one, zombies included.
+/// How many processes are below this one, zombies included; what lost its host on the way is not ours to count.
 pub(crate) fn descendants() -> usize {
     let table = Table::read();
-    table.children().len() + table.strays().len()
+    let parent = |pid: &u32| table.processes.get(pid).map(|one| one.parent);
+    let above = |pid: u32| std::iter::successors(parent(&pid), |pid| parent(pid)).take(100);
+    table.processes.keys().filter(|pid| above(**pid).any(|one| one == table.own)).count()
 }
 
 /// Whether a process lives: neither gone nor a zombie.
