@@ -11,6 +11,7 @@ pub(crate) mod ends;
 pub(crate) mod errors;
 pub(crate) mod files;
 pub(crate) mod idle;
+pub(crate) mod inside;
 pub(crate) mod look;
 pub(crate) mod outside;
 pub(crate) mod stdio;
