@@ -9,6 +9,7 @@ pub(crate) mod attributes;
 pub(crate) mod defaults;
 pub(crate) mod ends;
 pub(crate) mod errors;
+pub(crate) mod fault;
 pub(crate) mod files;
 pub(crate) mod idle;
 pub(crate) mod look;
