@@ -83,9 +83,9 @@ pub fn run(
         if signals.forward(container)? == Window::Resized {
             copy.pty.resize(window_size())?;
         }
-        copy.from_payload()?;
+        copy.read_payload()?;
         if let Some(status) = container.try_wait()? {
-            copy.from_payload()?;
+            copy.read_payload()?;
             return Ok(status);
         }
     }
@@ -141,12 +141,12 @@ impl Copy {
         let typed = wanted.intersects(PollFlags::IN) && !polls[0].revents().is_empty();
         drop(polls);
         if typed {
-            self.from_caller()?;
+            self.read_caller()?;
         }
-        self.to_payload()
+        self.write_payload()
     }
 
-    fn from_caller(&mut self) -> io::Result<()> {
+    fn read_caller(&mut self) -> io::Result<()> {
         let mut chunk = [0; 4096];
         match rustix::io::read(stdin(), &mut chunk) {
             Ok(0) | Err(Errno::IO) => {
@@ -160,7 +160,7 @@ impl Copy {
         Ok(())
     }
 
-    fn to_payload(&mut self) -> io::Result<()> {
+    fn write_payload(&mut self) -> io::Result<()> {
         while !self.pending.is_empty() {
             match rustix::io::write(self.pty.as_fd(), &self.pending) {
                 Ok(length) => drop(self.pending.drain(..length)),
@@ -175,7 +175,7 @@ impl Copy {
     }
 
     /// Hands on what the payload has written, as far as it is there.
-    fn from_payload(&mut self) -> io::Result<()> {
+    fn read_payload(&mut self) -> io::Result<()> {
         let mut chunk = [0; 16 * 1024];
         let mut out = io::stdout();
         self.output = Side::Open;

@@ -15,7 +15,7 @@ fn plan(c: &mut Criterion) {
     });
     c.bench_function("plan with 20 binds", |b| {
         let builder = (0..20)
-            .fold(builder.clone(), |builder, n| builder.bind_at("/usr", format!("/tmp/bind-{n}")));
+            .fold(builder.clone(), |builder, n| builder.bind_to("/usr", format!("/tmp/bind-{n}")));
         b.iter(|| black_box(builder.clone()).command("true").plan().expect("a plan"));
     });
 }
@@ -24,9 +24,20 @@ fn plan(c: &mut Criterion) {
 fn encode(c: &mut Criterion) {
     let plan = Container::host_view().command("true").plan().expect("a plan");
     c.bench_function("launch record", |b| {
-        b.iter(|| black_box(plan.launch().arg("--exact").env("A", "1")));
+        b.iter(|| black_box(plan.launch().args(["--exact"]).env("A", "1")));
+    });
+    c.bench_function("encode and seal a program", |b| {
+        b.iter(|| ampoule_init::Program::seal(black_box(draft())).expect("a program"));
     });
     c.bench_function("display", |b| b.iter(|| black_box(&plan).to_string()));
+}
+
+/// As many steps as a plan has.
+fn draft() -> ampoule_init::Draft {
+    let mut draft = ampoule_init::Draft::default();
+    draft.launcher(ampoule_init::steps::launch::clone_first(0, "", None));
+    (0..200).for_each(|id| draft.first_all([ampoule_init::steps::process::setuid(id)]));
+    draft
 }
 
 criterion_group!(benches, plan, encode);

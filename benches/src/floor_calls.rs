@@ -13,9 +13,9 @@ use crate::floor_recipe::{
 };
 use crate::system_call::{
     CAPSET, CHDIR, CLOSE, CLOSE_RANGE, EXECVE, FCHDIR, FCHMODAT, FSCONFIG, FSMOUNT, FSOPEN, IOCTL,
-    MKDIRAT, MKNODAT, MOUNT, MOVE_MOUNT, OPEN_TREE, OPENAT, PIPE2, PIVOT_ROOT, PRCTL, READ,
-    RT_SIGPROCMASK, SETGROUPS, SETHOSTNAME, SETRESGID, SETRESUID, SETSID, SOCKET, SYMLINKAT,
-    UMOUNT2, WRITE,
+    KEYCTL, MKDIRAT, MKNODAT, MOUNT, MOVE_MOUNT, OPEN_TREE, OPENAT, PIPE2, PIVOT_ROOT, PRCTL, READ,
+    RT_SIGACTION, RT_SIGPROCMASK, SETGROUPS, SETHOSTNAME, SETRESGID, SETRESUID, SETSID, SOCKET,
+    SYMLINKAT, UMASK, UMOUNT2, WRITE,
 };
 
 /// Where the first host id of the map is.
@@ -51,6 +51,10 @@ const OLD_MASK: u16 = 16;
 /// The kernel's size of a signal set.
 const SIGSET_BYTES: i32 = 8;
 
+/// The highest signal.
+const LAST_SIGNAL: i32 = 64;
+const KEYCTL_JOIN_SESSION_KEYRING: i32 = 1;
+const MOUNT_ATTR_RDONLY: u32 = 1;
 const FSOPEN_CLOEXEC: u32 = 1;
 const FSMOUNT_CLOEXEC: u32 = 1;
 const OPEN_TREE_CLONE: u32 = 1;
@@ -237,10 +241,11 @@ impl Calls {
         self.child(FCHDIR, &[root]);
     }
 
-    /// A fresh procfs, before the old root goes.
+    /// A fresh procfs, before the old root goes, and a read-only sysfs.
     fn mount_proc(&mut self) {
         let flags = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
         self.mount("proc", &[], flags, "proc");
+        self.mount("sysfs", &[], flags | MOUNT_ATTR_RDONLY, "sys");
     }
 
     /// /dev and the three file systems below it.
@@ -296,6 +301,13 @@ impl Calls {
     /// Descriptors, session, signal mask, exec.
     fn exec(&mut self, payload: &[&str]) {
         self.child(SETSID, &[]);
+        self.child(UMASK, &[unsigned(0o022)]);
+        self.child(KEYCTL, &[int(KEYCTL_JOIN_SESSION_KEYRING)]);
+        let default = self.recipe.bytes([0; 32]);
+        let changeable = (1..=LAST_SIGNAL).filter(|s| ![libc::SIGKILL, libc::SIGSTOP].contains(s));
+        for signal in changeable {
+            self.child(RT_SIGACTION, &[int(signal), default, NONE, int(SIGSET_BYTES)]);
+        }
         let cloexec = unsigned(libc::CLOSE_RANGE_CLOEXEC);
         self.child(CLOSE_RANGE, &[unsigned(3), unsigned(u32::MAX), cloexec]);
         let none = self.recipe.bytes([0; 8]);

@@ -23,6 +23,7 @@ calls! {
     FSMOUNT "fsmount" SYS_fsmount
     FSOPEN "fsopen" SYS_fsopen
     IOCTL "ioctl" SYS_ioctl
+    KEYCTL "keyctl" SYS_keyctl
     MKDIRAT "mkdirat" SYS_mkdirat
     MKNODAT "mknodat" SYS_mknodat
     MOUNT "mount" SYS_mount
@@ -33,6 +34,7 @@ calls! {
     PIVOT_ROOT "pivot_root" SYS_pivot_root
     PRCTL "prctl" SYS_prctl
     READ "read" SYS_read
+    RT_SIGACTION "rt_sigaction" SYS_rt_sigaction
     RT_SIGPROCMASK "rt_sigprocmask" SYS_rt_sigprocmask
     SETGROUPS "setgroups" SYS_setgroups
     SETHOSTNAME "sethostname" SYS_sethostname
@@ -41,6 +43,7 @@ calls! {
     SETSID "setsid" SYS_setsid
     SOCKET "socket" SYS_socket
     SYMLINKAT "symlinkat" SYS_symlinkat
+    UMASK "umask" SYS_umask
     UMOUNT2 "umount2" SYS_umount2
     WRITE "write" SYS_write
 }

@@ -28,7 +28,7 @@ Files
 Namespaces
   --share NS            use the host's: cgroup, ipc, mnt, net, pid, time, user, uts
   --join PID:NS[,NS]    use those of a process
-  --map MAP             ids: auto, subids, identity, or INSIDE:OUTSIDE:COUNT for users and groups
+  --map MAP             ids: auto, subids, identity, or INSIDE:OUTSIDE:COUNT[,the same for groups]
   --hostname NAME
 Process
   --uid N, --gid N      who it runs as; --gid is the same number unless it is given

@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::time::Duration;
 
-use ampoule::{Bytes, IdMap, IdMapping, Mount, Namespace, Root, Setting, Target};
+use ampoule::{Bytes, IdMap, IdMapping, IdRange, Mount, Namespace, Root, Setting, Target};
 use ampoule_examples::arguments::Failure;
 
 /// Size of a `--tmpfs` where none is given.
@@ -54,10 +54,13 @@ pub(crate) fn tmpfs(text: &str) -> Result<Mount, Failure> {
 
 /// A number with K, M or G after it, binary units.
 fn bytes(text: &str) -> Result<Bytes, Failure> {
-    let units: [(&str, fn(u64) -> Bytes); 3] =
-        [("K", Bytes::kib), ("M", Bytes::mib), ("G", Bytes::gib)];
-    let unit = units.into_iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)));
-    let (number, unit) = unit.unwrap_or((text, Bytes::new));
+    let split = |unit| text.strip_suffix(unit);
+    let (number, unit): (&str, fn(u64) -> Bytes) = match (split("K"), split("M"), split("G")) {
+        (Some(number), _, _) => (number, Bytes::kib),
+        (_, Some(number), _) => (number, Bytes::mib),
+        (_, _, Some(number)) => (number, Bytes::gib),
+        _ => (text, Bytes::new),
+    };
     let number = number.parse().map_err(|_| format!("{text}: a size is a number and K, M or G"))?;
     Ok(unit(number))
 }
@@ -70,22 +73,27 @@ pub(crate) fn join(text: &str) -> Result<Vec<(Namespace, Setting)>, Failure> {
     kinds.split(',').map(|kind| Ok((kind.parse()?, target.clone()))).collect()
 }
 
-/// `auto`, `subids`, `identity`, or `INSIDE:OUTSIDE:COUNT`.
+/// `auto`, `subids`, `identity`, or `INSIDE:OUTSIDE:COUNT`, and another such for groups that differ.
 pub(crate) fn id_mapping(text: &str) -> Result<IdMapping, Failure> {
     Ok(match text {
         "auto" => IdMapping::Auto,
         "subids" => IdMapping::SubIds,
         "identity" => IdMapping::Explicit(IdMap::identity()),
         _ => {
-            let numbers: Result<Vec<u32>, _> = text.split(':').map(str::parse).collect();
-            match numbers.as_deref() {
-                Ok([inside, outside, count]) => {
-                    IdMapping::Explicit(IdMap::range(*inside, *outside, *count))
-                }
-                _ => return Err(format!("{text}: --map takes INSIDE:OUTSIDE:COUNT").into()),
-            }
+            let (users, groups) = text.split_once(',').unwrap_or((text, text));
+            let wrong = || format!("{text}: --map takes INSIDE:OUTSIDE:COUNT");
+            let range = |text| id_range(text).ok_or_else(wrong);
+            IdMapping::Explicit(IdMap { uid: vec![range(users)?], gid: vec![range(groups)?] })
         }
     })
+}
+
+fn id_range(text: &str) -> Option<IdRange> {
+    let numbers: Result<Vec<u32>, _> = text.split(':').map(str::parse).collect();
+    match numbers.ok()?.as_slice() {
+        [inside, outside, count] => Some(IdRange::new(*inside, *outside, *count)),
+        _ => None,
+    }
 }
 
 /// `NAME=VALUE`, or `NAME` alone.
@@ -138,7 +146,11 @@ mod tests {
     fn maps_and_variables() {
         let range = IdMapping::Explicit(IdMap::range(0, 1000, 1));
         assert_eq!(id_mapping("0:1000:1").unwrap(), range);
-        assert!(id_mapping("0:1000:1:2").is_err());
+        let two = IdMap { uid: vec![IdRange::new(0, 1000, 1)], gid: vec![IdRange::new(0, 100, 1)] };
+        assert_eq!(id_mapping("0:1000:1,0:100:1").unwrap(), IdMapping::Explicit(two));
+        for wrong in ["0:1000:1:2", "0:1000:1,", "0:-1:1"] {
+            assert!(id_mapping(wrong).is_err(), "{wrong}");
+        }
         let pair = |text: &str| variable(text.into(), |name, value| (name, value));
         assert_eq!(pair("A=b=c"), ("A".into(), Some("b=c".into())));
         assert_eq!(pair("A"), ("A".into(), None));

@@ -4,8 +4,6 @@
 mod tree;
 mod view;
 
-use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -80,10 +78,4 @@ fn timeout() -> Result<Option<Duration>, Failure> {
     let seconds = text.to_str().and_then(|text| text.parse().ok());
     let limit = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     limit.map(Some).ok_or_else(|| format!("{NAME}: not a number of seconds").into())
-}
-
-/// The directories in a variable such as `PATH`.
-fn directories(value: Option<OsString>) -> Vec<PathBuf> {
-    let split = |value: OsString| std::env::split_paths(&value).collect::<Vec<_>>();
-    value.map(split).unwrap_or_default().into_iter().filter(|path| path.is_absolute()).collect()
 }

@@ -5,8 +5,6 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::directories;
-
 /// The directories of one test process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tree {
@@ -84,6 +82,12 @@ fn outermost(mut directories: Vec<PathBuf>) -> Vec<PathBuf> {
     directories.sort();
     directories.dedup_by(|inner, outer| inner.starts_with(outer));
     directories
+}
+
+/// The directories in a variable such as `PATH`.
+fn directories(value: Option<OsString>) -> Vec<PathBuf> {
+    let split = |value: OsString| std::env::split_paths(&value).collect::<Vec<_>>();
+    value.map(split).unwrap_or_default().into_iter().filter(|path| path.is_absolute()).collect()
 }
 
 #[cfg(test)]

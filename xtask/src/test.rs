@@ -30,7 +30,8 @@ pub(crate) const HELP: &str = "
 cargo xtask test [--tier TIER[,TIER...]]... [--require-all] [--long] [--setup]
                  [--timeout SECONDS] [-- FILTER AND LIBTEST OPTIONS]
 
-Runs the tests. A tier is chosen by the name of the test file, crates/*/tests/TIER_*.rs:
+Runs the tests. A tier is chosen by the name of the test file, crates/*/tests/TIER_*.rs
+and examples/tests/TIER_*.rs:
 
   unit    everything else: lib tests, other integration tests, doc tests; examples build
   user    as an ordinary user, also when called by root; needs user namespaces
@@ -168,8 +169,7 @@ fn decide_all(options: &Options, machine: &mut Machine) -> Result<Vec<Row>, Erro
 fn build_tests() -> Result<Vec<Artifact>, Error> {
     let mut command = workspace::cargo("test");
     command.args(["--no-run", "--workspace", "--all-features"]);
-    let artifacts = workspace::build(&mut command)?;
-    Ok(artifacts.into_iter().filter(|artifact| artifact.is_test).collect())
+    workspace::build(&mut command)
 }
 
 fn run_all(
@@ -180,9 +180,10 @@ fn run_all(
 ) -> Result<(), Error> {
     for row in rows.iter_mut().filter(|row| row.decision == Decision::Run) {
         let begin = Instant::now();
-        let own: Vec<_> = artifacts.iter().filter(|each| tier_of(each) == row.tier.name).collect();
+        let tests = artifacts.iter().filter(|each| each.is_test);
+        let own: Vec<_> = tests.filter(|each| tier_of(each) == row.tier.name).collect();
         row.tally = match row.tier.runs_as {
-            RunsAs::OrdinaryUser => run_staged(options, machine, &own)?,
+            RunsAs::OrdinaryUser => run_staged(options, machine, &own, artifacts)?,
             RunsAs::Caller | RunsAs::Root => run_in_place(options, &own)?,
         };
         if row.tier.name == "unit" {
@@ -194,7 +195,9 @@ fn run_all(
 }
 
 fn tier_of(artifact: &Artifact) -> &'static str {
-    let in_crates = artifact.package_dir.parent().is_some_and(|dir| dir.ends_with("crates"));
+    let dir = &artifact.package_dir;
+    let in_crates =
+        dir.ends_with("examples") || dir.parent().is_some_and(|dir| dir.ends_with("crates"));
     let integration = artifact.target.kind == "test";
     if in_crates && integration { tier::of_binary(&artifact.target.name) } else { "unit" }
 }
@@ -213,12 +216,18 @@ fn run_in_place(options: &Options, artifacts: &[&Artifact]) -> Result<Tally, Err
 fn run_staged(
     options: &Options,
     machine: &mut Machine,
-    artifacts: &[&Artifact],
+    tests: &[&Artifact],
+    artifacts: &[Artifact],
 ) -> Result<Tally, Error> {
     let user = machine.user()?;
     let mut tally = Tally::default();
-    for artifact in artifacts {
+    for artifact in tests {
         let stage = Stage::make(&user)?;
+        if artifact.package_dir.ends_with("examples") {
+            let programs =
+                artifacts.iter().filter(|each| each.target.kind == "example" && !each.is_test);
+            stage.add_examples(programs.map(|each| each.executable.as_path()))?;
+        }
         let result = run_on_stage(options, &stage, artifact);
         stage.remove()?;
         tally += result?;

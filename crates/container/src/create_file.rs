@@ -4,7 +4,7 @@
 //! of its own. Invariant: nothing of the container can see that process, and it has ended when the function returns.
 
 use std::ffi::CString;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use ampoule_init::{Draft, First, Launch, PidNamespace, Program, Timings, process
 use ampoule_ns::Namespace;
 use rustix::fs::ResolveFlags;
 use rustix::io::Errno;
+use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 use crate::error::{Error, ErrorKind, Stage};
 
@@ -34,7 +35,10 @@ pub(crate) fn create(
         None => Error::from(error),
     };
     let program = program(root, path, user_namespace, owner)?;
-    let started = start(&program, &launch()).map_err(failed)?;
+    // It ends with this process, should that be killed meanwhile.
+    let host = pidfd_open(getpid(), PidfdFlags::empty())
+        .map_err(|errno| Error::call(Stage::Running, "pidfd_open", errno))?;
+    let started = start(&program, &launch(host.as_fd())).map_err(failed)?;
     let file = started.fds.into_iter().find(|(what, _)| *what == FILE);
     process::end(&started.pidfd, Instant::now() + LIMIT)
         .map_err(|error| Error::io(Stage::Running, "end a process", &error))?;
@@ -72,15 +76,15 @@ fn program(
 }
 
 /// A launch without payload.
-fn launch() -> Launch<'static> {
+fn launch(host: BorrowedFd<'_>) -> Launch<'_> {
     Launch {
         argv: Vec::new(),
         env: Vec::new(),
         paths: Vec::new(),
         parameters: Vec::new(),
         payload_fds: Vec::new(),
-        fds: Vec::new(),
-        host: None,
+        fds: vec![host],
+        host: Some(0),
         status: None,
         first: First::Idle,
         pid_namespace: PidNamespace::New,

@@ -93,6 +93,7 @@ impl Settings {
                 report.in_force(Control::MaskedPaths, format!("{} paths", paths.len()))
             }
         }
+        self.report_substitutions(report);
         let administers = self.identity.capabilities.bounding.contains(Capability::SysAdmin);
         let hosts_mounts = self.privilege == Privilege::Full && self.enters_user_namespace();
         match (&self.root, administers && hosts_mounts) {
@@ -106,6 +107,19 @@ impl Settings {
                 "the payload has CAP_SYS_ADMIN and may clear flags of mounts that the host made",
                 Some("drop CAP_SYS_ADMIN"),
             ),
+        }
+    }
+
+    /// What is the host's because a new one was not allowed.
+    fn report_substitutions(&self, report: &mut Report) {
+        let Some(root) = &self.root else { return report.off(Control::KernelFileSystems) };
+        let shown: Vec<String> =
+            root.substitutions.iter().map(|one| one.target.display().to_string()).collect();
+        if shown.is_empty() {
+            report.in_force(Control::KernelFileSystems, "all new");
+        } else {
+            let reason = format!("{} of the host: their namespaces are shared", shown.join(", "));
+            report.not_possible(Control::KernelFileSystems, reason, None);
         }
     }
 

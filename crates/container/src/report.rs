@@ -20,6 +20,8 @@ pub enum Control {
     SupplementaryGroups,
     /// The root file system is the container's own.
     Root,
+    /// `/proc`, `/sys` and the like are the container's own, not the host's.
+    KernelFileSystems,
     /// Files of `/proc` and `/sys` are covered.
     MaskedPaths,
     /// Mounts made by the host cannot be changed by the payload.

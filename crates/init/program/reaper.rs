@@ -8,7 +8,7 @@ use crate::arch::nr;
 use crate::first::Path;
 use crate::kernel::{self, CloneArgs, EAGAIN, EPERM, SIGCHLD, SIGKILL};
 use crate::machine::Machine;
-use crate::share::{CLONE_VFORK, Stack, clone_onto};
+use crate::share::{Stack, clone_onto};
 use crate::wire::{NONE, RECORD_LEN, Record, cause, internal_fd, launch_flag, open, record};
 
 /// Where the reaper keeps its descriptors: 0 control, 1 host, 2 status, 3 the list of its children, 4 signals, 5 procfs.
@@ -53,10 +53,9 @@ impl Machine {
             self.stay(0, proc)
         }
         self.reaper = kernel::call3(nr::GETPID, 0, 0, 0)?;
-        // Sleeping until the payload has executed is no loss: there is nothing to reap before.
-        let clone = CloneArgs { flags: CLONE_VFORK, exit_signal: SIGCHLD, ..CloneArgs::default() };
+        let clone = CloneArgs { exit_signal: SIGCHLD, ..CloneArgs::default() };
         let stack = Stack::new()?;
-        let payload = clone_onto(clone, &stack, become_payload, self)?;
+        let payload = clone_onto(clone, &stack, become_payload, stack.hold(self))?;
         self.stay(payload, proc)
     }
 
@@ -73,14 +72,18 @@ impl Machine {
 
     /// Opens the list of this process's children while the procfs that it was born with can be seen.
     pub fn open_children(&mut self) {
-        const F_DUPFD_CLOEXEC: u64 = 1030;
         let path = c"/proc/thread-self/children".as_ptr() as u64;
         let Ok(low) = kernel::call(nr::OPENAT, [kernel::AT_FDCWD, path, kernel::O_CLOEXEC, 0, 0, 0]) else { return };
-        // Past the payload's numbers and the reaper's.
-        if let Ok(fd) = kernel::call3(nr::FCNTL, low, F_DUPFD_CLOEXEC, u64::from(self.base)) {
+        if let Ok(fd) = self.lift(low) {
             self.children = fd;
         }
         kernel::close(low);
+    }
+
+    /// A copy past the payload's numbers, and so past the reaper's: the first four from `base` on are always taken.
+    fn lift(&self, fd: u64) -> Result<u64, i32> {
+        const F_DUPFD_CLOEXEC: u64 = 1030;
+        kernel::call3(nr::FCNTL, fd, F_DUPFD_CLOEXEC, u64::from(self.base))
     }
 
     /// Becomes the reaper.
@@ -115,6 +118,8 @@ impl Machine {
             }
             move_to(self.launch_fd(index), to).map(|()| true)
         };
+        // A step opened it, perhaps at one of the numbers that are filled now.
+        let proc = if proc == u64::MAX { None } else { Some(self.lift(proc)?) };
         move_to(self.fd(internal_fd::CONTROL), CONTROL)?;
         let host = wanted(self.order.host, HOST)?;
         let status = wanted(self.order.status, STATUS)?;
@@ -122,12 +127,12 @@ impl Machine {
         if children {
             move_to(self.children, CHILDREN)?;
         }
-        if proc != u64::MAX {
+        if let Some(proc) = proc {
             move_to(proc, PROC)?;
         }
         let unused = [(HOST, host), (STATUS, status), (CHILDREN, children)];
         unused.iter().filter(|(_, used)| !used).for_each(|&(fd, _)| kernel::close(fd));
-        let rest = if proc == u64::MAX { PROC } else { PROC + 1 };
+        let rest = if proc.is_some() { PROC + 1 } else { PROC };
         kernel::call3(nr::CLOSE_RANGE, SIGNALS, SIGNALS, 0)?;
         kernel::call3(nr::CLOSE_RANGE, rest, u64::from(u32::MAX), 0)?;
         let child = 1_u64 << (SIGCHLD - 1);
@@ -141,9 +146,9 @@ impl Machine {
     }
 }
 
-/// Where the payload's process starts, in the memory of the reaper, which sleeps meanwhile.
+/// Where the payload's process starts, in the reaper's memory until it executes.
 extern "C" fn become_payload(machine: *mut Machine) -> ! {
-    // SAFETY: the reaper's machine; the reaper sleeps until this process has executed or ended.
+    // SAFETY: the copy that the reaper put on this process's stack; nobody else uses it.
     let machine = unsafe { &mut *machine };
     if let Err(errno) = machine.die_with_reaper() {
         machine.fail(errno, 0)

@@ -1,15 +1,14 @@
 //! Clones that share this program's memory instead of copying it.
 //!
-//! Kernel objects: a process, a stack of its own. Invariant: two processes never use the same [`Machine`] at once: the
-//! first process gets a copy, and a reaper sleeps (`CLONE_VFORK`) until the payload's exec has given up the memory.
-//! Nobody but init's own processes ever shares it, so that a group, a frozen one too, can only stop those.
+//! Kernel objects: a process, a stack of its own. Invariant: two processes never use the same [`Machine`]: each
+//! clone gets a copy on its own stack. Nobody but init's own processes ever shares this memory, so that what a group does
+//! to one of them can only reach the others.
 
 use crate::arch::{self, nr};
 use crate::kernel::{self, CloneArgs, EINVAL};
 use crate::machine::Machine;
 
-pub const CLONE_VM: u64 = 0x100;
-pub const CLONE_VFORK: u64 = 0x4000;
+const CLONE_VM: u64 = 0x100;
 /// Room for a [`Machine`] and the deepest calls, which hold some paths.
 const STACK_LEN: u64 = 96 * 1024;
 
@@ -45,8 +44,7 @@ pub fn clone_onto(
     args.stack = stack.0;
     args.stack_size = STACK_LEN;
     let address = core::ptr::from_ref(&args) as u64;
-    // SAFETY: a stack of its own; `entry` never returns; the machine is a copy on that stack or belongs to a caller
-    // that is suspended until the clone has executed or ended.
+    // SAFETY: a stack of its own, which holds the machine and is never unmapped; `entry` never returns.
     let result =
         unsafe { arch::clone_onto(address, size_of::<CloneArgs>() as u64, entry as usize as u64, machine as u64) };
     match result {

@@ -94,9 +94,8 @@ fn message(socket: &OwnedFd) -> Result<Incoming, Errno> {
     let len = recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut control, flags)?.bytes;
     let mut message = Message { record: Record::decode(&bytes[..len]), ..Message::default() };
     for ancillary in control.drain() {
-        match ancillary {
-            RecvAncillaryMessage::ScmRights(fds) => message.fds.extend(fds),
-            _ => {}
+        if let RecvAncillaryMessage::ScmRights(fds) = ancillary {
+            message.fds.extend(fds);
         }
     }
     Ok(if len == 0 { Incoming::Closed } else { Incoming::Message(message) })

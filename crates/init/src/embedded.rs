@@ -148,3 +148,53 @@ fn temporary_file_in(directory: &Path) -> Option<OwnedFd> {
     let reader = open(link, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     above_stdio(reader).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_small_and_static() {
+        assert!((1000..=64 * 1024).contains(&BYTES.len()), "{} bytes", BYTES.len());
+        assert_eq!(&BYTES[..4], b"\x7fELF");
+        // Neither an interpreter (PT_INTERP, 3) nor dynamic linking (PT_DYNAMIC, 2) among the program headers.
+        let word = |at: usize| u16::from_le_bytes([BYTES[at], BYTES[at + 1]]);
+        let (size, count) = (usize::from(word(54)), usize::from(word(56)));
+        let kinds: Vec<u16> = (0..count).map(|index| word(64 + index * size)).collect();
+        assert!(kinds.contains(&1) && !kinds.contains(&2) && !kinds.contains(&3), "{kinds:?}");
+        // The stack is not executable (PT_GNU_STACK), and nothing is both writable and executable.
+        let flags = |index: usize| word(64 + index * size + 4);
+        assert!(
+            (0..count).all(|index| flags(index) & 3 != 3),
+            "a segment can be written and executed"
+        );
+    }
+
+    #[test]
+    fn the_shared_executable_is_replaced_when_it_was_changed() {
+        let first = Embedded::shared().unwrap();
+        assert!(first.is_intact());
+        assert!(Arc::ptr_eq(&first, &Embedded::shared().unwrap()));
+        fchmod(&first.file, Mode::from_raw_mode(0o155)).unwrap();
+        assert!(!first.is_intact());
+        let second = Embedded::shared().unwrap();
+        assert!(!Arc::ptr_eq(&first, &second) && second.is_intact());
+        let third = Embedded::replaced(&second).unwrap();
+        assert!(!Arc::ptr_eq(&second, &third));
+        assert!(
+            Arc::ptr_eq(&third, &Embedded::replaced(&second).unwrap()),
+            "one replacement for all"
+        );
+    }
+
+    #[test]
+    fn the_content_is_sealed() {
+        let embedded = Embedded::new().unwrap();
+        let seals = rustix::fs::fcntl_get_seals(&embedded.file).unwrap();
+        assert!(
+            seals
+                .contains(SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE)
+        );
+        assert!(rustix::io::write(&embedded.file, b"x").is_err());
+    }
+}

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind};
 /// An image in the making.
 #[derive(Debug)]
 pub(crate) struct Image {
-    bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     relocations: Vec<u32>,
 }
 

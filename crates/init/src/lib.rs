@@ -40,6 +40,8 @@ pub use error::{Error, ErrorKind};
 pub use launch::Fault;
 pub use launch::{First, Launch, Parameter, PidNamespace, Started, Timings, start};
 pub use program::{Draft, Program};
+pub use step::{Arg, Fd, Slot, Slots, Step};
+
 /// Moves a descriptor above the standard streams.
 ///
 /// # Errors
@@ -47,4 +49,8 @@ pub use program::{Draft, Program};
 pub fn above_stdio(fd: std::os::fd::OwnedFd) -> Result<std::os::fd::OwnedFd, Error> {
     process::above_stdio(fd).map_err(|error| Error::host("fcntl(F_DUPFD)", error))
 }
-pub use step::{Arg, Fd, Slot, Slots, Step};
+
+/// The example of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::embedded::Embedded;
 use crate::error::{Error, ErrorKind};
 use crate::image::{Image, Sealing};
-use crate::step::{Arg, Call, Fd, Slots, Step, Whole};
+use crate::step::{Arg, Call, Fd, Slot, Slots, Step, Whole};
 use crate::wire::{
     self, ARGS, NONE, OP_LEN, Op, PROGRAM_HEADER_LEN, ProgramHeader, code, internal_fd, kind,
     op_flag,
@@ -150,13 +150,31 @@ pub(crate) fn encode(draft: &Draft) -> Result<Image, Error> {
     Ok(image)
 }
 
+/// Refuses what an operation cannot hold.
+fn check(call: &Call) -> Result<(), Error> {
+    let refuse = |what| Err(Error::new(ErrorKind::ProgramTooLarge, what));
+    let past_the_end = |slot: &Slot| usize::from(slot.0) >= wire::SLOTS;
+    let used = call.args.iter().filter_map(|arg| match arg {
+        Arg::Fd(Fd::Saved(slot)) => Some(slot),
+        _ => None,
+    });
+    if call.args.len() > ARGS {
+        return refuse("more than six arguments");
+    }
+    if call.nr == NONE {
+        return refuse("the number of a system call");
+    }
+    if used.chain(&call.save).any(past_the_end) {
+        return refuse("more than 512 slots");
+    }
+    Ok(())
+}
+
 /// Turns a call into an operation, its data into the image.
 fn lower(call: &Call, step: u16, image: &mut Image) -> Result<Op, Error> {
     let mut args = [0; ARGS];
     let mut kinds = 0;
-    if call.args.len() > ARGS {
-        return Err(Error::new(ErrorKind::ProgramTooLarge, "more than six arguments"));
-    }
+    check(call)?;
     for (index, (arg, value)) in call.args.iter().zip(&mut args).enumerate() {
         let (kind, number) = argument(arg, image)?;
         kinds |= kind << (4 * index);
@@ -208,5 +226,83 @@ impl Draft {
     #[must_use]
     pub fn clones_first(&self) -> bool {
         self.launcher.iter().any(|step| step.has(code::FIRST))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::steps::{file, launch, process};
+
+    fn refused(draft: Draft) -> Error {
+        Program::seal(draft).unwrap_err()
+    }
+
+    #[test]
+    fn an_image_is_what_the_steps_say() {
+        let mut draft = Draft::default();
+        let slot = draft.slots.take();
+        draft.launcher(launch::clone_first(1, "flag", None));
+        draft.first(file::open(Fd::Cwd, c"/etc", 0, 0, slot).tolerate(libc::ENOENT));
+        draft.first(process::fchdir(slot.into()).whole());
+        let Image { bytes, .. } = encode(&draft).unwrap();
+        let header = ProgramHeader::decode(&bytes).unwrap();
+        assert_eq!((header.ops, header.child, header.plan_fds), (3, 1, 0));
+        let open = Op::decode(&bytes, 1).unwrap();
+        assert_eq!((open.code, open.step, open.save), (code::CALL, 1, 0));
+        assert_eq!(open.tolerate, libc::ENOENT.unsigned_abs());
+        assert_eq!([0, 1, 2, 3].map(|index| open.kind(index)), [0, kind::DATA, kind::DATA, 0]);
+        assert_eq!(open.args[0], AT_FDCWD);
+        let path = usize::try_from(open.args[1]).unwrap();
+        assert_eq!(bytes.get(path..path + 5), Some(b"/etc\0".as_slice()));
+        let fchdir = Op::decode(&bytes, 2).unwrap();
+        assert_eq!((fchdir.kind(0), fchdir.args[0], fchdir.flags), (kind::SLOT, 0, op_flag::WHOLE));
+        assert_eq!(Op::decode(&bytes, 3).map(|op| op.code), None, "nothing but data follows");
+    }
+
+    #[test]
+    fn more_than_512_slots_are_refused() {
+        let mut draft = Draft::default();
+        for _ in 0..512 {
+            let _slot = draft.slots.take();
+        }
+        assert!(encode(&draft).is_ok());
+        let _slot = draft.slots.take();
+        assert_eq!(refused(draft).kind(), ErrorKind::ProgramTooLarge);
+    }
+
+    #[test]
+    fn seven_arguments_are_refused() {
+        let mut draft = Draft::default();
+        let args = |count: usize| vec![Arg::Number(0); count];
+        draft.first(Step::call("six", 1, args(6)));
+        assert!(encode(&draft).is_ok());
+        draft.first(Step::call("seven", 1, args(7)));
+        assert_eq!(refused(draft).kind(), ErrorKind::ProgramTooLarge);
+    }
+
+    #[test]
+    fn more_steps_than_an_operation_can_name_are_refused() {
+        let mut draft = Draft::default();
+        draft.first_all(std::iter::repeat_n(process::setsid(), 65_536));
+        assert!(encode(&draft).is_ok());
+        draft.first(process::setsid());
+        assert_eq!(refused(draft).kind(), ErrorKind::ProgramTooLarge);
+    }
+
+    #[test]
+    fn a_slot_of_another_draft_is_refused() {
+        let mut other = Draft::default();
+        let slots: Vec<_> = (0..520).map(|_| other.slots.take()).collect();
+        let mut draft = Draft::default();
+        draft.first(process::fchdir(slots[519].into()));
+        assert_eq!(refused(draft).kind(), ErrorKind::ProgramTooLarge);
+    }
+
+    #[test]
+    fn a_call_without_number_is_refused() {
+        let mut draft = Draft::default();
+        draft.first(Step::call("negative", -1, Vec::new()));
+        assert_eq!(refused(draft).kind(), ErrorKind::ProgramTooLarge);
     }
 }

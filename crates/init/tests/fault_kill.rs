@@ -165,9 +165,9 @@ fn killed_after(shape: Shape, program: &Program, delay: Duration) -> Option<Erro
             // A process of an earlier moment may be gone.
             if let Ok(pidfd) = rustix::process::pidfd_open(id, rustix::process::PidfdFlags::empty())
             {
-                drop(pidfd_send_signal(pidfd, Signal::KILL));
+                let _ended_already = pidfd_send_signal(pidfd, Signal::KILL);
             }
-            if delay.subsec_nanos() % 2 == 0 {
+            if delay.subsec_nanos().is_multiple_of(2) {
                 break;
             }
         }

@@ -137,13 +137,10 @@ fn a_host_without_standard_streams() {
         drop(program);
         let after = descriptors("self");
         // The harness wants to print.
-        let again = rustix::io::fcntl_dupfd_cloexec(&output, 0).expect("a number");
-        let more = [
-            again,
-            rustix::io::fcntl_dupfd_cloexec(&output, 0).expect("a number"),
-            rustix::io::fcntl_dupfd_cloexec(&output, 0).expect("a number"),
-        ];
-        more.map(std::os::fd::IntoRawFd::into_raw_fd);
+        for _ in 0..3 {
+            let stream = rustix::io::fcntl_dupfd_cloexec(&output, 0).expect("a number");
+            let _for_good = std::os::fd::IntoRawFd::into_raw_fd(stream);
+        }
         assert_eq!(low, [0_i32; 0], "nothing of ours at the streams' numbers");
         assert_eq!(status, Some(8 << 8));
         assert_eq!(error.kind(), ErrorKind::Exec);
@@ -197,7 +194,7 @@ fn a_host_at_its_limit_gets_a_typed_error() {
 fn with_limit<T>(limit: u64, body: impl FnOnce() -> T) -> T {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let old = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: Some(limit), ..old.clone() }).expect("lower");
+    setrlimit(Resource::Nofile, Rlimit { current: Some(limit), ..old }).expect("lower");
     let result = body();
     setrlimit(Resource::Nofile, old).expect("as before");
     result

@@ -92,6 +92,22 @@ fn where_executable_memfds_are_forbidden_a_file_without_name_is_used() {
             std::fs::write("/proc/sys/vm/memfd_noexec", "2").expect("a pid namespace of our own");
             let _turn = turn();
             let program = reaped();
+            // Without standard streams in the host, the file must not be found at their numbers.
+            let streams = [0, 1, 2].map(|number| {
+                let copy = rustix::io::fcntl_dupfd_cloexec(stream(number), 10).expect("a number");
+                nix::unistd::close(number).expect("an open stream");
+                copy
+            });
+            let started = start(&program, &shell("exit 6"));
+            let low = [0, 1, 2]
+                .map(|number| std::fs::exists(format!("/proc/self/fd/{number}")).expect("procfs"));
+            for copy in &streams {
+                let back = rustix::io::fcntl_dupfd_cloexec(copy, 0).expect("a number");
+                let _for_good = std::os::fd::IntoRawFd::into_raw_fd(back);
+            }
+            assert_eq!(low, [false; 3], "a descriptor of ours at a stream's number");
+            finish(&started.expect("a start"));
+            drop(streams);
             for _ in 0..5 {
                 let (input, hold) = pipe();
                 let mut launch = shell("read x; exit 6");
@@ -109,21 +125,16 @@ fn where_executable_memfds_are_forbidden_a_file_without_name_is_used() {
 
 #[test]
 fn where_no_directory_is_executable_that_is_a_typed_error() {
-    let script = "for dir in /dev/shm /tmp; do mount -t tmpfs -o noexec none $dir || exit 9; done; exec \"$@\"";
-    let words = [
-        "/usr/bin/unshare",
-        "-pmf",
-        "--mount-proc",
-        "/usr/bin/env",
-        "-u",
-        "XDG_RUNTIME_DIR",
-        "/bin/sh",
-        "-c",
-        script,
-        "sh",
-    ];
+    let without = ["/usr/bin/env", "-u", "XDG_RUNTIME_DIR"];
+    let words = ["/usr/bin/unshare", "-pmf", "--mount-proc"].into_iter().chain(without);
+    let words: Vec<&str> = words.collect();
     alone("where_no_directory_is_executable_that_is_a_typed_error", &words, || {
         std::fs::write("/proc/sys/vm/memfd_noexec", "2").expect("a pid namespace of our own");
+        for dir in ["/dev/shm", "/tmp"] {
+            let mut mount = std::process::Command::new("mount");
+            let status = mount.args(["-t", "tmpfs", "-o", "noexec", "none", dir]).status();
+            assert!(status.expect("mount(8)").success(), "{dir}");
+        }
         let _turn = turn();
         null();
         let error = start(&reaped(), &shell("exit")).expect_err("forbidden");
@@ -146,6 +157,15 @@ fn a_changed_file_without_name_is_not_used_again() {
         }
         assert_eq!(executable(&program), executable(&program));
     });
+}
+
+/// A standard stream of this process.
+fn stream(number: i32) -> std::os::fd::BorrowedFd<'static> {
+    match number {
+        0 => rustix::stdio::stdin(),
+        1 => rustix::stdio::stdout(),
+        _ => rustix::stdio::stderr(),
+    }
 }
 
 /// The inode that a launch executes.

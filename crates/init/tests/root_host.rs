@@ -20,9 +20,7 @@ fn a_file_size_limit_is_a_typed_error_without_sigxfsz() {
     alone("a_file_size_limit_is_a_typed_error_without_sigxfsz", &["/usr/bin/env"], || {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         let old = getrlimit(Resource::Fsize);
-        let set = |current| {
-            setrlimit(Resource::Fsize, Rlimit { current, ..old.clone() }).expect("a limit")
-        };
+        let set = |current| setrlimit(Resource::Fsize, Rlimit { current, ..old }).expect("a limit");
         null();
         let before = State::now();
         for limit in [0, 1, 100, 400] {

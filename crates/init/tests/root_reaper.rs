@@ -19,17 +19,24 @@ fn the_time_limit_is_kept_to_50_ms() {
     let _turn = turn();
     for millis in [40, 250, 1100] {
         let limit = Duration::from_millis(millis);
-        let mut launch = shell("sleep 100");
-        launch.timeout = Some(limit);
-        let begin = Instant::now();
-        let started = run(&reaped(), &launch);
-        // The host does nothing meanwhile.
-        assert!(ends_within(&started.pidfd, limit + Duration::from_secs(2)));
-        let took = begin.elapsed();
-        let ended = finish(&started).expect("a status");
-        assert_eq!((ended.cause, ended.status), (Cause::TimedOut, 9));
-        assert!(took >= limit && took < limit + Duration::from_millis(50), "{millis} ms: {took:?}");
+        // Three tries: other programs of this machine may be in the way.
+        let took = [0; 3].map(|_| timed_out_after(limit)).into_iter().min().expect("three");
+        assert!(took < limit + Duration::from_millis(50), "{millis} ms: {took:?}");
     }
+}
+
+/// How long a payload with this limit lives; the host does nothing meanwhile.
+fn timed_out_after(limit: Duration) -> Duration {
+    let mut launch = shell("sleep 100");
+    launch.timeout = Some(limit);
+    let begin = Instant::now();
+    let started = run(&reaped(), &launch);
+    assert!(ends_within(&started.pidfd, limit + Duration::from_secs(5)));
+    let took = begin.elapsed();
+    let ended = finish(&started).expect("a status");
+    assert_eq!((ended.cause, ended.status), (Cause::TimedOut, 9));
+    assert!(took >= limit, "too early: {took:?}");
+    took
 }
 
 #[test]
@@ -340,4 +347,54 @@ fn no_process_is_left_waiting() {
             .iter()
             .all(|&child| comm_and_state(child).is_none_or(|(comm, _)| comm != "ampoule-init"))
     );
+}
+
+#[test]
+fn the_reaper_opens_its_root_and_namespaces_for_the_host() {
+    let _turn = turn();
+    let mut draft = ampoule_init::Draft::default();
+    let proc = draft.slots.take();
+    draft.launcher(l::clone_first(
+        libc::CLONE_NEWPID as u64 | libc::CLONE_NEWNS as u64,
+        "flags",
+        None,
+    ));
+    draft.launcher(l::release());
+    let path = u64::from((libc::O_PATH | libc::O_DIRECTORY).unsigned_abs());
+    let open = ampoule_init::steps::file::open(ampoule_init::Fd::Cwd, c"/proc", path, 0, proc);
+    draft.first_all([l::wait_for_release(), proc_step(), open, p::undumpable()]);
+    draft.first_all([
+        l::become_reaper(Some(proc.into())),
+        l::reset_signals(),
+        l::close_others(),
+        l::exec(),
+    ]);
+    let program = ampoule_init::Program::seal(draft).expect("a small program");
+    let own = pidfd(std::process::id());
+    // Wherever the payload's numbers leave a gap for the reaper's descriptor of its procfs.
+    for numbers in [[0, 1, 2], [0, 2, 9], [0, 1, 9], [0, 5, 9], [0, 3, 4]] {
+        let (input, hold) = pipe();
+        let mut launch = shell("read x; exit 3");
+        launch.payload_fds = numbers.map(|number| (number, support::null())).to_vec();
+        launch.payload_fds[0].1 = input.as_fd();
+        launch.fds = vec![own.as_fd()];
+        launch.host = Some(0);
+        let started = run(&program, &launch);
+        let mut ended = None;
+        for (what, name) in (1..).zip(ampoule_init::wire::open::NAMESPACES) {
+            let limit = Instant::now() + Duration::from_secs(5);
+            let fd = reaper::open(&started.control, what, limit, &mut ended).expect("a namespace");
+            let name = name.to_str().expect("text").trim_start_matches("self/");
+            let link = std::fs::read_link(format!("/proc/{}/{name}", started.pid)).expect("procfs");
+            assert_eq!(support::name_of(fd), link.to_string_lossy(), "{numbers:?}");
+        }
+        let limit = Instant::now() + Duration::from_secs(5);
+        let root = reaper::open(&started.control, 0, limit, &mut ended).expect("the root");
+        assert_eq!(support::name_of(root), "/");
+        let error =
+            reaper::open(&started.control, 99, limit, &mut ended).expect_err("no such thing");
+        assert_eq!((error.errno(), ended), (Some(libc::EINVAL), None));
+        drop(hold);
+        assert_eq!(finish(&started).map(|ended| ended.status), Some(3 << 8));
+    }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use ampoule_init::reaper::{self, Cause, Ended};
 use ampoule_init::{ErrorKind, PidNamespace, process};
 use support::{
-    children_of, comm_and_state, direct, ends_within, eventually, finish, launch, pidfd,
-    pidfds_of_tree, pipe, reap, reaped, refused, run, seal, shell, status_line, tree, turn,
+    children_of, comm_and_state, direct, ends_within, eventually, finish, launch, pidfds_of_tree,
+    pipe, reap, reaped, refused, run, seal, shell, status_line, tree, turn,
 };
 
 fn status_of(script: &str) -> Ended {

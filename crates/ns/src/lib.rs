@@ -4,13 +4,13 @@
 //! | I want … | Here |
 //! |---|---|
 //! | to say which namespaces are new, the host's, or joined | [`NamespaceSet`] |
-//! | to map ids | [`IdMap`](id_map::IdMap), [`caller_map`](sub_id::caller_map), [`Reservation`](auto_range::Reservation) |
-//! | to resolve `user:group` inside a root | [`User`](user::User), [`LayeredRoot`](layered_root::LayeredRoot) |
-//! | to choose capabilities | [`Capabilities`](capabilities::Capabilities), [`CapabilitySet`](capability::CapabilitySet) |
-//! | limits | [`ResourceLimit`](rlimit::ResourceLimit) |
-//! | scheduling | [`Scheduler`](scheduler::Scheduler), [`IoPriority`](io_priority::IoPriority), [`CpuSet`](cpu_set::CpuSet) |
-//! | an execution domain | [`Personality`](personality::Personality) |
-//! | sysctls, a host name, clock offsets | [`Sysctl`](sysctl::Sysctl), [`Hostname`](hostname::Hostname), [`TimeOffsets`](time_offset::TimeOffsets) |
+//! | to map ids | [`IdMap`], [`caller_map`](sub_id::caller_map), [`Reservation`](auto_range::Reservation) |
+//! | to resolve `user:group` inside a root | [`User`], [`LayeredRoot`](layered_root::LayeredRoot) |
+//! | to choose capabilities | [`Capabilities`], [`CapabilitySet`] |
+//! | limits | [`ResourceLimit`] |
+//! | scheduling | [`Scheduler`], [`IoPriority`], [`CpuSet`] |
+//! | an execution domain | [`Personality`] |
+//! | sysctls, a host name, clock offsets | [`Sysctl`], [`Hostname`], [`TimeOffsets`] |
 //! | to know the namespaces of a process, or all | [`Namespaces::of`](list::Namespaces::of), [`scan`](list::scan) |
 //! | to keep a namespace without a process | [`pin`](pin::pin), [`pin_netns`](pin::pin_netns) |
 //!

@@ -3,12 +3,13 @@
 //! Kernel objects: one user namespace, kept by a descriptor; a process makes it and has ended when the function returns.
 //! What it is good for: id-mapped mounts (mount_setattr(2), Linux 5.12), which take the maps from such a descriptor.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use ampoule_init::steps::launch as l;
 use ampoule_init::{Draft, First, Launch, PidNamespace, Program, Timings, process, start};
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 use crate::error::{Error, Result};
 use crate::id_map::IdMap;
@@ -25,14 +26,17 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// [`HelperMissing`](crate::ErrorKind::HelperMissing).
 pub fn create(map: &IdMap, writer: Writer) -> Result<OwnedFd> {
     let program = program(map, writer)?;
+    // It ends with this process, should that be killed meanwhile.
+    let host = pidfd_open(getpid(), PidfdFlags::empty())
+        .map_err(|errno| Error::system("pidfd_open", errno))?;
     let launch = Launch {
         argv: Vec::new(),
         env: Vec::new(),
         paths: Vec::new(),
         parameters: Vec::new(),
         payload_fds: Vec::new(),
-        fds: Vec::new(),
-        host: None,
+        fds: vec![host.as_fd()],
+        host: Some(0),
         status: None,
         first: First::Idle,
         pid_namespace: PidNamespace::New,

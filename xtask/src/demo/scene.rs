@@ -1,10 +1,12 @@
 //! The scenes: one example, its arguments, and what it shows.
 
+use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use super::Failures;
 use crate::error::Error;
-use crate::process;
+use crate::process::Watched;
 use crate::workspace::{self, Artifact};
 
 /// One command line, as a reader would type it.
@@ -12,12 +14,13 @@ struct Scene {
     title: &'static str,
     example: &'static str,
     args: &'static [&'static str],
-    /// A program of the host that the scene shows; without it the scene cannot run.
+    /// A program of the host that the scene shows, where a package puts it; without it the scene cannot run.
     needs: Option<&'static str>,
 }
 
 const SHELL: &str =
     "echo \"pid $$, host name $(hostname), uid $(id -u)\"; ls /proc | grep '^[0-9]'";
+const STATUS: &str = "^(Cap|NoNewPrivs)";
 
 #[rustfmt::skip]
 const SCENES: &[Scene] = &[
@@ -29,20 +32,33 @@ const SCENES: &[Scene] = &[
             args: &["--", "cat", "/proc/net/dev"], needs: None },
     Scene { title: "Its mount table", example: "sandbox",
             args: &["--", "cat", "/proc/self/mounts"], needs: None },
-    Scene { title: "Its capabilities are few, and it cannot gain new ones", example: "sandbox",
-            args: &["--", "grep", "-E", "^(Cap|NoNewPrivs)", "/proc/self/status"], needs: None },
+    Scene { title: "Its capabilities are none, and it cannot gain new ones", example: "sandbox",
+            args: &["--", "grep", "-E", STATUS, "/proc/self/status"], needs: None },
+    Scene { title: "A terminal of its own", example: "sandbox",
+            args: &["--tty", "--", "sh", "-c", "tty; stty size"], needs: None },
+    Scene { title: "Where the time of a start goes", example: "sandbox",
+            args: &["--timings", "--timeout", "5", "--", "true"], needs: None },
     Scene { title: "The steps of a start, one system call a line", example: "sandbox",
             args: &["--explain", "--", "true"], needs: None },
     Scene { title: "What is in force", example: "sandbox",
             args: &["--report", "--", "true"], needs: None },
-    Scene { title: "Python", example: "sandbox", needs: Some("python3"),
+    Scene { title: "Python", example: "sandbox", needs: Some("/usr/bin/python3"),
             args: &["--", "/usr/bin/python3", "-c", "import os, socket; print(os.getpid(), socket.gethostname())"] },
-    Scene { title: "Perl", example: "sandbox", needs: Some("perl"),
+    Scene { title: "Perl", example: "sandbox", needs: Some("/usr/bin/perl"),
             args: &["--", "/usr/bin/perl", "-e", "print \"pid $$, perl $^V\\n\""] },
+    Scene { title: "A judge: a right answer, an endless loop, endless output", example: "judge", args: &[], needs: None },
+    Scene { title: "An agent's sandbox: files in and out", example: "agent", args: &[], needs: None },
+    Scene { title: "Two hundred tests, one plan", example: "parallel-tests", args: &[], needs: None },
     Scene { title: "The namespaces of this machine", example: "lsns", args: &[], needs: None },
     Scene { title: "Namespaces alone, without the rest", example: "only-ns", args: &[], needs: None },
     Scene { title: "A plan, without running it", example: "print-the-plan", args: &[], needs: None },
+    Scene { title: "What errors say", example: "errors", args: &[], needs: None },
 ];
+
+/// How many lines of a scene are shown.
+const SHOWN: usize = 32;
+/// How long a scene may take.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs every scene; a scene fails if its example is not there or ends without success.
 pub(super) fn run_all(examples: &[Artifact]) -> Result<Failures, Error> {
@@ -59,8 +75,9 @@ pub(super) fn run_all(examples: &[Artifact]) -> Result<Failures, Error> {
 }
 
 fn run(scene: &Scene, examples: &[Artifact]) -> Result<bool, Error> {
-    if let Some(program) = scene.needs.filter(|program| process::find(program).is_none()) {
-        println!("NOT RUN  no {program}  sudo apt-get install {program}");
+    if let Some(program) = scene.needs.filter(|program| !Path::new(program).is_file()) {
+        let package = program.rsplit('/').next().unwrap_or(program);
+        println!("NOT RUN  no {program}  sudo apt-get install {package}");
         return Ok(true);
     }
     let separator = if scene.args.is_empty() { "" } else { " -- " };
@@ -71,11 +88,21 @@ fn run(scene: &Scene, examples: &[Artifact]) -> Result<bool, Error> {
         return Ok(false);
     };
     let mut command = Command::new(&example.executable);
-    let status = process::status(command.args(scene.args).current_dir(workspace::root()))?;
-    if !status.success() {
-        println!("FAILED: {status}");
+    command.args(scene.args).current_dir(workspace::root());
+    let mut lines = 0;
+    let end = Watched::run(&mut command, LIMIT, &mut |line| {
+        lines += 1;
+        if lines <= SHOWN {
+            println!("{line}");
+        }
+    })?;
+    if lines > SHOWN {
+        println!("… {} lines more", lines - SHOWN);
     }
-    Ok(status.success())
+    if !end.is_clean() {
+        println!("FAILED: {end:?}");
+    }
+    Ok(end.is_clean())
 }
 
 /// The word as a shell needs it.

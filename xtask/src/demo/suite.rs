@@ -122,6 +122,14 @@ fn run_tests(dir: &Path, runner: Option<&Path>) -> Result<Run, Error> {
         Some(runner) => command.env(variable, runner),
         None => command.env_remove(variable),
     };
+    // A fresh one, so that nothing of another run or another user is in the way.
+    let temporary = dir.join("target/demo-tmp");
+    if temporary.exists() {
+        std::fs::remove_dir_all(&temporary)
+            .map_err(|source| Error::io("remove", &temporary, source))?;
+    }
+    make_dir(&temporary)?;
+    command.env("TMPDIR", &temporary);
     let begin = Instant::now();
     let mut tally = Tally::default();
     let end = Watched::run(&mut command, LIMIT, &mut |line| match Tally::of_line(line) {

@@ -49,11 +49,25 @@ impl Stage {
 
     /// Copies a program here and gives the path of the copy.
     pub(crate) fn copy(&self, program: &Path) -> Result<PathBuf, Error> {
+        Self::copy_to(program, &self.dir)
+    }
+
+    fn copy_to(program: &Path, dir: &Path) -> Result<PathBuf, Error> {
         let name = program.file_name().ok_or(Error::absent("file name of a test program"))?;
-        let copy = self.dir.join(name);
+        let copy = dir.join(name);
         std::fs::copy(program, &copy).map_err(|source| Error::io("copy", program, source))?;
         set_mode(&copy, 0o755)?;
         Ok(copy)
+    }
+
+    /// Copies the examples beside the test programs that run them, to `examples`.
+    pub(crate) fn add_examples<'a>(
+        &self,
+        programs: impl Iterator<Item = &'a Path>,
+    ) -> Result<(), Error> {
+        let dir = self.dir.join("examples");
+        make_dir(&dir, 0o755)?;
+        programs.into_iter().try_for_each(|program| Self::copy_to(program, &dir).map(drop))
     }
 
     /// Removes a copy.

@@ -29,7 +29,7 @@ pub(crate) enum Need {
     Emulator,
 }
 
-/// One tier. Its files are `crates/*/tests/{name}_*.rs`.
+/// One tier. Its files are `crates/*/tests/{name}_*.rs` and `examples/tests/{name}_*.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tier {
     pub(crate) name: &'static str,
@@ -62,7 +62,9 @@ pub(crate) fn of_binary(name: &str) -> &'static str {
 /// The names of the integration-test binaries that the source tree at `root` holds.
 pub(crate) fn binaries_in(root: &Path) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
-    for package in entries(&root.join("crates"))? {
+    let mut packages = entries(&root.join("crates"))?;
+    packages.push(root.join("examples"));
+    for package in packages {
         let tests = package.join("tests");
         if !tests.is_dir() {
             continue;

@@ -12,6 +12,7 @@ pub(crate) mod errors;
 pub(crate) mod fault;
 pub(crate) mod files;
 pub(crate) mod idle;
+pub(crate) mod inside;
 pub(crate) mod look;
 pub(crate) mod outside;
 pub(crate) mod stdio;

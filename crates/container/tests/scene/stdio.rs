@@ -127,7 +127,7 @@ pub(crate) fn descriptors_get_their_numbers() {
 }
 
 pub(crate) fn the_number_of_a_descriptor_may_be_another_ones_source() {
-    let files: Vec<File> = (0..20_u8).map(|number| numbered(number)).collect();
+    let files: Vec<File> = (0..20_u8).map(numbered).collect();
     let mut command = view("for n in 3 4 5 6 7 8 9; do eval \"cat <&$n\"; done");
     // In reverse, so that sources and targets overlap in every direction.
     for (number, file) in (3_u16..23).zip(files.into_iter().rev()) {

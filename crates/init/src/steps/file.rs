@@ -33,8 +33,13 @@ pub fn open(dir: Fd, path: &CStr, flags: u64, resolve: u64, save: Slot) -> Step 
 /// Makes a file, or empties the one that is there, and opens it for writing; never blocks on a FIFO.
 #[must_use]
 pub fn create(dir: Fd, path: &CStr, mode: u32, resolve: u64, save: Slot) -> Step {
-    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let flags = (flags | libc::O_CLOEXEC) as u64;
+    const FLAGS: i32 = libc::O_WRONLY
+        | libc::O_CREAT
+        | libc::O_TRUNC
+        | libc::O_NONBLOCK
+        | libc::O_NOCTTY
+        | libc::O_CLOEXEC;
+    let flags = FLAGS as u64;
     let how = [flags, u64::from(mode), resolve].into_iter().flat_map(u64::to_le_bytes).collect();
     let shown = format!("{{flags=O_CREAT|O_TRUNC mode={mode:#o} resolve={resolve:#x}}}");
     let args = vec![dir.into(), path.into(), Arg::Bytes(how, shown), Arg::Number(24)];

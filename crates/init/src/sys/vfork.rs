@@ -264,3 +264,33 @@ fn lift(number: RawFd, limit: RawFd) -> Result<RawFd, i32> {
 fn past_the_limit(errno: i32) -> i32 {
     if errno == libc::EINVAL || errno == libc::EBADF { libc::EMFILE } else { errno }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gaps_of(numbers: &[RawFd], limit: RawFd) -> Vec<(RawFd, RawFd)> {
+        let places: Vec<Place> = numbers.iter().map(|&to| Place { from: 0, to }).collect();
+        gaps(&places, limit)
+    }
+
+    #[test]
+    fn gaps_are_what_no_place_fills() {
+        assert_eq!(gaps_of(&[], 3), [(0, 2)]);
+        assert_eq!(gaps_of(&[0, 1, 2], 3), []);
+        assert_eq!(gaps_of(&[2, 0, 7, 3], 8), [(1, 1), (4, 6)]);
+        assert_eq!(gaps_of(&[5, 5], 6), [(0, 4)]);
+        assert_eq!(gaps_of(&[1], 1_000_000), [(0, 0), (2, 999_999)]);
+    }
+
+    #[test]
+    fn a_program_that_cannot_be_executed_is_an_error_without_child() {
+        use std::os::fd::AsFd;
+        let null = std::fs::File::open("/dev/null").unwrap();
+        let error = spawn(null.as_fd(), c"0", &[]).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EACCES));
+        let error =
+            spawn(null.as_fd(), c"0", &[Place::new(null.as_fd(), 0x3fff_ff00)]).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
+    }
+}
