@@ -187,6 +187,7 @@ impl Error {
         };
         let mut made = Self::new(kind, stage).about(error.to_string());
         made.0.hint = error.hint();
+        made.0.errno = error.errno();
         made.caused_by(error)
     }
 
@@ -194,7 +195,10 @@ impl Error {
     pub(crate) fn from_overlay(error: overlay::Error) -> Self {
         let kind = match error.kind() {
             overlay::ErrorKind::ProcMasked => ErrorKind::ProcMasked,
-            _ => ErrorKind::FileSystem,
+            _ => match error.errno().map(|errno| kind_of_errno(Errno::from_raw_os_error(errno))) {
+                Some(ErrorKind::ResourceLimit) => ErrorKind::ResourceLimit,
+                _ => ErrorKind::FileSystem,
+            },
         };
         let mut made = Self::new(kind, Stage::Plan);
         made.0.problems =
@@ -202,6 +206,7 @@ impl Error {
         if made.0.problems.is_empty() {
             made = made.about(error.to_string());
         }
+        made.0.errno = error.errno();
         made.caused_by(error)
     }
 
@@ -275,15 +280,18 @@ pub(crate) fn kind_of_errno(errno: Errno) -> ErrorKind {
 
 impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}", self.0.kind)?;
+        let mut text = self.0.kind.to_string();
         if !self.0.what.is_empty() {
-            write!(out, ": {}", self.0.what)?;
+            text = format!("{text}: {}", self.0.what);
         }
         for (index, problem) in self.0.problems.iter().enumerate() {
-            write!(out, "{} {problem}", if index == 0 { ":" } else { ";" })?;
+            text = format!("{text}{} {problem}", if index == 0 { ":" } else { ";" });
         }
-        if let Some(errno) = self.0.errno {
-            write!(out, ": {}", io::Error::from_raw_os_error(errno))?;
+        out.write_str(&text)?;
+        // What comes from the crates below says it already.
+        let reason = self.0.errno.map(|errno| io::Error::from_raw_os_error(errno).to_string());
+        if let Some(reason) = reason.filter(|reason| !text.contains(reason)) {
+            write!(out, ": {reason}")?;
         }
         match self.0.hint {
             Some(hint) => write!(out, " ({hint})"),

@@ -18,7 +18,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::{getegid, geteuid};
 
 use crate::builder::{Builder, Origin};
-use crate::error::{Error, ErrorKind, Problem, Stage};
+use crate::error::{Error, ErrorKind, Problem, Stage, kind_of_errno};
 use crate::host::Privilege;
 use crate::joined_user::JoinedUser;
 
@@ -171,8 +171,7 @@ fn resolve_user(builder: &Builder, privilege: Privilege) -> Result<ResolvedUser,
         (None, Origin::HostView, Privilege::Full) => unused_user(&layers)?,
         (None, Origin::HostView | Origin::Bare, _) => own(),
     };
-    user.resolve(&layers)
-        .map_err(|error| Error::from_ns(Stage::Plan, error).with_kind(ErrorKind::User))
+    user.resolve(&layers).map_err(|error| Error::from_ns(Stage::Plan, error))
 }
 
 /// The directories in which names are resolved, the uppermost first.
@@ -189,7 +188,11 @@ fn open_roots(builder: &Builder) -> Result<Vec<std::os::fd::OwnedFd>, Error> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let open = |path: &Path| {
         openat(CWD, path, flags, Mode::empty()).map_err(|errno| {
-            Error::new(ErrorKind::FileSystem, Stage::Plan)
+            let kind = match kind_of_errno(errno) {
+                ErrorKind::ResourceLimit => ErrorKind::ResourceLimit,
+                _ => ErrorKind::FileSystem,
+            };
+            Error::new(kind, Stage::Plan)
                 .about(format!("root {}", path.display()))
                 .with_errno(errno)
         })

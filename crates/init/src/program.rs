@@ -24,6 +24,8 @@ pub struct Draft {
     launcher: Vec<Step>,
     first: Vec<Step>,
     fds: Vec<OwnedFd>,
+    /// Why a descriptor could not be kept; told by [`Program::seal`].
+    failed: Option<Error>,
 }
 
 impl Draft {
@@ -42,10 +44,14 @@ impl Draft {
         self.first.extend(steps);
     }
 
-    /// Hands a descriptor to the program.
+    /// Hands a descriptor to the program; it gets a number above the standard streams, so that a host that closed one
+    /// of these never hands it to a payload as a stream.
     pub fn inherit(&mut self, fd: OwnedFd) -> Fd {
-        self.fds.push(fd);
-        Fd::Plan(u16::try_from(self.fds.len() - 1).unwrap_or(u16::MAX))
+        match crate::above_stdio(fd) {
+            Ok(fd) => self.fds.push(fd),
+            Err(error) => self.failed = Some(error),
+        }
+        Fd::Plan(u16::try_from(self.fds.len().saturating_sub(1)).unwrap_or(u16::MAX))
     }
 
     /// The steps so far, in order.
@@ -71,7 +77,10 @@ impl Program {
     /// # Errors
     /// [`ErrorKind::ProgramTooLarge`] past 65 535 steps, 512 slots, or 4 GiB; [`ErrorKind::FileSizeLimit`];
     /// [`ErrorKind::Host`] when the memfd cannot be made.
-    pub fn seal(draft: Draft) -> Result<Self, Error> {
+    pub fn seal(mut draft: Draft) -> Result<Self, Error> {
+        if let Some(error) = draft.failed.take() {
+            return Err(error);
+        }
         let image = encode(&draft)?.store("ampoule-program", Sealing::Sealed)?;
         let Draft { launcher, first, fds, .. } = draft;
         Ok(Self { image, fds, launcher, first, executable: Mutex::default() })

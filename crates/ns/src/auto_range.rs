@@ -111,6 +111,9 @@ fn bind(block: u32) -> Result<Option<OwnedFd>> {
     // A stream socket that does not listen: nobody can send anything to it.
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
         .map_err(|errno| Error::system("socket", errno))?;
+    // Above the standard streams: a program that closed one of these must not hand this one out in its place.
+    let socket = rustix::io::fcntl_dupfd_cloexec(&socket, 3)
+        .map_err(|errno| Error::system("fcntl(F_DUPFD)", errno))?;
     match rustix::net::bind(&socket, &address) {
         Ok(()) => Ok(Some(socket)),
         Err(Errno::ADDRINUSE) => Ok(None),

@@ -5,11 +5,14 @@
 
 #![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
+pub(crate) mod attacks;
 pub(crate) mod attributes;
 pub(crate) mod defaults;
 pub(crate) mod ends;
 pub(crate) mod errors;
+pub(crate) mod fault;
 pub(crate) mod files;
+pub(crate) mod host;
 pub(crate) mod idle;
 pub(crate) mod inside;
 pub(crate) mod look;
@@ -40,6 +43,22 @@ macro_rules! in_tier {
 }
 #[allow(unused_imports, reason = "most files have tests of their own")]
 pub(crate) use in_tier;
+
+/// As [`in_tier`], for tests that change their process: each runs in one of its own.
+#[allow(unused_macros, reason = "most files have tests of their own")]
+macro_rules! alone_in_tier {
+    ($tier:ident, $module:ident: $($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                $crate::oracle::tier::$tier();
+                $crate::oracle::alone(|| $crate::scene::$module::$name());
+            }
+        )*
+    };
+}
+#[allow(unused_imports, reason = "most files have tests of their own")]
+pub(crate) use alone_in_tier;
 
 /// Whether the long form of the tests was asked for.
 pub(crate) fn is_long() -> bool {

@@ -1,0 +1,240 @@
+//! Roots, programs and settings of an attacker; each with a canary outside.
+//!
+//! Kernel objects: whole containers, a tree outside of them. Invariant: the canary is as it was and its secret unread,
+//! whatever the container does.
+
+use std::time::{Duration, Instant};
+
+use ampoule::{Builder, Bytes, Command, Container, Error, Output, Root};
+use ampoule_init::wire::fault;
+
+use super::{rooted, shell};
+use crate::oracle::fixture::{self, Canary, Rootfs};
+
+const ROOTS: [fn() -> Root; 3] =
+    [|| Root::ReadOnly, || Root::Ephemeral { size: 8 << 20 }, || Root::InPlace];
+
+/// Runs a command that may be refused; what it shows must not hold the secret.
+#[track_caller]
+fn attack(canary: &Canary, command: Command) -> Result<Output, Error> {
+    let started = Instant::now();
+    let result = command.timeout(Duration::from_secs(5)).output();
+    assert!(started.elapsed() < Duration::from_secs(8), "it hangs");
+    match &result {
+        Ok(output) => {
+            canary.assert_unseen(&output.stdout);
+            canary.assert_unseen(&output.stderr);
+        }
+        Err(error) => canary.assert_unseen(error.to_string()),
+    }
+    result
+}
+
+/// Attacks with each kind of root; then the canary is looked at.
+#[track_caller]
+fn with_roots(
+    make: impl Fn(&Canary) -> Rootfs,
+    settings: impl Fn(Builder) -> Builder,
+    script: &str,
+) {
+    let canary = fixture::canary();
+    for kind in ROOTS {
+        let root = make(&canary);
+        let command = shell(settings(rooted(&root).root(kind())), script);
+        drop(attack(&canary, command));
+    }
+    canary.assert_untouched();
+}
+
+pub(crate) fn proc_and_sys_are_links() {
+    with_roots(
+        |canary| {
+            fixture::rootfs().with_proc_link(canary.open_dir()).with_sys_link(canary.open_dir())
+        },
+        |builder| builder.hostname("h").sysctl("net.core.somaxconn", "7"),
+        "echo x > /proc/self/attr/exec; cat /proc/self/status /proc/inside",
+    );
+}
+
+pub(crate) fn proc_and_sys_are_forged() {
+    let canary = fixture::canary();
+    let root = fixture::rootfs().with_fake_proc().with_fake_sys();
+    let builder = rooted(&root).sysctl("net.core.somaxconn", "7").hostname("real");
+    let script =
+        "cat /proc/sys/net/core/somaxconn /proc/sys/kernel/hostname; stat -f -c %T /proc /sys";
+    let output = attack(&canary, shell(builder, script)).expect("a run");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "7\nreal\nproc\nsysfs\n");
+    assert_eq!(root.read("proc/self/status").as_deref(), Some("0\n"));
+}
+
+pub(crate) fn dev_is_a_link_or_forged() {
+    for make in [
+        (|canary: &Canary| fixture::rootfs().with_dev_link(canary.open_dir()))
+            as fn(&Canary) -> Rootfs,
+        |canary| fixture::rootfs().with_dev_links(canary.open_file()),
+        |_| fixture::rootfs().with_dev_files(),
+    ] {
+        with_roots(
+            make,
+            |builder| builder,
+            "echo x > /dev/null; echo x > /dev/shm/y; head -c 1 /dev/zero",
+        );
+    }
+    let canary = fixture::canary();
+    let root = fixture::rootfs().with_dev_links(canary.open_file());
+    let script = "stat -c '%F %t:%T' /dev/null /dev/zero; cat /dev/null; ls -A /proc/acpi | wc -l";
+    let output = attack(&canary, shell(rooted(&root), script)).expect("a run");
+    let wanted = "character special file 1:3\ncharacter special file 1:5\n0\n";
+    assert_eq!(String::from_utf8_lossy(&output.stdout), wanted);
+    canary.assert_untouched();
+}
+
+pub(crate) fn targets_are_links_to_the_outside() {
+    with_roots(
+        |canary| {
+            fixture::rootfs()
+                .with_symlink("data", canary.open_dir())
+                .with_symlink("file", canary.open_file())
+                .with_symlink("up", "../../../../../../../..")
+                .with_symlink("mnt/loop", "loop")
+        },
+        |builder| {
+            builder
+                .tmpfs("/data", Bytes::mib(1))
+                .file("/file", "from the builder")
+                .file("/data/inside", "from the builder")
+                .tmpfs("/up/scratch", Bytes::mib(1))
+                .masked_paths(["/data", "/file"])
+                .link("/up/link", "/x")
+        },
+        "echo x > /data/y; echo x > /file",
+    );
+    let canary = fixture::canary();
+    let root = fixture::rootfs().with_symlink("data", canary.open_dir());
+    drop(attack(&canary, shell(rooted(&root).bind_rw_to("/usr", "/data/usr"), "ls /data")));
+    drop(attack(&canary, shell(rooted(&root).file("/data/deep/er", "x"), "ls /data")));
+    canary.assert_untouched();
+}
+
+pub(crate) fn the_own_executable_is_out_of_reach() {
+    let canary = fixture::canary();
+    let root = fixture::rootfs().with_own_exe();
+    for program in ["/entry", "/shebang", "/proc/self/exe", "/proc/1/exe"] {
+        match attack(&canary, rooted(&root).command(program).arg("x")) {
+            // A file of the root (the interpreter itself), or nothing.
+            Ok(output) => assert!(!output.status.success(), "{program}: {output:?}"),
+            Err(error) => assert!(error.errno().is_some(), "{program}: {error}"),
+        }
+    }
+    let script = "for f in /proc/1/exe /proc/self/exe /proc/1/fd/* /proc/1/map_files/* /proc/1/mem; do \
+        (printf x >> $f) 2>/dev/null && echo wrote $f; done; ls -l /proc/1/exe /proc/1/root /proc/1/cwd 2>&1; echo end";
+    let output = attack(&canary, shell(rooted(&root), script)).expect("a run");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(!text.contains("wrote") && text.ends_with("end\n"), "{text}");
+    canary.assert_untouched();
+}
+
+pub(crate) fn init_survives_changes_of_its_mode() {
+    let root = fixture::rootfs();
+    let builder = || rooted(&root).cap_add(ampoule::Capability::SysPtrace);
+    for mode in ["0", "0111", "0777", "4755"] {
+        let script = format!("chmod {mode} /proc/1/exe; chown 1000 /proc/1/exe; echo done");
+        let output = shell(builder(), &script).output().expect("a run");
+        assert_eq!(output.stdout, b"done\n");
+        let after = shell(builder(), "echo later").output().expect("later launches work");
+        assert_eq!(after.stdout, b"later\n");
+    }
+}
+
+pub(crate) fn working_directories_lead_nowhere() {
+    let canary = fixture::canary();
+    let root = fixture::rootfs().with_cwd_links();
+    let numbers = (0..16).map(|number| format!("/cwd/{number}"));
+    let direct = (0..40).map(|number| format!("/proc/self/fd/{number}"));
+    let others = ["/cwd/init", "/cwd/up", "/proc/1/cwd", "/proc/self/cwd", "/proc/1/root"];
+    for directory in numbers.chain(direct).chain(others.map(str::to_owned)) {
+        let command = rooted(&root).command("pwd").current_dir(&directory);
+        if let Ok(output) = attack(&canary, command) {
+            assert_eq!(output.stdout, b"/\n", "{directory}");
+        }
+    }
+    for number in 0..40 {
+        let program = format!("/proc/self/fd/{number}");
+        assert!(attack(&canary, rooted(&root).command(program)).is_err());
+    }
+}
+
+pub(crate) fn users_are_read_without_waiting_and_within_limits() {
+    let canary = fixture::canary();
+    let user = || "app".parse().expect("a user");
+    let refused = |root: &Rootfs| {
+        let started = Instant::now();
+        let error =
+            attack(&canary, rooted(root).user(user()).command("true")).expect_err("refused");
+        assert_eq!(error.kind(), ampoule::ErrorKind::User, "{error}");
+        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    };
+    refused(&fixture::rootfs().with_endless_users());
+    refused(&fixture::rootfs().with_huge_users(10 << 30));
+    refused(&fixture::rootfs().with_user_links(canary.secret_file()));
+    refused(&fixture::rootfs().with_user_links("/dev/zero"));
+    refused(&fixture::rootfs().with_user_links("/proc/self/fd/0"));
+    refused(&fixture::rootfs().with_file("etc/passwd", "app:x:4294967296:0::/:/bin/sh\n", 0o644));
+    refused(&fixture::rootfs().with_file("etc/passwd", "app:x:-1:0::/:/bin/sh\n", 0o644));
+    refused(&fixture::rootfs().with_file("etc/passwd", "app:x: 1:0::/:/bin/sh\n", 0o644));
+    canary.assert_untouched();
+}
+
+pub(crate) fn the_hosts_terminal_is_not_the_payloads() {
+    let output = shell(
+        Container::host_view(),
+        "(: > /dev/tty) 2>&1; ps -o sid= -p $$ 2>/dev/null; echo end",
+    );
+    let output = output.output().expect("a run");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("No such device or address") && text.ends_with("end\n"), "{text}");
+}
+
+pub(crate) fn control_groups_cannot_be_escaped_through() {
+    let canary = fixture::canary();
+    let root = fixture::rootfs();
+    let capable = rooted(&root).cap_add(ampoule::Capability::SysAdmin);
+    let script = "mkdir /tmp/g; mount -t cgroup -o memory none /tmp/g 2>/dev/null && echo mounted; \
+        for f in $(find / -xdev -name release_agent 2>/dev/null) /sys/fs/cgroup/*/release_agent; do \
+        (echo /x > $f) 2>/dev/null && echo wrote $f; done; \
+        (echo x > /proc/sys/kernel/core_pattern) 2>/dev/null && echo core; \
+        (echo x > /sys/kernel/uevent_helper) 2>/dev/null && echo uevent; echo end";
+    for builder in [rooted(&root), capable] {
+        let output = attack(&canary, shell(builder, script)).expect("a run");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            !text.contains("wrote") && !text.contains("core") && !text.contains("uevent"),
+            "{text}"
+        );
+    }
+}
+
+pub(crate) fn devices_of_a_root_cannot_be_opened() {
+    let canary = fixture::canary();
+    let root = fixture::rootfs();
+    let script = "for n in 'b 254 0' 'c 1 1' 'c 1 2' 'c 1 11'; do mknod /tmp/n $n 2>/dev/null && \
+        head -c 1 /tmp/n >/dev/null 2>&1 && echo opened $n; rm -f /tmp/n; done; echo end";
+    let builder = rooted(&root).cap_add(ampoule::Capability::Mknod);
+    let output = attack(&canary, shell(builder, script)).expect("a run");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "end\n");
+}
+
+pub(crate) fn nothing_is_left_of_a_launch_that_fails_half_way() {
+    let canary = fixture::canary();
+    let shared = fixture::empty_rootfs().with_dir("volume", 0o777);
+    let root = fixture::rootfs();
+    let before = fixture::Tree::record(shared.path());
+    let builder = rooted(&root).bind_rw_to(shared.at("volume"), "/volume").file("/new", "x");
+    let plan = builder.command("true").plan().expect("a plan");
+    for operation in (0..plan.operations()).step_by(7) {
+        let operation = u32::try_from(operation).expect("few");
+        drop(plan.launch().inject_fault(operation, fault::EXIT).output());
+    }
+    before.assert_untouched();
+    canary.assert_untouched();
+}

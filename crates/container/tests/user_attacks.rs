@@ -1,0 +1,23 @@
+//! Attacks that must fail, for an ordinary user.
+//!
+//! Kernel objects: as in [`scene::attacks`]. Invariant: the host is unchanged.
+
+mod oracle;
+mod scene;
+
+use scene::in_tier;
+
+in_tier!(user, attacks:
+    proc_and_sys_are_links
+    proc_and_sys_are_forged
+    dev_is_a_link_or_forged
+    targets_are_links_to_the_outside
+    the_own_executable_is_out_of_reach
+    init_survives_changes_of_its_mode
+    working_directories_lead_nowhere
+    users_are_read_without_waiting_and_within_limits
+    the_hosts_terminal_is_not_the_payloads
+    control_groups_cannot_be_escaped_through
+    devices_of_a_root_cannot_be_opened
+    nothing_is_left_of_a_launch_that_fails_half_way
+);
