@@ -146,7 +146,8 @@ pub(crate) fn a_session_keyring_of_its_own() {
     let own = keys(&std::fs::read_to_string("/proc/keys").expect("the keys"));
     let inside = keys(&print(view().masked_paths([""; 0]), "cat /proc/keys"));
     assert!(!inside.is_empty(), "no session keyring");
-    assert!(inside.iter().all(|key| !own.contains(key)), "{inside:?} and {own:?}");
+    // An ordinary user sees the session keyrings of all its processes, the host's too.
+    assert!(inside.iter().any(|key| !own.contains(key)), "{inside:?} and {own:?}");
 }
 
 pub(crate) fn environment_is_what_was_asked_for() {
