@@ -261,7 +261,7 @@ impl Attempt {
     /// Without a pid namespace only the reaper can end the payload; one that does not answer is not a reaper yet.
     fn end_payload(&self, first: &OwnedFd, limit: Instant) {
         let Some(Sockets { control, .. }) = &self.sockets else { return };
-        let asked = crate::reaper::signal(control, libc::SIGKILL.unsigned_abs());
+        let asked = crate::reaper::end(control);
         let patience = limit.min(Instant::now() + REAPER_LIMIT);
         drop(asked.map(|()| process::wait_readable(first, Some(patience))));
     }

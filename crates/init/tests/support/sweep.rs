@@ -16,13 +16,16 @@ use super::{comm_and_state, shell, text, tree};
 pub(crate) enum Shape {
     /// A reaper in a new pid namespace.
     Reaper,
+    /// The same, born with the launcher's memory.
+    Sharing,
     /// A reaper in the host's pid namespace.
     ReaperInHosts,
     /// The payload is the first process of a new pid namespace.
     Direct,
 }
 
-pub(crate) const SHAPES: [Shape; 3] = [Shape::Reaper, Shape::ReaperInHosts, Shape::Direct];
+pub(crate) const SHAPES: [Shape; 4] =
+    [Shape::Reaper, Shape::Sharing, Shape::ReaperInHosts, Shape::Direct];
 
 /// Who runs an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +53,8 @@ impl Shape {
         let mut draft = Draft::default();
         let proc = draft.inherit(OwnedFd::from(File::open("/proc").expect("procfs")));
         draft.launcher(l::mark(1, "launcher"));
-        draft.launcher(l::clone_first(self.flags(), "flags", None));
+        let clone = if self == Self::Sharing { l::clone_first_sharing } else { l::clone_first };
+        draft.launcher(clone(self.flags(), "flags", None));
         draft.launcher(l::child_file(proc, c"oom_score_adj", b"100"));
         draft.launcher(l::run_map_helper(c"/bin/true", &[]));
         draft.launcher(l::release());
@@ -79,7 +83,7 @@ impl Shape {
         launch.payload_fds.push((3, marker.as_fd()));
         launch.timings = ampoule_init::Timings::On;
         launch.pid_namespace = match self {
-            Self::Reaper => PidNamespace::New,
+            Self::Reaper | Self::Sharing => PidNamespace::New,
             Self::ReaperInHosts | Self::Direct => PidNamespace::Other,
         };
         launch
