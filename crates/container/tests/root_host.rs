@@ -25,5 +25,7 @@ fn sigchld_is_ignored() {
         let setup = "set -- \"$0\" \"$@\"; exec env --ignore-signal=CHLD \"$@\"";
         oracle::alone::after_shell(command, setup);
     };
-    drop(oracle::alone_with(ignore, || host::sigchld_is_ignored()));
+    drop(oracle::alone_with(ignore, || {
+        host::sigchld_is_ignored();
+    }));
 }

@@ -249,8 +249,8 @@ fn capability_sets_that_cannot_be_are_refused() {
     unchanged(|| {
         let mut unbounded = Capabilities::drop_all();
         unbounded.permitted = CapabilitySet::EMPTY.with(Capability::Chown);
-        let only_ambient = CapabilitySet::EMPTY.with(Capability::Chown);
-        let ambient = Capabilities { ambient: only_ambient, ..Capabilities::default() };
+        let chown = CapabilitySet::EMPTY.with(Capability::Chown);
+        let ambient = Capabilities { ambient: chown, ..Capabilities::default() };
         for capabilities in [unbounded, ambient] {
             let builder = Container::host_view().capabilities(capabilities);
             let error = refused(builder.command("true").plan());

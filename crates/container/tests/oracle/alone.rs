@@ -15,8 +15,11 @@ use super::lock;
 
 /// Names the test that the second process is for.
 const VARIABLE: &str = "AMPOULE_TEST_ALONE";
-/// A body that takes longer than this hangs.
-const LIMIT: Duration = Duration::from_secs(300);
+/// A body that takes longer than this hangs; the long form of the tests may take as long as its runner lets it.
+fn limit() -> Duration {
+    let long = std::env::var_os("AMPOULE_LONG").is_some_and(|value| value == "1");
+    Duration::from_secs(if long { 3600 } else { 300 })
+}
 
 /// Runs `body`, a closure written directly in a `#[test]` function, in a process of its own.
 ///
@@ -82,7 +85,7 @@ fn run(mut command: Command, adjust: impl FnOnce(&mut Command)) -> (ExitStatus, 
 
 fn wait(mut child: Child) -> ExitStatus {
     let start = Instant::now();
-    while start.elapsed() < LIMIT {
+    while start.elapsed() < limit() {
         if let Some(status) = child.try_wait().expect("our own child") {
             return status;
         }
