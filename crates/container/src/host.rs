@@ -84,6 +84,23 @@ impl Host {
     }
 }
 
+/// Whether a change of ids can leave a process traceable by others of its user (`fs.suid_dumpable`, proc_sys_fs(5)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SuidDumpable {
+    /// It cannot: 0 or 2.
+    Never,
+    /// It can: 1, or what cannot be read.
+    Ever,
+}
+
+/// What the setting says now.
+pub(crate) fn suid_dumpable() -> SuidDumpable {
+    match number("/proc/sys/fs/suid_dumpable") {
+        Some(0 | 2) => SuidDumpable::Never,
+        _ => SuidDumpable::Ever,
+    }
+}
+
 /// Whether a detached copy of a mount may be made here; the attempt leaves nothing.
 pub(crate) fn privilege() -> Privilege {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;

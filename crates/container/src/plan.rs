@@ -18,6 +18,7 @@ use crate::command::{Command, EnvClear, Order};
 use crate::container::OnDrop;
 use crate::environment::Environment;
 use crate::error::{Error, Problem, Stage};
+use crate::host::SuidDumpable;
 use crate::launch::Launch;
 use crate::pid1::Pid1;
 use crate::report::Report;
@@ -286,7 +287,11 @@ fn become_payload(settings: &Settings, to: &mut Ordered) {
     // From here on nobody in the container can trace or read what may still hold more privilege.
     to.first([p::undumpable()]);
     if settings.pid1 == Pid1::Reaper {
-        to.first([l::become_reaper(Some(settings.container_proc()))]);
+        let become_reaper = match crate::host::suid_dumpable() {
+            SuidDumpable::Never => l::become_reaper,
+            SuidDumpable::Ever => l::become_reaper_apart,
+        };
+        to.first([become_reaper(Some(settings.container_proc()))]);
     }
     to.first([p::setsid()]);
     if let Some(size) = settings.tty {

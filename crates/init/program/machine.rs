@@ -159,7 +159,7 @@ impl Machine {
             code::VERIFY => crate::compose::verify(args).map(|()| 0),
             code::VERIFY_DEVICE => crate::compose::verify_device(args).map(|()| 0),
             code::WRITE => crate::compose::write(args).map(|()| 0),
-            code::REAPER => self.reaper(args[0]).map(|()| 0),
+            code::REAPER => self.reaper(args[0], args[1]).map(|()| 0),
             code::EXEC => self.exec(),
             code::MARK => self.mark(args[0]).map(|()| 0),
             code::SEND_FD => self.send_fd(args).map(|()| 0),

@@ -41,8 +41,8 @@ struct Reaper<'a> {
 
 impl Machine {
     /// Clones the payload's process, which goes on with the program, and stays; an idle container has none. `proc` is
-    /// a procfs in which it sees itself.
-    pub fn reaper(&mut self, proc: u64) -> Result<(), i32> {
+    /// a procfs in which it sees itself; with `shares` the payload's process starts in this memory, not in a copy.
+    pub fn reaper(&mut self, proc: u64, shares: u64) -> Result<(), i32> {
         block_child_signal()?;
         if !self.owns_pid_namespace() {
             const PR_SET_CHILD_SUBREAPER: u64 = 36;
@@ -54,8 +54,15 @@ impl Machine {
         }
         self.reaper = kernel::call3(nr::GETPID, 0, 0, 0)?;
         let clone = CloneArgs { exit_signal: SIGCHLD, ..CloneArgs::default() };
-        let stack = Stack::new()?;
-        let payload = clone_onto(clone, &stack, become_payload, stack.hold(self))?;
+        let payload = if shares == 0 {
+            kernel::clone(&clone)?
+        } else {
+            let stack = Stack::new()?;
+            clone_onto(clone, &stack, become_payload, stack.hold(self))?
+        };
+        if payload == 0 {
+            return self.die_with_reaper();
+        }
         self.stay(payload, proc)
     }
 

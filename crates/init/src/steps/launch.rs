@@ -86,8 +86,19 @@ pub fn send_fd(what: u32, fd: Slot) -> Step {
 /// Through `proc`, a procfs in which it sees itself, it opens its namespaces for the host.
 #[must_use]
 pub fn become_reaper(proc: Option<Fd>) -> Step {
+    reaper(proc, Arg::Named(1, "CLONE_VM".to_owned()))
+}
+
+/// As [`become_reaper`], with a copy of the memory for the payload's process: where `fs.suid_dumpable` is 1, a change of
+/// its ids would make shared memory, and so the reaper, dumpable (proc_sys_fs(5)).
+#[must_use]
+pub fn become_reaper_apart(proc: Option<Fd>) -> Step {
+    reaper(proc, Arg::Number(0))
+}
+
+fn reaper(proc: Option<Fd>, memory: Arg) -> Step {
     let proc = proc.map_or(Arg::Named(u64::MAX, "no procfs".to_owned()), Arg::Fd);
-    Step::operation("become_reaper", code::REAPER, vec![proc])
+    Step::operation("become_reaper", code::REAPER, vec![proc, memory])
 }
 
 /// Gives every signal its default disposition and unblocks all.
