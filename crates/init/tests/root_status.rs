@@ -42,6 +42,15 @@ fn signals_are_exact() {
 }
 
 #[test]
+fn a_payload_with_a_copy_of_the_memory_does_the_same() {
+    use ampoule_init::steps::launch::become_reaper_apart;
+    let _turn = turn();
+    let program = seal(support::NEW_PID, &[become_reaper_apart(None)]);
+    let started = run(&program, &shell("exit 41"));
+    assert_eq!(finish(&started).map(|ended| ended.status), Some(41 << 8));
+}
+
+#[test]
 fn a_writer_without_reader_ends_by_sigpipe() {
     let _turn = turn();
     let (reader, writer) = pipe();
