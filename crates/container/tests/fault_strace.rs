@@ -26,6 +26,10 @@ const CALLS: &str = "clone3,pipe2,socketpair,memfd_create,execveat,execve,close_
 const ERRORS: [&str; 8] =
     ["ENOMEM", "EPERM", "EINTR", "EAGAIN", "ENOSPC", "EMFILE", "ENOSYS", "EIO"];
 
+/// Calls by which the host learns of the payload's start. Where the last of them fails, and on a socket pair no kernel
+/// lets it, the payload has begun: it is then ended at once.
+const SEEN_BY: [&str; 4] = ["recvmsg", "poll", "ppoll", "waitid"];
+
 /// A host that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -132,7 +136,11 @@ fn inject(mark: &Mark, name: &str, when: usize, error: &str) {
     ]);
     let ran = mark.take();
     let report = payload::report(&printed).unwrap_or("nothing");
-    assert!(!(ran && report.starts_with("refused")), "{fault}: the payload ran, but {report}");
+    let known = !SEEN_BY.contains(&name);
+    assert!(
+        !(ran && known && report.starts_with("refused")),
+        "{fault}: the payload ran, but {report}"
+    );
     assert!(
         ran || !report.starts_with("ended exited with code 0"),
         "{fault}: no payload, but {report}"

@@ -16,9 +16,9 @@ fn view(script: &str) -> ampoule::Command {
     shell(Container::host_view(), script)
 }
 
-/// A payload that has printed `ready`.
-fn ready(script: &str) -> Container {
-    let command = view(&format!("echo ready; {script}")).stdout(Stdio::piped());
+/// A payload that has done the first part and printed `ready`.
+fn ready(first: &str, script: &str) -> Container {
+    let command = view(&format!("{first}\necho ready; {script}")).stdout(Stdio::piped());
     let mut container = command.spawn().expect("a container");
     read_until(container.stdout.as_mut().expect("piped"), "ready\n");
     container
@@ -41,7 +41,7 @@ pub(crate) fn signals_are_the_payloads() {
 }
 
 pub(crate) fn try_wait_and_wait_timeout() {
-    let mut container = ready("sleep 0.4; exit 5");
+    let mut container = ready("", "sleep 0.4; exit 5");
     assert_eq!(container.try_wait().expect("no error"), None);
     let started = Instant::now();
     assert_eq!(container.wait_timeout(Duration::from_millis(50)).expect("no error"), None);
@@ -54,18 +54,17 @@ pub(crate) fn try_wait_and_wait_timeout() {
 }
 
 pub(crate) fn kill_sends_the_signal_to_the_payload() {
-    let mut container = ready("trap 'exit 42' USR1; while :; do sleep 0.02; done");
-    std::thread::sleep(Duration::from_millis(50));
+    let mut container = ready("trap 'exit 42' USR1", "while :; do sleep 0.02; done");
     container.kill(10).expect("a signal");
     assert_eq!(container.wait().expect("a status").code(), Some(42));
     container.kill(10).expect("one that has ended is no error");
     for signal in [9, 15, 3] {
-        let mut container = ready("exec sleep 100");
+        let mut container = ready("", "exec sleep 100");
         assert!(soon(|| cmdline(&container).contains("sleep")));
         container.kill(signal).expect("a signal");
         assert_eq!(container.wait().expect("a status").signal(), Some(signal));
     }
-    let container = ready("sleep 100");
+    let container = ready("", "sleep 100");
     for signal in [-1, 65, 1000, i32::MIN] {
         assert_eq!(refused(container.kill(signal)).kind(), ErrorKind::InvalidSettings, "{signal}");
     }
@@ -80,7 +79,7 @@ fn cmdline(container: &Container) -> String {
 }
 
 pub(crate) fn stop_kills_what_ignores_the_signal() {
-    let mut container = ready("trap '' TERM; while :; do sleep 0.02; done");
+    let mut container = ready("trap '' TERM", "while :; do sleep 0.02; done");
     let started = Instant::now();
     let status = container.stop(Duration::from_millis(200)).expect("a status");
     assert_eq!(status.signal(), Some(9), "{status}");
@@ -88,8 +87,7 @@ pub(crate) fn stop_kills_what_ignores_the_signal() {
 }
 
 pub(crate) fn stop_waits_for_a_polite_payload() {
-    let mut container = ready("trap 'exit 7' TERM; while :; do sleep 0.02; done");
-    std::thread::sleep(Duration::from_millis(50));
+    let mut container = ready("trap 'exit 7' TERM", "while :; do sleep 0.02; done");
     let started = Instant::now();
     let status = container.stop(Duration::from_secs(10)).expect("a status");
     assert_eq!(status.code(), Some(7));
@@ -129,14 +127,14 @@ pub(crate) fn a_time_limit_is_kept_when_nobody_waits() {
 
 pub(crate) fn drop_kills_everything() {
     let container =
-        ready("(setsid sh -c 'trap \"\" TERM HUP; sleep 1000 & sleep 1000') & sleep 1000");
+        ready("", "(setsid sh -c 'trap \"\" TERM HUP; sleep 1000 & sleep 1000') & sleep 1000");
     assert!(soon(|| descendants() >= 4), "{} processes", descendants());
     drop(container);
     assert_eq!(descendants(), 0);
 }
 
 pub(crate) fn the_end_of_the_payload_ends_everything() {
-    let mut container = ready("setsid sleep 1000 & setsid sleep 1000 & sleep 0.1");
+    let mut container = ready("", "setsid sleep 1000 & setsid sleep 1000 & sleep 0.1");
     assert!(soon(|| descendants() >= 4));
     assert!(container.wait().expect("a status").success());
     assert_eq!(descendants(), 0);
