@@ -110,6 +110,15 @@ pub(crate) fn privilege() -> Privilege {
     }
 }
 
+/// Whether device nodes can be made (mknod(2)): only with `CAP_MKNOD` in the first user namespace of the machine.
+pub(crate) fn makes_nodes() -> bool {
+    /// Inode of that namespace (`PROC_USER_INIT_INO`), the same since Linux 3.8.
+    const FIRST: u64 = 0xEFFF_FFFD;
+    let first = rustix::fs::stat("/proc/self/ns/user").is_ok_and(|found| found.st_ino == FIRST);
+    let effective = rustix::thread::capabilities(None).map(|sets| sets.effective);
+    first && effective.is_ok_and(|set| set.contains(rustix::thread::CapabilitySet::MKNOD))
+}
+
 fn text(path: &str) -> Option<String> {
     fs::read_to_string(path).ok().map(|text| text.trim_end().to_owned())
 }

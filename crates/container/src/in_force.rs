@@ -9,7 +9,6 @@ use ampoule_ns::{Capability, Namespace, Setting};
 use crate::builder::{Builder, NewPrivileges, Origin, WithHost};
 use crate::command::Command;
 use crate::container::OnDrop;
-use crate::host::Privilege;
 use crate::pid1::Pid1;
 use crate::report::{Control, Report};
 use crate::settings::Settings;
@@ -95,16 +94,12 @@ impl Settings {
         }
         self.report_substitutions(report);
         let administers = self.identity.capabilities.bounding.contains(Capability::SysAdmin);
-        let hosts_mounts = self.privilege == Privilege::Full && self.enters_user_namespace();
-        match (&self.root, administers && hosts_mounts) {
+        match (&self.root, administers) {
             (None, _) => report.off(Control::LockedMounts),
-            (Some(_), false) => report.in_force(
-                Control::LockedMounts,
-                "the payload cannot mount, or the kernel locks them",
-            ),
+            (Some(_), false) => report.in_force(Control::LockedMounts, "the payload cannot mount"),
             (Some(_), true) => report.not_possible(
                 Control::LockedMounts,
-                "the payload has CAP_SYS_ADMIN and may clear flags of mounts that the host made",
+                "the payload has CAP_SYS_ADMIN: it may clear flags of mounts and uncover what is masked",
                 Some("drop CAP_SYS_ADMIN"),
             ),
         }

@@ -14,7 +14,7 @@ use ampoule_overlay::{
 
 use crate::builder::{Builder, Origin};
 use crate::error::{Error, ErrorKind, Stage};
-use crate::host::Privilege;
+use crate::host::{self, Privilege};
 use crate::identity::Identity;
 
 /// The group that terminals belong to.
@@ -89,7 +89,8 @@ fn situation(
     situation.cgroup_namespace = ownership(Namespace::Cgroup);
     situation.tty_group =
         if identity.has_group(TTY_GROUP) { TtyGroup::Mapped } else { TtyGroup::Unmapped };
-    situation.root_ids = identity.root_ids();
+    // Where nodes cannot be made, those of the host are bound.
+    situation.root_ids = identity.root_ids().filter(|_| host::makes_nodes());
     if situation.access == Access::Detached && maps_owners(fs) {
         situation.userns_fd = mapping_namespace(identity)?.map(|fd| draft.inherit(fd));
     }

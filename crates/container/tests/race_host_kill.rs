@@ -71,10 +71,9 @@ fn none_left() -> bool {
     descendants() == 0
 }
 
-/// Kills the host; then everything must end in time. The machine may be busy: what counts is the time that is left
-/// after the slowest of three looks.
+/// Kills the host; how long it then takes until everything below it has ended.
 #[track_caller]
-fn kill(mut host: Child) {
+fn kill(mut host: Child) -> Duration {
     host.kill().expect("our child");
     host.wait().expect("our child");
     let ended = Instant::now();
@@ -82,8 +81,15 @@ fn kill(mut host: Child) {
         assert!(ended.elapsed() < LIMIT * 30, "{} processes live", descendants());
         sleep(Duration::from_millis(2));
     }
-    let taken = ended.elapsed();
-    assert!(taken < LIMIT * 5, "it took {taken:?}");
+    ended.elapsed()
+}
+
+/// Nine of ten must be in time: the machine may do other things as well.
+#[track_caller]
+fn in_time(mut taken: Vec<Duration>) {
+    taken.sort_unstable();
+    let slow = taken[taken.len() * 9 / 10];
+    assert!(slow < LIMIT, "one of ten takes {slow:?} or more");
 }
 
 #[test]
@@ -91,13 +97,15 @@ fn at_random_moments() {
     tier::root();
     alone(|| {
         adopt();
+        let mut taken = Vec::new();
         for round in 0..times(50, 2000) {
             let host = host("forever");
             // From before the first start to some hundred starts later.
             let pause = Duration::from_micros((round as u64 * 7919) % 60_000);
             sleep(pause);
-            kill(host);
+            taken.push(kill(host));
         }
+        in_time(taken);
     });
 }
 
@@ -106,12 +114,14 @@ fn with_containers_that_ignore_signals() {
     tier::root();
     alone(|| {
         adopt();
+        let mut taken = Vec::new();
         for _ in 0..times(3, 20) {
             let mut host = host("ten");
             scene::read_until(host.stdout.as_mut().expect("piped"), "ready");
             assert!(soon(|| descendants() >= 30), "{}", descendants());
-            kill(host);
+            taken.push(kill(host));
         }
+        in_time(taken);
     });
 }
 

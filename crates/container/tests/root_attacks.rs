@@ -17,6 +17,7 @@ in_tier!(root, attacks:
     working_directories_lead_nowhere
     users_are_read_without_waiting_and_within_limits
     the_hosts_terminal_is_not_the_payloads
+    locked_mounts_are_promised_only_where_they_are
     control_groups_cannot_be_escaped_through
     devices_of_a_root_cannot_be_opened
     nothing_is_left_of_a_launch_that_fails_half_way

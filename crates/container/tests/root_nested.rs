@@ -10,7 +10,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 
-use ampoule::{Builder, Capability, Container, Error, User};
+use ampoule::{Builder, Capability, Container, Error, IdMap, IdMapping, User};
 use oracle::{fixture, payload, tier, unchanged};
 use scene::{printed, times};
 
@@ -23,12 +23,19 @@ fn payload_main() {
             .expect("a limit of this user namespace");
     };
     match verb.as_str() {
-        "run" => {}
+        "run" | "run-mapped" => {}
         "no-user-namespaces" => set("max_user_namespaces", "0"),
         "no-net-namespaces" => set("max_net_namespaces", "0"),
         other => panic!("{other}?"),
     }
-    let result = Container::host_view().command("echo").arg("nested").output();
+    let view = Container::host_view();
+    let view = match verb.as_str() {
+        "run-mapped" => view
+            .id_mapping(IdMapping::Explicit(IdMap::range(0, 1000, 64_000)))
+            .user(User::ids(5, 5)),
+        _ => view,
+    };
+    let result = view.command("echo").arg("nested").output();
     payload::print_report(&match result {
         Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
         Err(error) => describe(&error),
@@ -84,6 +91,17 @@ fn other_namespaces_used_up() {
         let said = inside(open(), "no-net-namespaces");
         assert!(said.starts_with("NamespaceLimit Namespaces"), "{said}");
         assert!(said.contains("max_*_namespaces"), "{said}");
+    });
+}
+
+/// There are no 65536 further ids to give away: a host that is root of such a namespace must say which ones to use.
+#[test]
+fn privilege_in_a_user_namespace_only() {
+    tier::root();
+    unchanged(|| {
+        let said = inside(open().cap_add(Capability::SysAdmin), "run");
+        assert!(said.starts_with("IdMap Plan") && said.contains("explicit id map"), "{said}");
+        assert_eq!(inside(open().cap_add(Capability::SysAdmin), "run-mapped"), "nested\n");
     });
 }
 

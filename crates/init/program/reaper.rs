@@ -215,13 +215,17 @@ impl Reaper<'_> {
 
     /// Reaps every process that ended; the payload's end is the container's.
     fn reap(&mut self) {
-        loop {
+        // What fails for a moment is tried again: nothing else would wake this process up for the payload's end.
+        const ECHILD: i32 = 10;
+        let mut failures = 0_u32;
+        while failures < 100 {
             let mut status = 0_i32;
             const WNOHANG_ALL: u64 = 0x4000_0001;
             match kernel::call(nr::WAIT4, [u64::MAX, &raw mut status as u64, WNOHANG_ALL, 0, 0, 0]) {
-                Ok(0) | Err(_) => return,
+                Ok(0) | Err(ECHILD) => return,
                 Ok(pid) if pid == self.payload => self.finish(status),
                 Ok(_) => {}
+                Err(_) => failures = failures.wrapping_add(1),
             }
         }
     }

@@ -78,7 +78,7 @@ pub struct IdMap {
 #[non_exhaustive]
 pub enum IdMapping {
     /// As root a free range of 65536 ids ([`Reservation`](crate::auto_range::Reservation)); as an
-    /// ordinary user what [`SubIds`](Self::SubIds) gives, or the caller's own id alone.
+    /// ordinary user the caller's own id alone, which needs no helper program.
     #[default]
     Auto,
     /// This map.

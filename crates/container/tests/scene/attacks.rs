@@ -186,13 +186,39 @@ pub(crate) fn users_are_read_without_waiting_and_within_limits() {
 }
 
 pub(crate) fn the_hosts_terminal_is_not_the_payloads() {
-    let output = shell(
-        Container::host_view(),
-        "(: > /dev/tty) 2>&1; ps -o sid= -p $$ 2>/dev/null; echo end",
-    );
-    let output = output.output().expect("a run");
+    use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let master = openpt(flags).expect("a terminal");
+    grantpt(&master).and_then(|()| unlockpt(&master)).expect("a terminal");
+    let peer = ioctl_tiocgptpeer(&master, flags).expect("its other end");
+    // On a terminal that is not its own the payload cannot type (TIOCSTI takes the controlling one, ioctl_tty(2)).
+    let script =
+        "[ -t 0 ] && echo terminal; (: > /dev/tty) 2>&1; cut -d' ' -f7 /proc/$$/stat; echo end";
+    let output = shell(Container::host_view(), script).stdin(peer).output().expect("a run");
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("No such device or address") && text.ends_with("end\n"), "{text}");
+    assert!(text.starts_with("terminal\n") && text.ends_with("\n0\nend\n"), "{text}");
+    assert!(text.contains("No such device or address"), "{text}");
+}
+
+pub(crate) fn locked_mounts_are_promised_only_where_they_are() {
+    let canary = fixture::canary();
+    let root = fixture::rootfs();
+    let shared = fixture::empty_rootfs().with_file("file", "content", 0o666);
+    let script = "mount -o remount,bind,rw /data 2>/dev/null; umount /data 2>/dev/null; \
+        (echo changed > /data/file) 2>/dev/null; umount /proc/keys 2>/dev/null && echo uncovered; echo end";
+    for capable in [false, true] {
+        let builder = rooted(&root).bind_to(shared.path(), "/data");
+        let builder =
+            if capable { builder.cap_add(ampoule::Capability::SysAdmin) } else { builder };
+        let command = shell(builder, script);
+        let plan = command.plan().expect("a plan");
+        let promised = plan.report().is_in_force(ampoule::Control::LockedMounts);
+        let output = attack(&canary, command).expect("a run");
+        let held = shared.read("file").as_deref() == Some("content")
+            && output.stdout.as_slice() == b"end\n".as_slice();
+        assert!(held || !promised, "promised, but {output:?}, {:?}", shared.read("file"));
+        assert!(capable || held, "{output:?}");
+    }
 }
 
 pub(crate) fn control_groups_cannot_be_escaped_through() {
