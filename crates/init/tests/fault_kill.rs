@@ -201,7 +201,7 @@ fn a_host_killed_at_any_operation_leaves_no_process() {
             host.kill().expect("a kill");
             let begin = Instant::now();
             for each in &all {
-                let left = Duration::from_millis(100).saturating_sub(begin.elapsed());
+                let left = support::at_once().saturating_sub(begin.elapsed());
                 assert!(
                     ends_within(each, left),
                     "{shape:?} {operation}: a process outlives its host"

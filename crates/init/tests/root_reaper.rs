@@ -133,7 +133,7 @@ fn the_container_ends_with_its_host() {
     let begin = Instant::now();
     for each in &all {
         assert!(
-            ends_within(each, Duration::from_millis(100).saturating_sub(begin.elapsed())),
+            ends_within(each, support::at_once().saturating_sub(begin.elapsed())),
             "the container lives on"
         );
     }
@@ -334,7 +334,7 @@ fn without_a_pid_namespace_the_payload_dies_with_a_killed_reaper() {
     let started = run(&program, &launch);
     let payload = pidfd(children_of(started.pid)[0]);
     kill(&started);
-    assert!(ends_within(&payload, Duration::from_millis(100)));
+    assert!(ends_within(&payload, support::at_once()));
 }
 
 #[test]

@@ -334,3 +334,12 @@ pub(crate) fn alone(test: &str, prefix: &[&str], body: impl FnOnce()) {
 pub(crate) fn long_or(short: usize, long: usize) -> usize {
     if std::env::var_os("AMPOULE_LONG").is_some() { long } else { short }
 }
+
+/// How soon a process must end that has no reason to live: 100 ms, more on a machine that is busy with other things.
+pub fn at_once() -> Duration {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load: f64 = load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let busy = load > 2.0 * f64::from(u32::try_from(processors).unwrap_or(1));
+    Duration::from_millis(if busy { 2000 } else { 100 })
+}
