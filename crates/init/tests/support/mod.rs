@@ -336,7 +336,7 @@ pub(crate) fn long_or(short: usize, long: usize) -> usize {
 }
 
 /// How soon a process must end that has no reason to live: 100 ms, more on a machine that is busy with other things.
-pub fn at_once() -> Duration {
+pub(crate) fn at_once() -> Duration {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load: f64 = load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
