@@ -1,6 +1,6 @@
 //! One launch: the second, short record beside the shared program, and the start itself.
 //!
-//! Kernel objects: a memfd, two socket pairs, the launcher (a process for some hundred microseconds), the
+//! Kernel objects: a memfd, a socket pair, the launcher (a process for some hundred microseconds), the
 //! first process. Invariant: `Ok` means that the payload's program runs (or that an idle reaper does);
 //! `Err` means that no process is left.
 
@@ -32,7 +32,7 @@ pub enum Parameter {
 /// Who the first process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum First {
-    /// It executes the payload, or forks it, as the program's steps say.
+    /// It executes the payload, or clones a process that does, as the program's steps say.
     Payload,
     /// It stays as a reaper without payload.
     Idle,
