@@ -8,7 +8,6 @@ mod oracle;
 use std::fs::{self, File};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, mpsc};
@@ -18,7 +17,7 @@ use std::time::{Duration, Instant};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{SigSet, Signal};
 use oracle::system::is_ours;
-use oracle::{Difference, Field, Host, HostState, alone, alone_with, fixture, payload, tier};
+use oracle::{Difference, Field, Host, HostState, alone, alone_with, fixture, payload};
 use rustix::process::{DumpableBehavior, Pid, Resource};
 
 /// Long enough for the oracle to look twice.
@@ -271,31 +270,6 @@ fn groups_with_our_name() {
     let names: Vec<_> = oracle::system::groups(root.path()).into_keys().collect();
     let job = root.at("user.slice/ampoule-1/job").display().to_string();
     assert_eq!(names, [root.at("user.slice/ampoule-1").display().to_string(), job]);
-}
-
-#[test]
-fn root_real_group() {
-    tier::root();
-    alone(|| {
-        let table =
-            payload::mountinfo(&fs::read_to_string("/proc/self/mountinfo").expect("mounts"));
-        let mounts = table.expect("a mount table");
-        let unified = mounts.iter().find(|mount| mount.kind == "cgroup2").expect("cgroup2");
-        let group = Path::new(&unified.point).join(format!("ampoule-test-{}", std::process::id()));
-        let seen = sees(Field::Groups, "ampoule-test-", || fs::create_dir(&group));
-        fs::remove_dir(&group).expect("an empty group");
-        assert_eq!(Path::new(&seen.key), group);
-    });
-}
-
-#[test]
-fn root_capabilities() {
-    tier::root();
-    alone(|| {
-        let raw = rustix::thread::CapabilitySet::SYS_BOOT;
-        let drop = || rustix::thread::remove_capability_from_bounding_set(raw);
-        sees(Field::Thread, "CapBnd", drop);
-    });
 }
 
 /// Starts the command as root of a user namespace, in further new namespaces.

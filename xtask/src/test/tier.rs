@@ -63,7 +63,7 @@ pub(crate) fn of_binary(name: &str) -> &'static str {
 pub(crate) fn binaries_in(root: &Path) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
     let mut packages = entries(&root.join("crates"))?;
-    packages.push(root.join("examples"));
+    packages.extend(["examples", "benches"].map(|name| root.join(name)));
     for package in packages {
         let tests = package.join("tests");
         if !tests.is_dir() {
