@@ -31,7 +31,7 @@ cargo xtask test [--tier TIER[,TIER...]]... [--require-all] [--long] [--setup]
                  [--timeout SECONDS] [-- FILTER AND LIBTEST OPTIONS]
 
 Runs the tests. A tier is chosen by the name of the test file, crates/*/tests/TIER_*.rs
-and examples/tests/TIER_*.rs:
+examples/tests and benches/tests:
 
   unit    everything else: lib tests, other integration tests, doc tests; examples build
   user    as an ordinary user, also when called by root; needs user namespaces
@@ -196,8 +196,9 @@ fn run_all(
 
 fn tier_of(artifact: &Artifact) -> &'static str {
     let dir = &artifact.package_dir;
-    let in_crates =
-        dir.ends_with("examples") || dir.parent().is_some_and(|dir| dir.ends_with("crates"));
+    let in_crates = dir.ends_with("examples")
+        || dir.ends_with("benches")
+        || dir.parent().is_some_and(|dir| dir.ends_with("crates"));
     let integration = artifact.target.kind == "test";
     if in_crates && integration { tier::of_binary(&artifact.target.name) } else { "unit" }
 }
