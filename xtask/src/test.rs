@@ -30,7 +30,7 @@ pub(crate) const HELP: &str = "
 cargo xtask test [--tier TIER[,TIER...]]... [--require-all] [--long] [--setup]
                  [--timeout SECONDS] [-- FILTER AND LIBTEST OPTIONS]
 
-Runs the tests. A tier is chosen by the name of the test file, crates/*/tests/TIER_*.rs
+Runs the tests. A tier is chosen by the name of the test file, crates/*/tests/TIER_*.rs,
 examples/tests and benches/tests:
 
   unit    everything else: lib tests, other integration tests, doc tests; examples build
