@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use ampoule_ns::Namespace;
 use rustix::fs::CWD;
@@ -103,6 +104,27 @@ pub(crate) fn suid_dumpable() -> SuidDumpable {
 
 /// Whether a detached copy of a mount may be made here; the attempt leaves nothing.
 pub(crate) fn privilege() -> Privilege {
+    // The namespaces in which it could be made. Giving the copy up again costs more than all else here, so that it is
+    // made once for them; a thread that may no more gets a failed step.
+    static POSSIBLE: Mutex<Option<[u64; 2]>> = Mutex::new(None);
+    let capabilities = rustix::thread::capabilities(None).map(|sets| sets.effective);
+    if !capabilities.is_ok_and(|set| set.contains(rustix::thread::CapabilitySet::SYS_ADMIN)) {
+        return Privilege::None;
+    }
+    let here = ["mnt", "user"].map(|kind| namespace_inode(kind).unwrap_or(0));
+    let mut possible = POSSIBLE.lock().unwrap_or_else(PoisonError::into_inner);
+    if *possible != Some(here) || here.contains(&0) {
+        *possible = (try_copy() == Privilege::Full).then_some(here);
+    }
+    if possible.is_some() { Privilege::Full } else { Privilege::None }
+}
+
+fn namespace_inode(kind: &str) -> Option<u64> {
+    let path = Path::new("/proc/thread-self/ns").join(kind);
+    rustix::fs::stat(path).ok().map(|found| found.st_ino)
+}
+
+fn try_copy() -> Privilege {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     match rustix::mount::open_tree(CWD, "/", flags) {
         Ok(_) => Privilege::Full,
@@ -129,7 +151,15 @@ fn number(path: &str) -> Option<u64> {
 
 /// Whether the kernel has this kind.
 pub(crate) fn has_namespace(kind: Namespace) -> bool {
-    Path::new("/proc/self/ns").join(kind.proc_name()).symlink_metadata().is_ok()
+    // What the kernel has once, it keeps.
+    static SEEN: Mutex<Vec<Namespace>> = Mutex::new(Vec::new());
+    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if !seen.contains(&kind)
+        && Path::new("/proc/self/ns").join(kind.proc_name()).symlink_metadata().is_ok()
+    {
+        seen.push(kind);
+    }
+    seen.contains(&kind)
 }
 
 /// The setting that keeps ordinary users from making user namespaces.

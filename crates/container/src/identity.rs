@@ -9,6 +9,7 @@ use ampoule_ns::auto_range::Reservation;
 use ampoule_ns::layered_root::LayeredRoot;
 use ampoule_ns::prepared::credentials::Groups;
 use ampoule_ns::prepared::id_maps::{Writer, writer};
+use ampoule_ns::user::{PasswdContent, PasswdSource};
 use ampoule_ns::{
     Capabilities, CapabilitySet, IdKind, IdMap, IdMapping, Namespace, NamespaceSet, ResolvedUser,
     Setting, User,
@@ -168,7 +169,7 @@ fn resolve_user(builder: &Builder, privilege: Privilege) -> Result<ResolvedUser,
     let user = match (&builder.user, &builder.origin, privilege) {
         (Some(user), _, _) => user.clone(),
         (None, Origin::Directory(_), _) => User::ids(0, 0),
-        (None, Origin::HostView, Privilege::Full) => unused_user(&layers)?,
+        (None, Origin::HostView, Privilege::Full) => return unused_user(&layers),
         (None, Origin::HostView | Origin::Bare, _) => own(),
     };
     user.resolve(&layers).map_err(|error| Error::from_ns(Stage::Plan, error))
@@ -201,13 +202,11 @@ fn open_roots(builder: &Builder) -> Result<Vec<std::os::fd::OwnedFd>, Error> {
 }
 
 /// An id that no account has: what a payload gets that runs on the host's files as root's child.
-fn unused_user(roots: &LayeredRoot<'_>) -> Result<User, Error> {
+fn unused_user(roots: &LayeredRoot<'_>) -> Result<ResolvedUser, Error> {
     const FIRST: u32 = 60_600;
-    let read = |path: &str| {
-        let content = roots.read(Path::new(path), ampoule_ns::passwd::FILE_MAX);
-        content.map(Option::unwrap_or_default).map_err(|error| Error::from_ns(Stage::Plan, error))
-    };
-    let (passwd, group) = (read("etc/passwd")?, read("etc/group")?);
+    let failed = |error| Error::from_ns(Stage::Plan, error);
+    let passwd = roots.passwd().map_err(failed)?;
+    let group = roots.group().map_err(failed)?;
     let has = |content: &[u8], id: u32| {
         let id = id.to_string();
         content
@@ -215,5 +214,6 @@ fn unused_user(roots: &LayeredRoot<'_>) -> Result<User, Error> {
             .any(|line| line.split(|&byte| byte == b':').nth(2) == Some(id.as_bytes()))
     };
     let id = (FIRST..FIRST + 1000).find(|id| !has(&passwd, *id) && !has(&group, *id));
-    Ok(User::ids(id.unwrap_or(FIRST), id.unwrap_or(FIRST)))
+    let user = User::ids(id.unwrap_or(FIRST), id.unwrap_or(FIRST));
+    user.resolve(&PasswdContent { passwd: &passwd, group: &group }).map_err(failed)
 }

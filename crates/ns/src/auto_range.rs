@@ -12,6 +12,8 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -69,8 +71,9 @@ impl Reservation {
             let Some(socket) = bind(block)? else { continue };
             // Only now: a range may belong to a container whose starter, and with it the
             // reservation, has ended. From here on nobody else can take the block.
-            used = UsedIds::scan()?;
+            used = UsedIds::recent()?;
             if used.is_free(block) {
+                given_out(block);
                 return Ok(Self { first: block * RANGE, _socket: socket });
             }
         }
@@ -121,8 +124,23 @@ fn bind(block: u32) -> Result<Option<OwnedFd>> {
     }
 }
 
+/// How long a look at all processes counts. A range that another program reserved, gave to a container and left
+/// behind by ending, all since then, would be missed.
+const RECENT: Duration = Duration::from_secs(1);
+
+/// The last look, and what this process gave out since.
+static LAST: Mutex<Option<(Instant, UsedIds)>> = Mutex::new(None);
+
+/// Notes a block that this process gave out: its container may outlive the reservation.
+fn given_out(block: u32) {
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, used)) = last.as_mut() {
+        used.taken.push((block * RANGE, RANGE));
+    }
+}
+
 /// The host ids that somebody has already, as ranges of (first, count).
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct UsedIds {
     taken: Vec<(u32, u32)>,
     /// The ids that exist in the caller's own user namespace.
@@ -130,6 +148,25 @@ struct UsedIds {
 }
 
 impl UsedIds {
+    /// What a look not long ago found.
+    fn recent() -> Result<Self> {
+        let is_recent = |(at, _): &&(Instant, Self)| at.elapsed() < RECENT;
+        let recent = |last: &Option<(Instant, Self)>| {
+            last.as_ref().filter(is_recent).map(|(_, used)| used.clone())
+        };
+        // Not held while looking: threads that plan at once do not wait for each other.
+        if let Some(used) = recent(&LAST.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(used);
+        }
+        let begun = Instant::now();
+        let used = Self::scan()?;
+        let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent(&last).is_none() {
+            *last = Some((begun, used.clone()));
+        }
+        Ok(used)
+    }
+
     fn scan() -> Result<Self> {
         let read = |path: &str, max| read_host(Path::new(path), max);
         let mut used = Self::default();

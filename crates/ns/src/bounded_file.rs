@@ -37,7 +37,8 @@ pub(crate) fn read_open(file: OwnedFd, path: &Path, max: usize) -> Result<Vec<u8
 
 /// Reads the first `max` bytes of an open file.
 pub(crate) fn read_prefix(file: OwnedFd, max: usize) -> Result<Vec<u8>, Errno> {
-    let mut content = Vec::new();
+    // Most of what is read fits, with room to see the end in the same call.
+    let mut content = Vec::with_capacity(max.min(4 << 10));
     let limit = u64::try_from(max).unwrap_or(u64::MAX);
     let read = File::from(file).take(limit).read_to_end(&mut content);
     read.map(|_| content).map_err(|error| errno_of(&error))

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -290,6 +291,16 @@ impl fmt::Display for CapabilitySet {
 /// # Errors
 /// When `/proc/sys/kernel/cap_last_cap` (since Linux 3.2) cannot be read.
 pub fn last_capability() -> Result<u8> {
+    // A constant of the running kernel.
+    static LAST: OnceLock<u8> = OnceLock::new();
+    if let Some(last) = LAST.get() {
+        return Ok(*last);
+    }
+    let last = read_last_capability()?;
+    Ok(*LAST.get_or_init(|| last))
+}
+
+fn read_last_capability() -> Result<u8> {
     let path = Path::new("/proc/sys/kernel/cap_last_cap");
     let content = read_host(path, 16)?;
     let number = parse_u64(content.trim_ascii_end()).ok().filter(|number| *number < 64);

@@ -3,6 +3,8 @@
 //! Invariant: parsing makes no system call; a line that cannot be read is left out.
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
@@ -58,7 +60,10 @@ impl MountTable {
     pub(crate) fn read() -> Result<Self, Problem> {
         let path = "/proc/thread-self/mountinfo";
         let unreadable = |_| Problem::new(ErrorKind::Host, path);
-        std::fs::read(path).map(|bytes| Self::parse(&bytes)).map_err(unreadable)
+        // The kernel writes the table anew for each read: room for all of it at once.
+        let mut bytes = Vec::with_capacity(16 << 10);
+        let read = File::open(path).and_then(|mut file| file.read_to_end(&mut bytes));
+        read.map(|_| Self::parse(&bytes)).map_err(unreadable)
     }
 
     /// Parses the text.
