@@ -82,6 +82,7 @@ pub mod nr {
     pub const RECVFROM: u64 = 207;
     pub const SENDMSG: u64 = 211;
     pub const EXECVE: u64 = 221;
+    pub const LSEEK: u64 = 62;
     pub const MMAP: u64 = 222;
     pub const WAIT4: u64 = 260;
     pub const STATX: u64 = 291;

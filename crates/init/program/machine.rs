@@ -22,11 +22,8 @@ impl Image {
     fn map(fd: u64) -> Option<Self> {
         const PROT_READ_WRITE: u64 = 3;
         const MAP_PRIVATE: u64 = 2;
-        // The length stands in the third word; a first page is always there.
-        let page = kernel::call(nr::MMAP, [0, 4096, 1, MAP_PRIVATE, fd, 0]).ok()?;
-        // SAFETY: a fresh mapping of one page; images are never empty files.
-        let head = unsafe { core::slice::from_raw_parts(page as *const u8, 16) };
-        let len = u64::from(wire::u32_at(head, 8)?);
+        const SEEK_END: u64 = 2;
+        let len = kernel::call3(nr::LSEEK, fd, 0, SEEK_END).ok()?;
         let base = kernel::call(nr::MMAP, [0, len, PROT_READ_WRITE, MAP_PRIVATE, fd, 0]).ok()?;
         Some(Self { base, len: len as usize })
     }
