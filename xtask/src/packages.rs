@@ -21,7 +21,7 @@ USE is a verb or a tier: demo, user, subid, root, race, fault, soak, vm, bench, 
   --install   install the missing ones (as root), else print the command
 ";
 
-/// A package, the program by which it is recognised, and what needs it.
+/// A package, the program or library by which it is recognised, and what needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Package {
     pub(crate) name: &'static str,
@@ -39,6 +39,8 @@ const PACKAGES: &[Package] = &[
     Package { name: "iproute2", program: "ip", uses: &["root", "demo"], why: "shows pinned network namespaces" },
     Package { name: "busybox-static", program: "busybox", uses: ROOT_TIERS, why: "a root file system from one static program" },
     Package { name: "strace", program: "strace", uses: &["fault"], why: "injects faults from outside" },
+    Package { name: "libjemalloc2", program: "libjemalloc.so.2", uses: &["race"], why: "a host with another allocator" },
+    Package { name: "libmimalloc-dev", program: "libmimalloc.so", uses: &["race"], why: "a host with another allocator" },
     Package { name: "qemu-system-x86", program: "qemu-system-x86_64", uses: &["vm"], why: "other kernels" },
     Package { name: "bubblewrap", program: "bwrap", uses: &["bench"], why: "peer" },
     Package { name: "crun", program: "crun", uses: &["bench"], why: "peer" },

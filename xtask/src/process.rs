@@ -37,12 +37,14 @@ pub(crate) fn stdout(command: &mut Command) -> Result<String, Error> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Finds a program in `PATH` or in the system directories that an ordinary `PATH` lacks.
+/// Finds a program in `PATH` or in the system directories that an ordinary `PATH` lacks, or a library.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    let libraries = [format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH), "/usr/lib64".into()];
     std::env::split_paths(&path)
         .chain(system)
+        .chain(libraries.map(PathBuf::from))
         .map(|dir| dir.join(program))
         .find(|candidate| candidate.is_file())
 }

@@ -5,11 +5,8 @@
 mod oracle;
 mod scene;
 
-use std::collections::HashMap;
 use std::fs::File;
-use std::panic::catch_unwind;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -75,49 +72,10 @@ fn threads_plan_for_themselves() {
     });
 }
 
-/// What the noisy threads share.
-static TABLE: Mutex<Option<HashMap<u64, Vec<u8>>>> = Mutex::new(None);
-
-/// Allocates, locks, opens, starts threads and panics until told to stop.
-fn noise(stop: &AtomicBool, seed: u64) {
-    let mut number = seed;
-    while !stop.load(Ordering::Relaxed) {
-        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let size = usize::try_from(number >> 48).expect("small");
-        let mut table = TABLE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        table.get_or_insert_default().insert(number % 512, vec![1; size]);
-        drop(table);
-        match number % 8 {
-            0 => drop(catch_unwind(|| std::panic::resume_unwind(Box::new(number)))),
-            1 => drop(File::open("/proc/self/status")),
-            2 => thread::spawn(move || vec![0_u8; size]).join().map(drop).unwrap_or_default(),
-            _ => drop(std::env::var("PATH")),
-        }
-    }
-}
-
 #[test]
 fn a_noisy_host() {
     tier::root();
-    unchanged(|| {
-        let plan = plan("printf '%s ' $WORD; cat; exit ${WORD%.*}");
-        let stop = AtomicBool::new(false);
-        thread::scope(|scope| {
-            for seed in 0..64 {
-                let stop = &stop;
-                scope.spawn(move || noise(stop, seed));
-            }
-            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                for _ in 0..times(60, 2000) {
-                    let launch = plan.launch().env("WORD", "7.1").stdin_bytes("x");
-                    assert_eq!(launch.output().expect("a run").status.code(), Some(7));
-                }
-            }));
-            stop.store(true, Ordering::Relaxed);
-            result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        });
-        *TABLE.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
-    });
+    unchanged(|| scene::noise::while_starting(times(60, 2000)));
 }
 
 #[test]

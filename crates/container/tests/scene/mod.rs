@@ -16,6 +16,7 @@ pub(crate) mod host;
 pub(crate) mod idle;
 pub(crate) mod inside;
 pub(crate) mod look;
+pub(crate) mod noise;
 pub(crate) mod outside;
 pub(crate) mod stdio;
 
