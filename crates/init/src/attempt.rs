@@ -207,6 +207,7 @@ impl Attempt {
     /// Ends what was started and makes the error.
     fn abandon(mut self, program: &Program, failure: Failure) -> Error {
         let limit = Instant::now() + END_LIMIT;
+        end_helpers(&self.launcher, limit);
         // It is not reaped yet: its place in the list of children shows what it cloned.
         let launcher_ended = kill(&self.launcher.pidfd, limit).unwrap_or(false);
         let first_ended = launcher_ended && self.end_first(limit);
@@ -276,6 +277,25 @@ fn poll_failed(error: std::io::Error) -> Failure {
 fn kill(pidfd: &OwnedFd, limit: Instant) -> std::io::Result<bool> {
     process::signal(pidfd, Signal::KILL)?;
     process::wait_readable(pidfd, Some(limit))
+}
+
+/// Ends the program that a launcher waits for while it writes id maps: once the launcher is gone, nobody knows it.
+fn end_helpers(launcher: &Spawned, limit: Instant) {
+    let children = format!("/proc/{0}/task/{0}/children", launcher.pid);
+    let list = || std::fs::read_to_string(&children).unwrap_or_default();
+    // It starts no other one meanwhile.
+    if list().is_empty() || process::signal(&launcher.pidfd, Signal::STOP).is_err() {
+        return;
+    }
+    for id in list().split_whitespace() {
+        let Some(pid) = id.parse().ok().and_then(Pid::from_raw) else { continue };
+        let Ok(helper) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
+        // Still its child, so that the descriptor is the child's and not that of a later process with this id.
+        if list().split_whitespace().any(|other| other == id) {
+            drop(process::signal(&helper, Signal::KILL));
+            drop(process::wait_readable(&helper, Some(limit)));
+        }
+    }
 }
 
 /// The child that a launcher cloned but had no time to report: it stands behind the launcher in the list of this

@@ -3,6 +3,7 @@
 mod support;
 
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -126,6 +127,34 @@ fn a_failing_helper_is_a_typed_error() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn a_helper_that_hangs_ends_with_the_launch() {
+    use ampoule_init::steps::launch as l;
+    let _turn = turn();
+    let mark = format!("{}.25", 86_400 + std::process::id());
+    let script = std::env::temp_dir().join(format!("ampoule-helper-{mark}"));
+    std::fs::write(&script, format!("#!/bin/sh\nexec sleep {mark}\n")).expect("a script");
+    std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).expect("its mode");
+    let mut draft = Draft::default();
+    draft.launcher(l::clone_first(support::NEW_PID, "flags", None));
+    let path = support::text(script.to_string_lossy());
+    draft.launcher(l::run_map_helper(&path, &[]));
+    draft.launcher(l::release());
+    draft.first_all([l::wait_for_release(), l::exec()]);
+    let program = Program::seal(draft).expect("a small program");
+    let mut launch = shell("exit 4");
+    launch.deadline = Instant::now() + Duration::from_millis(500);
+    let error = support::refused(&program, &launch);
+    assert_eq!(error.kind(), ErrorKind::StartTimeout, "{error}");
+    std::fs::remove_file(&script).expect("the script is there");
+    let processes = std::fs::read_dir("/proc").expect("procfs").flatten();
+    let sleeps = |process: &std::fs::DirEntry| {
+        let words = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&words).contains(&mark)
+    };
+    assert_eq!(processes.filter(sleeps).count(), 0, "sleep {mark} still runs");
 }
 
 #[test]
