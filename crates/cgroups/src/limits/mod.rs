@@ -1,0 +1,3 @@
+//! What a group may use, as typed data: one file per controller.
+
+pub mod devices;
