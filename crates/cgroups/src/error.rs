@@ -9,12 +9,27 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+use crate::controller::Controllers;
+use crate::table::Version;
+
 /// What went wrong, for `match`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// A text is not a valid value.
     InvalidValue,
+    /// Limits that contradict each other or the machine; [`Error::problems`] lists every reason.
+    InvalidLimits,
+    /// A name or path for a group is wrong.
+    InvalidPath,
+    /// A limit needs a controller that this machine, or this part of the tree, does not have.
+    MissingController,
+    /// The caller may not make groups here.
+    NotDelegated,
+    /// No cgroup hierarchy is mounted.
+    NoCgroups,
+    /// The group did not do in time what was asked.
+    Timeout,
     /// The kernel refused for want of permission.
     Denied,
     /// The file or group does not exist.
@@ -39,9 +54,41 @@ pub struct Error(Box<Fact>);
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// One thing that is wrong with limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    limit: &'static str,
+    reason: String,
+}
+
+impl Problem {
+    pub(crate) fn new(limit: &'static str, reason: impl Into<String>) -> Self {
+        Self { limit, reason: reason.into() }
+    }
+
+    /// The limit's name.
+    #[must_use]
+    pub fn limit(&self) -> &'static str {
+        self.limit
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.limit, self.reason)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Fact {
     Text { what: &'static str, text: String, reason: Reason },
+    Problems(Vec<Problem>),
+    Absent { limit: &'static str, version: Version },
+    Missing { limit: &'static str, controllers: String },
+    Limit { limit: &'static str, path: PathBuf, text: String, errno: Errno },
+    NoCgroups,
+    Timeout { what: &'static str, path: PathBuf },
+    NotDelegated { path: PathBuf, errno: Errno },
     System { operation: &'static str, path: Option<PathBuf>, errno: Errno },
 }
 
@@ -56,6 +103,16 @@ pub(crate) enum Reason {
     TooLarge,
     #[error("is not between {0} and {1}")]
     OutOfRange(i64, i64),
+    #[error("is longer than {0} bytes")]
+    TooLong(usize),
+    #[error("is more precise than the kernel takes")]
+    TooPrecise,
+    #[error("is not a plain decimal number")]
+    NotANumber,
+    #[error("leads out of the tree")]
+    LeavesTree,
+    #[error("has a character that is not allowed")]
+    BadCharacter,
 }
 
 /// Texts of users are kept up to this many characters.
@@ -73,6 +130,52 @@ impl Error {
         Self(Box::new(Fact::System { operation, path: None, errno }))
     }
 
+    /// All problems as one error, if there are any.
+    pub(crate) fn of_problems(problems: Vec<Problem>) -> Result<()> {
+        if problems.is_empty() { Ok(()) } else { Err(Self(Box::new(Fact::Problems(problems)))) }
+    }
+
+    /// One thing is wrong with the limits.
+    pub(crate) fn problem(limit: &'static str, reason: impl Into<String>) -> Self {
+        Self(Box::new(Fact::Problems(vec![Problem::new(limit, reason)])))
+    }
+
+    /// This version has no file for the limit.
+    pub(crate) fn absent(limit: &'static str, version: Version) -> Self {
+        Self(Box::new(Fact::Absent { limit, version }))
+    }
+
+    /// The controllers that a limit needs are not there.
+    pub(crate) fn missing(limit: &'static str, controllers: Controllers) -> Self {
+        Self(Box::new(Fact::Missing { limit, controllers: controllers.to_string() }))
+    }
+
+    /// The kernel refused a limit.
+    pub(crate) fn limit(limit: &'static str, path: PathBuf, text: &str, errno: Errno) -> Self {
+        let text = text.chars().take(TEXT_MAX).collect();
+        Self(Box::new(Fact::Limit { limit, path, text, errno }))
+    }
+
+    /// There is no hierarchy.
+    pub(crate) fn no_cgroups() -> Self {
+        Self(Box::new(Fact::NoCgroups))
+    }
+
+    /// The group did not do it in time.
+    pub(crate) fn timeout(what: &'static str, path: PathBuf) -> Self {
+        Self(Box::new(Fact::Timeout { what, path }))
+    }
+
+    /// Making a group below `path` was refused.
+    pub(crate) fn not_delegated(path: PathBuf, errno: Errno) -> Self {
+        Self(Box::new(Fact::NotDelegated { path, errno }))
+    }
+
+    /// A failed call of the standard library.
+    pub(crate) fn io(operation: &'static str, path: &Path, error: &io::Error) -> Self {
+        Self::at(operation, path, Errno::from_io_error(error).unwrap_or(Errno::IO))
+    }
+
     /// A system call failed on `path`.
     pub(crate) fn at(operation: &'static str, path: &Path, errno: Errno) -> Self {
         Self(Box::new(Fact::System { operation, path: Some(path.to_owned()), errno }))
@@ -82,26 +185,69 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match &*self.0 {
+            Fact::Text { what: PATH, .. } => ErrorKind::InvalidPath,
             Fact::Text { .. } => ErrorKind::InvalidValue,
-            Fact::System { errno, .. } => kind_of(*errno),
+            Fact::Problems(_) => ErrorKind::InvalidLimits,
+            Fact::Absent { .. } => ErrorKind::Unsupported,
+            Fact::Missing { .. } => ErrorKind::MissingController,
+            Fact::Limit { errno: Errno::NOENT, .. } => ErrorKind::Unsupported,
+            Fact::Limit { errno: Errno::INVAL | Errno::RANGE | Errno::NODEV, .. } => {
+                ErrorKind::InvalidLimits
+            }
+            Fact::Limit { errno, .. } | Fact::System { errno, .. } => kind_of(*errno),
+            Fact::NoCgroups => ErrorKind::NoCgroups,
+            Fact::Timeout { .. } => ErrorKind::Timeout,
+            Fact::NotDelegated { errno: Errno::ROFS, .. } => ErrorKind::ReadOnly,
+            Fact::NotDelegated { .. } => ErrorKind::NotDelegated,
         }
     }
 
     /// The errno of the system call that failed, if one did.
     #[must_use]
     pub fn errno(&self) -> Option<i32> {
+        self.system_errno().map(Errno::raw_os_error)
+    }
+
+    fn system_errno(&self) -> Option<Errno> {
         match &*self.0 {
-            Fact::System { errno, .. } => Some(errno.raw_os_error()),
-            Fact::Text { .. } => None,
+            Fact::System { errno, .. }
+            | Fact::Limit { errno, .. }
+            | Fact::NotDelegated { errno, .. } => Some(*errno),
+            _ => None,
+        }
+    }
+
+    /// Every problem of limits; empty for other errors.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        match &*self.0 {
+            Fact::Problems(problems) => problems,
+            _ => &[],
         }
     }
 
     /// What the reader can do about it, where that is known.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
-        None
+        Some(match self.kind() {
+            ErrorKind::NotDelegated | ErrorKind::Denied => {
+                "run as root, or in a delegated group: systemd-run --user --scope -p Delegate=yes …"
+            }
+            ErrorKind::MissingController => {
+                "the kernel, or whoever made the group above, does not provide it (cgroup.subtree_control)"
+            }
+            ErrorKind::ReadOnly => {
+                "cgroupfs is mounted read-only here: let the container above mount it writable"
+            }
+            ErrorKind::Busy => "processes are still in the group, or in the group above it",
+            ErrorKind::NoCgroups => "mount cgroup2 on /sys/fs/cgroup",
+            _ => return None,
+        })
     }
 }
+
+/// What a path is called in an error about one.
+pub(crate) const PATH: &str = "path of a group";
 
 /// The kind of a plain failed system call.
 fn kind_of(errno: Errno) -> ErrorKind {
@@ -120,6 +266,25 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
             Fact::Text { what, text, reason } => write!(f, "{what} {text:?} {reason}"),
+            Fact::Problems(problems) => {
+                let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                f.write_str(&texts.join("; "))
+            }
+            Fact::Absent { limit, version } => {
+                let version = if *version == Version::V1 { 1 } else { 2 };
+                write!(f, "{limit}: cgroup version {version} has no such limit")
+            }
+            Fact::Missing { limit, controllers } => {
+                write!(f, "{limit}: the controller {controllers} is not available")
+            }
+            Fact::Limit { limit, path, text, errno } => {
+                write!(f, "{limit}: write {text:?} to {}: {errno}", path.display())
+            }
+            Fact::NoCgroups => f.write_str("no cgroup hierarchy is mounted"),
+            Fact::Timeout { what, path } => write!(f, "{}: {what} takes too long", path.display()),
+            Fact::NotDelegated { path, errno } => {
+                write!(f, "no group can be made in {}: {errno}", path.display())
+            }
             Fact::System { operation, path: Some(path), errno } => {
                 write!(f, "{operation}({}): {errno}", path.display())
             }
@@ -132,16 +297,24 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &*self.0 {
             Fact::Text { reason, .. } => Some(reason),
-            Fact::System { errno, .. } => Some(errno),
+            Fact::System { errno, .. }
+            | Fact::Limit { errno, .. }
+            | Fact::NotDelegated { errno, .. } => Some(errno),
+            _ => None,
         }
     }
 }
 
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
-        let kind = match &*error.0 {
-            Fact::System { errno, .. } => io::Error::from(*errno).kind(),
-            Fact::Text { .. } => io::ErrorKind::InvalidInput,
+        let kind = match (error.system_errno(), error.kind()) {
+            (Some(errno), _) => io::Error::from(errno).kind(),
+            (None, ErrorKind::Timeout) => io::ErrorKind::TimedOut,
+            (
+                None,
+                ErrorKind::Unsupported | ErrorKind::MissingController | ErrorKind::NoCgroups,
+            ) => io::ErrorKind::Unsupported,
+            (None, _) => io::ErrorKind::InvalidInput,
         };
         io::Error::new(kind, error)
     }

@@ -1,8 +1,59 @@
-//! Control groups: limits, live statistics, pressure, events, freezing and killing, on cgroup v2, on
-//! v1 and on hybrid machines. See cgroups(7).
+//! Control groups: limits, live statistics, freezing and killing, on cgroup v2, on v1 and on hybrid machines.
+//! See cgroups(7).
+//!
+//! | I want … | Here |
+//! |---|---|
+//! | to say what a group may use | [`Limits`], with [`Bytes`], [`Cpus`], [`Weight`], [`Max`] |
+//! | to know what this machine has | [`Hierarchies::detect`] |
+//! | a place where I may make groups | [`Place::find`], [`Place::open`] |
+//! | a group with limits | [`Group::create`] |
+//! | what it uses | [`Group::stat`] |
+//! | to change, freeze, kill, remove it | [`Group::update`], [`Group::freeze`], [`Group::kill`], [`Group::remove`] |
+//! | a process born in it | [`Group::membership`] |
+//! | to clear what an ended program left | [`reconcile()`] |
+//!
+//! A limit is in force, or there is an error that names it and its file.
+//!
+//! ```no_run
+//! use ampoule_cgroups::{Bytes, Controllers, Group, Hierarchies, Limits, Place};
+//!
+//! # fn main() -> ampoule_cgroups::Result<()> {
+//! let place = Place::find(&Hierarchies::detect()?)?;
+//! let mut limits = Limits::default();
+//! limits.memory.max = Some(Bytes::mib(128).into());
+//! limits.pids_max = Some(64.into());
+//! let group = Group::create(&place, "web", &limits, Controllers::empty())?;
+//! println!("{:?}", group.stat()?.memory.max);
+//! group.remove()?;
+//! # Ok(())
+//! # }
+//! ```
 
+mod controller;
+mod end;
 mod error;
+mod group;
+mod hierarchy;
 pub mod limits;
+mod membership;
+mod owner;
+mod path;
+mod place;
+pub mod stat;
+mod table;
+mod unit;
 
-pub use error::{Error, ErrorKind, Result};
+pub use controller::Controllers;
+pub use end::Depth;
+pub use error::{Error, ErrorKind, Problem, Result};
+pub use group::{Group, Shape};
+pub use hierarchy::{Hierarchies, Hierarchy, Mode};
+pub use limits::Limits;
 pub use limits::devices::{DeviceAccess, DeviceAction, DeviceKind, DeviceRule};
+pub use membership::{Membership, join};
+pub use owner::{Life, Reconciled, owned_name, reconcile};
+pub use path::GroupPath;
+pub use place::Place;
+pub use stat::Stats;
+pub use table::Version;
+pub use unit::{Bytes, Cpus, Max, Micros, NumberList, Percent, Shares, Weight};

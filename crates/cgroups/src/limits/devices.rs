@@ -139,23 +139,6 @@ impl DeviceRule {
         *self == Self::all(self.action)
     }
 
-    /// The same devices, without a look at the access.
-    pub(crate) fn same_devices(&self, other: &Self) -> bool {
-        (self.kind, self.major, self.minor) == (other.kind, other.major, other.minor)
-    }
-
-    /// Whether a device exists that both are about.
-    pub(crate) fn overlaps(&self, other: &Self) -> bool {
-        fn meet<T: PartialEq>(left: Option<T>, right: Option<T>) -> bool {
-            left.is_none() || right.is_none() || left == right
-        }
-        let kind = |rule: &Self| (rule.kind != DeviceKind::Any).then_some(rule.kind);
-        meet(kind(self), kind(other))
-            && meet(self.major, other.major)
-            && meet(self.minor, other.minor)
-            && self.access.intersects(other.access)
-    }
-
     /// The text for `devices.allow` and `devices.deny`, such as `c 1:*  rwm`.
     #[must_use]
     pub fn to_v1(&self) -> String {
@@ -304,15 +287,5 @@ mod tests {
         }
         assert!(DeviceRule::all(DeviceAction::Allow).is_all());
         assert!(!DeviceRule::allow_char(1, 3, DeviceAccess::all()).is_all());
-    }
-
-    #[test]
-    fn overlap_needs_a_device_and_an_access_in_common() {
-        let rule = |text: &str| text.parse::<DeviceRule>().unwrap();
-        assert!(rule("allow c 1:* rw").overlaps(&rule("deny c *:3 w")));
-        assert!(rule("allow a *:* rwm").overlaps(&rule("deny b 8:0 r")));
-        assert!(!rule("allow c 1:* r").overlaps(&rule("deny c 1:3 w")));
-        assert!(!rule("allow c 1:* r").overlaps(&rule("deny b 1:3 r")));
-        assert!(!rule("allow c 1:* r").overlaps(&rule("deny c 2:3 r")));
     }
 }

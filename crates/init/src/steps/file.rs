@@ -130,6 +130,14 @@ pub fn write_existing(dir: Fd, path: &CStr, bytes: &[u8]) -> Step {
     write_flags(dir, path, (libc::O_WRONLY as u64, "O_WRONLY"), 0, bytes)
 }
 
+/// Writes to an open file, all in one call.
+#[must_use]
+pub fn write_open(fd: Fd, bytes: &[u8]) -> Step {
+    let shown = format!("{:?}", String::from_utf8_lossy(bytes));
+    let length = Arg::Number(bytes.len() as u64);
+    Step::call("write", libc::SYS_write, vec![fd.into(), Arg::Bytes(bytes.to_vec(), shown), length])
+}
+
 fn write_flags(dir: Fd, path: &CStr, flags: (u64, &str), mode: u32, bytes: &[u8]) -> Step {
     let shown = if bytes.len() <= 64 && std::str::from_utf8(bytes).is_ok() {
         format!("{:?}", String::from_utf8_lossy(bytes))

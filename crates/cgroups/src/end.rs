@@ -1,0 +1,217 @@
+//! Processes of a group: listed, frozen, killed; and the end of the group.
+//!
+//! Kernel objects: `cgroup.procs`, `cgroup.freeze` (Linux 5.2), `cgroup.kill` (5.14), v1 `freezer.state`; pidfds.
+//! Invariant: a process id is acted on only while its pidfd is open and the id is still listed.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{AtFlags, Dir as Entries, unlinkat};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::error::{Error, Result};
+use crate::group::Group;
+use crate::place::{self, Dir};
+use crate::table::Version;
+
+/// How long a freeze or the end of killed processes may take.
+const LIMIT: Duration = Duration::from_secs(5);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_micros(500);
+
+/// Whether groups below are meant too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// The group alone.
+    One,
+    /// With everything below it.
+    Recursive,
+}
+
+impl Group {
+    /// Ids of its processes, in the caller's pid namespace.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) when the group has been removed.
+    pub fn procs(&self, depth: Depth) -> Result<BTreeSet<u32>> {
+        let mut procs = BTreeSet::new();
+        for dir in self.dirs() {
+            collect(dir, &self.name, depth, &mut procs)?;
+        }
+        Ok(procs)
+    }
+
+    /// Stops all processes where they are, and waits until they have stopped.
+    ///
+    /// # Errors
+    /// [`Timeout`](crate::ErrorKind::Timeout), [`MissingController`](crate::ErrorKind::MissingController).
+    pub fn freeze(&self) -> Result<()> {
+        self.set_frozen("1", "FROZEN")
+    }
+
+    /// Lets them go on.
+    ///
+    /// # Errors
+    /// As [`Group::freeze`].
+    pub fn thaw(&self) -> Result<()> {
+        self.set_frozen("0", "THAWED")
+    }
+
+    fn set_frozen(&self, v2: &str, v1: &str) -> Result<()> {
+        let freezer = crate::controller::Controllers::FREEZER;
+        let on_v2 = self.dirs().find(|dir| dir.version == Version::V2);
+        let on_v1 = self.dirs().find(|dir| dir.controllers.contains(freezer));
+        let Some(dir) = on_v2.or(on_v1) else { return Err(Error::missing("freeze", freezer)) };
+        let (file, text) = match dir.version {
+            Version::V2 => ("cgroup.freeze", v2),
+            Version::V1 => ("freezer.state", v1),
+        };
+        let file = format!("{}/{file}", self.name);
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            place::write(&dir.fd, &file, text)
+                .map_err(|errno| Error::at("write", &dir.path.join(&file), errno))?;
+            if is(dir, &self.name, v2, v1)? {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(Error::timeout("freezing", dir.path.join(&self.name)));
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Kills all processes, also those of groups below, and waits for their end.
+    ///
+    /// # Errors
+    /// [`Timeout`](crate::ErrorKind::Timeout) when one does not end, [`Denied`](crate::ErrorKind::Denied).
+    pub fn kill(&self) -> Result<()> {
+        let deadline = Instant::now() + LIMIT;
+        while !self.procs(Depth::Recursive)?.is_empty() {
+            self.kill_once()?;
+            if Instant::now() > deadline {
+                return Err(Error::timeout("killing", self.first_path()));
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+
+    fn kill_once(&self) -> Result<()> {
+        if let Some(dir) = self.dirs().find(|dir| dir.version == Version::V2) {
+            match place::write(&dir.fd, &format!("{}/cgroup.kill", self.name), "1") {
+                Err(Errno::NOENT) => {}
+                // Processes may be in a v1 directory only: look at these too.
+                _ => self.signal_all()?,
+            }
+            return Ok(());
+        }
+        // A process that forks faster than it is killed stands still meanwhile.
+        let frozen = self.freeze().is_ok();
+        let killed = self.signal_all();
+        if frozen {
+            self.thaw()?;
+        }
+        killed
+    }
+
+    fn signal_all(&self) -> Result<()> {
+        for id in self.procs(Depth::Recursive)? {
+            let pid = i32::try_from(id).ok().and_then(Pid::from_raw);
+            let Some(Ok(pidfd)) = pid.map(|pid| pidfd_open(pid, PidfdFlags::empty())) else {
+                continue;
+            };
+            if !self.procs(Depth::Recursive)?.contains(&id) {
+                continue;
+            }
+            match pidfd_send_signal(&pidfd, Signal::KILL) {
+                Ok(()) | Err(Errno::SRCH) => {}
+                Err(errno) => return Err(Error::system("pidfd_send_signal", errno)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes it with all groups below, which must be without processes.
+    ///
+    /// # Errors
+    /// [`Busy`](crate::ErrorKind::Busy) when a process is still in it.
+    pub fn remove(&self) -> Result<()> {
+        let deadline = Instant::now() + LIMIT;
+        for dir in self.dirs() {
+            remove(dir, &self.name, deadline)?;
+        }
+        Ok(())
+    }
+
+    fn first_path(&self) -> std::path::PathBuf {
+        self.paths().next().unwrap_or_default()
+    }
+}
+
+/// Whether a group is frozen or thawed as asked.
+fn is(dir: &Dir, name: &str, v2: &str, v1: &str) -> Result<bool> {
+    let (file, wanted) = match dir.version {
+        Version::V2 => (format!("{name}/cgroup.events"), format!("frozen {v2}")),
+        Version::V1 => (format!("{name}/freezer.state"), v1.to_owned()),
+    };
+    let text = place::read(&dir.fd, &file)
+        .map_err(|errno| Error::at("read", &dir.path.join(&file), errno))?;
+    Ok(text.lines().any(|line| line == wanted))
+}
+
+fn collect(dir: &Dir, group: &str, depth: Depth, procs: &mut BTreeSet<u32>) -> Result<()> {
+    let file = format!("{group}/cgroup.procs");
+    match place::read(&dir.fd, &file) {
+        Ok(text) => procs.extend(text.lines().filter_map(|line| line.parse::<u32>().ok())),
+        // A threaded group, or one that was removed by now: its processes are listed above it.
+        Err(Errno::OPNOTSUPP) => {}
+        Err(Errno::NOENT | Errno::NODEV) if group.contains('/') => {}
+        Err(errno) => return Err(Error::at("read", &dir.path.join(file), errno)),
+    }
+    if depth == Depth::Recursive {
+        for below in groups_below(dir, group) {
+            collect(dir, &below, depth, procs)?;
+        }
+    }
+    Ok(())
+}
+
+/// The groups in a group.
+fn groups_below(dir: &Dir, group: &str) -> Vec<String> {
+    let flags = rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
+    let open = rustix::fs::openat(&dir.fd, group, flags, rustix::fs::Mode::empty());
+    let Some(entries) = open.ok().and_then(|fd| Entries::read_from(fd).ok()) else {
+        return Vec::new();
+    };
+    let is_group = |entry: &rustix::fs::DirEntry| {
+        entry.file_type() == rustix::fs::FileType::Directory
+            && !matches!(entry.file_name().to_bytes(), b"." | b"..")
+    };
+    let named =
+        |entry: rustix::fs::DirEntry| Some(format!("{group}/{}", entry.file_name().to_str().ok()?));
+    entries.flatten().filter(is_group).filter_map(named).collect()
+}
+
+/// Removes a group, deepest first; what has just ended may take a moment to leave it.
+fn remove(dir: &Dir, group: &str, deadline: Instant) -> Result<()> {
+    loop {
+        match unlinkat(&dir.fd, group, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::BUSY) => {}
+            Err(errno) => return Err(Error::at("rmdir", &dir.path.join(group), errno)),
+        }
+        let below = groups_below(dir, group);
+        for child in &below {
+            remove(dir, child, deadline)?;
+        }
+        let mut living = BTreeSet::new();
+        collect(dir, group, Depth::One, &mut living)?;
+        if below.is_empty() && (!living.is_empty() || Instant::now() > deadline) {
+            return Err(Error::at("rmdir", Path::new(&dir.path.join(group)), Errno::BUSY));
+        }
+        std::thread::sleep(PAUSE);
+    }
+}

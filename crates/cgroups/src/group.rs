@@ -1,0 +1,377 @@
+//! A group: made with its limits, looked at, changed, frozen, killed, removed.
+//!
+//! Kernel objects: one directory in each hierarchy that it needs. Invariant: a group is made with all of its limits or
+//! not at all, and a change that fails half-way is taken back. It holds no descriptor of its own.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, unlinkat};
+use rustix::io::Errno;
+
+use crate::controller::Controllers;
+use crate::error::{Error, Result};
+use crate::limits::Limits;
+use crate::membership::Membership;
+use crate::path::group_name;
+use crate::place::{self, Dir, Place};
+use crate::stat::{self, Source, Stats};
+use crate::table::{self, Version, Write};
+
+/// Controllers that belong to every group where they are: what its state and its processes are asked through.
+const ALWAYS: Controllers = Controllers::FREEZER;
+
+/// A group of processes. Dropping it leaves the group where it is: [`Group::remove`].
+#[derive(Clone, Debug)]
+pub struct Group {
+    pub(crate) place: Place,
+    pub(crate) name: String,
+    /// Which of the place's directories it is in.
+    members: u32,
+}
+
+impl Group {
+    /// Makes a group with limits. It is in the hierarchies that the limits and `accounting` need, and always in v2.
+    ///
+    /// # Errors
+    /// [`InvalidPath`](crate::ErrorKind::InvalidPath), [`InvalidLimits`](crate::ErrorKind::InvalidLimits),
+    /// [`MissingController`](crate::ErrorKind::MissingController), [`Unsupported`](crate::ErrorKind::Unsupported),
+    /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists), [`NotDelegated`](crate::ErrorKind::NotDelegated): the
+    /// limit and the file are named, and no group is left.
+    pub fn create(
+        place: &Place,
+        name: &str,
+        limits: &Limits,
+        accounting: Controllers,
+    ) -> Result<Self> {
+        group_name(name)?;
+        let writes = writes(place, limits)?;
+        let needed = writes.iter().map(|(index, _)| 1 << index).fold(0, |all, one: u32| all | one);
+        let mut group = Self { place: place.clone(), name: name.to_owned(), members: 0 };
+        let made = group
+            .make(needed, accounting)
+            .and_then(|()| writes.iter().try_for_each(|(index, write)| group.write(*index, write)));
+        match made {
+            Ok(()) => Ok(group),
+            Err(error) => {
+                group.undo();
+                Err(error)
+            }
+        }
+    }
+
+    /// The group with this name that is there already.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) when no hierarchy has it.
+    pub fn open(place: &Place, name: &str) -> Result<Self> {
+        group_name(name)?;
+        let mut group = Self { place: place.clone(), name: name.to_owned(), members: 0 };
+        for (index, dir) in place.dirs().iter().enumerate() {
+            match rustix::fs::statat(&dir.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(_) => group.members |= 1 << index,
+                Err(Errno::NOENT) => {}
+                Err(errno) => return Err(Error::at("stat", &dir.path.join(name), errno)),
+            }
+        }
+        match (group.members, place.dirs().first()) {
+            (0, Some(dir)) => Err(Error::at("open", &dir.path.join(name), Errno::NOENT)),
+            _ => Ok(group),
+        }
+    }
+
+    fn make(&mut self, needed: u32, accounting: Controllers) -> Result<()> {
+        let place = self.place.clone();
+        let wanted = |index: usize, dir: &Dir| {
+            needed & 1 << index != 0
+                || dir.version == Version::V2
+                || dir.controllers.intersects(accounting)
+        };
+        let has_v2 = place.dirs().iter().any(|dir| dir.version == Version::V2);
+        for (index, dir) in place.dirs().iter().enumerate() {
+            let always = !has_v2 && dir.controllers.intersects(ALWAYS);
+            if !wanted(index, dir) && !always {
+                continue;
+            }
+            mkdirat(&dir.fd, self.name.as_str(), Mode::from(0o755)).map_err(
+                |errno| match errno {
+                    Errno::ACCESS | Errno::PERM | Errno::ROFS => {
+                        Error::not_delegated(dir.path.clone(), errno)
+                    }
+                    _ => Error::at("mkdir", &dir.path.join(&self.name), errno),
+                },
+            )?;
+            self.members |= 1 << index;
+            if dir.version == Version::V1 && dir.controllers.contains(Controllers::CPUSET) {
+                place::inherit_cpuset(&self.open_dir(dir)?, &dir.path.join(&self.name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a group back that was just made: nothing can be in it.
+    fn undo(&self) {
+        for dir in self.dirs() {
+            let _busy = unlinkat(&dir.fd, self.name.as_str(), AtFlags::REMOVEDIR).is_err();
+        }
+    }
+
+    fn write(&self, index: usize, write: &Write) -> Result<()> {
+        let Some(dir) = self.place.dirs().get(index) else { return Ok(()) };
+        let file = format!("{}/{}", self.name, write.file);
+        place::write(&dir.fd, &file, &write.text)
+            .map_err(|errno| Error::limit(write.limit, dir.path.join(file), &write.text, errno))
+    }
+
+    /// Changes limits of the living group; those that are not named stay as they are.
+    ///
+    /// # Errors
+    /// As [`Group::create`]; what was written before the failure is put back.
+    pub fn update(&self, limits: &Limits) -> Result<()> {
+        let mut writes = writes(&self.place, limits)?;
+        self.raise_swap_first(&mut writes);
+        let mut done: Vec<(usize, Write)> = Vec::new();
+        for (index, write) in writes {
+            if self.members & 1 << index == 0 {
+                return Err(self.restored(done, Error::missing(write.limit, write.controller)));
+            }
+            let old = self.old(index, &write);
+            if let Err(error) = self.write(index, &write) {
+                return Err(self.restored(done, error));
+            }
+            done.extend(old.map(|old| (index, old)));
+        }
+        Ok(())
+    }
+
+    /// On v1 memory with swap may never be below memory: the one that grows goes first.
+    fn raise_swap_first(&self, writes: &mut [(usize, Write)]) {
+        let at = |file| writes.iter().position(|(_, write)| write.file == file);
+        let (Some(memory), Some(both)) = (at(table::LIMIT), at(table::LIMIT_WITH_SWAP)) else {
+            return;
+        };
+        let number = |text: &str| text.trim().parse::<u64>().unwrap_or(u64::MAX);
+        let (index, write) = &writes[both];
+        let now = self.read(*index, &write.file).map_or(0, |text| number(&text));
+        if now < number(&writes[memory].1.text) {
+            writes.swap(memory, both);
+        }
+    }
+
+    /// What a file has now, as a write that brings it back.
+    fn old(&self, index: usize, write: &Write) -> Option<Write> {
+        let text = self.read(index, &write.file)?;
+        let text = match write.text.split_once(' ') {
+            // A line of a device: the one that it has, or its limits taken away.
+            Some((device, rest)) if device.contains(':') => {
+                let own = |line: &&str| line.split(' ').next() == Some(device);
+                let free = || free_line(device, rest);
+                text.lines().find(own).map_or_else(free, str::to_owned)
+            }
+            _ => text.trim_end().to_owned(),
+        };
+        Some(Write { text, ..write.clone() })
+    }
+
+    fn restored(&self, done: Vec<(usize, Write)>, error: Error) -> Error {
+        for (index, write) in done.into_iter().rev() {
+            // The first error is the one to tell.
+            let _kept = self.write(index, &write).is_err();
+        }
+        error
+    }
+
+    fn read(&self, index: usize, file: &str) -> Option<String> {
+        let dir = self.place.dirs().get(index)?;
+        place::read(&dir.fd, &format!("{}/{file}", self.name)).ok()
+    }
+
+    /// The text of an interface file, such as `memory.max`; of the first hierarchy that has it.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) when no hierarchy has it.
+    pub fn file(&self, name: &str) -> Result<String> {
+        let files = files_of(self.dirs(), &self.name, name);
+        let mut missing = Error::no_cgroups();
+        for (dir, file) in files {
+            match place::read(&dir.fd, &file) {
+                Ok(text) => return Ok(text),
+                Err(errno) => missing = Error::at("read", &dir.path.join(file), errno),
+            }
+        }
+        Err(missing)
+    }
+
+    /// Everything that the kernel counts for it.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) when the group has been removed.
+    pub fn stat(&self) -> Result<Stats> {
+        let mut open: Vec<(&Dir, OwnedFd)> = Vec::new();
+        for dir in self.dirs() {
+            open.push((dir, self.open_dir(dir)?));
+        }
+        let find = |source: Source| {
+            let fits = |(dir, _): &&(&Dir, OwnedFd)| belongs(dir, source);
+            // v2 last, and it counts where both have something: it is what freezes.
+            let found = match source {
+                Source::Group => open.iter().rfind(fits)?,
+                _ => open.iter().find(fits)?,
+            };
+            Some(match found.0.version {
+                Version::V1 => stat::Dir::V1(std::os::fd::AsFd::as_fd(&found.1)),
+                Version::V2 => stat::Dir::V2(std::os::fd::AsFd::as_fd(&found.1)),
+            })
+        };
+        stat::read(&find)
+    }
+
+    /// What a launch needs so that the first process is born in it.
+    ///
+    /// # Errors
+    /// [`Denied`](crate::ErrorKind::Denied), [`NotFound`](crate::ErrorKind::NotFound), a limit on descriptors.
+    pub fn membership(&self) -> Result<Membership> {
+        let mut membership = Membership { joins: Vec::new(), group: None };
+        for dir in self.dirs() {
+            match dir.version {
+                Version::V2 => membership.group = Some(self.open_dir(dir)?),
+                Version::V1 => {
+                    let file = format!("{}/cgroup.procs", self.name);
+                    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+                    let open = openat(&dir.fd, file.as_str(), flags, Mode::empty());
+                    let failed = |errno| Error::at("open", &dir.path.join(&file), errno);
+                    membership.joins.push(above_stdio(open.map_err(failed)?)?);
+                }
+            }
+        }
+        Ok(membership)
+    }
+
+    /// How many v1 directories a group with these limits is in, and whether it is in v2: what a plan must know.
+    ///
+    /// # Errors
+    /// As [`Group::create`], as far as it can be told beforehand.
+    pub fn shape(place: &Place, limits: &Limits, accounting: Controllers) -> Result<Shape> {
+        limits.validate()?;
+        let writes = writes(place, limits)?;
+        let dirs = place.dirs();
+        let has_v2 = dirs.iter().any(|dir| dir.version == Version::V2);
+        let joins = dirs.iter().enumerate().filter(|(index, dir)| {
+            let needed = writes.iter().any(|(used, _)| used == index);
+            let always = !has_v2 && dir.controllers.intersects(ALWAYS);
+            dir.version == Version::V1
+                && (needed || always || dir.controllers.intersects(accounting))
+        });
+        Ok(Shape { joins: joins.count(), group: has_v2 })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its directories, one in each hierarchy that it is in.
+    pub fn paths(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        self.dirs().map(|dir| dir.path.join(&self.name))
+    }
+
+    pub(crate) fn dirs(&self) -> impl Iterator<Item = &Dir> {
+        let all = self.place.dirs().iter().enumerate();
+        all.filter(|(index, _)| self.members & 1 << index != 0).map(|(_, dir)| dir)
+    }
+
+    pub(crate) fn open_dir(&self, dir: &Dir) -> Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let open = openat(&dir.fd, self.name.as_str(), flags, Mode::empty());
+        let failed = |errno| Error::at("open", &dir.path.join(&self.name), errno);
+        above_stdio(open.map_err(failed)?)
+    }
+}
+
+/// What a plan must know about a group: how many descriptors its membership has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Shape {
+    /// v1 directories.
+    pub joins: usize,
+    /// Whether it is in v2.
+    pub group: bool,
+}
+
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let paths: Vec<String> = self.paths().map(|path| path.display().to_string()).collect();
+        f.write_str(&paths.join(" "))
+    }
+}
+
+fn files_of<'a>(
+    dirs: impl Iterator<Item = &'a Dir>,
+    group: &str,
+    file: &str,
+) -> impl Iterator<Item = (&'a Dir, String)> {
+    dirs.map(move |dir| (dir, format!("{group}/{file}")))
+}
+
+/// What is to be written for limits, each with the directory that it belongs to.
+fn writes(place: &Place, limits: &Limits) -> Result<Vec<(usize, Write)>> {
+    limits.validate()?;
+    if limits.is_empty() {
+        return Ok(Vec::new());
+    }
+    if let Some(device) = limits.io.devices.iter().find(|device| !device.exists()) {
+        return Err(Error::problem("io", format!("there is no block device {device}")));
+    }
+    let dirs = place.dirs();
+    // Limits belong to the hierarchies where the controllers are: v1 on a hybrid machine.
+    let on_v1 = dirs.iter().any(|dir| dir.version == Version::V1);
+    let version = if on_v1 { Version::V1 } else { Version::V2 };
+    let find = |write: Write| {
+        let fits =
+            |dir: &Dir| dir.version == version && (dir.controllers.contains(write.controller));
+        let index = dirs.iter().position(fits);
+        index
+            .map(|index| (index, write.clone()))
+            .ok_or_else(|| Error::missing(write.limit, write.controller))
+    };
+    table::writes(limits, version)?.into_iter().map(find).collect()
+}
+
+/// Whether a directory is the one that these statistics are in.
+fn belongs(dir: &Dir, source: Source) -> bool {
+    let controller = match source {
+        Source::Memory => Controllers::MEMORY,
+        Source::Cpu if dir.version == Version::V2 => return !dir.controllers.is_empty(),
+        Source::Cpu => Controllers::CPU,
+        Source::Cpuacct => Controllers::CPUACCT,
+        Source::Pids => Controllers::PIDS,
+        Source::Io => Controllers::IO,
+        Source::Hugetlb => Controllers::HUGETLB,
+        Source::Rdma => Controllers::RDMA,
+        Source::Scalar => Controllers::MISC,
+        Source::Cpuset => Controllers::CPUSET,
+        _ => return dir.version == Version::V2 || dir.controllers.contains(Controllers::FREEZER),
+    };
+    dir.controllers.contains(controller)
+}
+
+/// The line that takes a device's limits away, in the form of the one that set them.
+fn free_line(device: &str, set: &str) -> String {
+    if !set.contains('=') {
+        return format!("{device} 0");
+    }
+    let free = set.split(' ').filter_map(|word| word.split_once('=')).map(|(key, _)| key);
+    let words: Vec<Cow<'_, str>> = free.map(|key| format!("{key}=max").into()).collect();
+    format!("{device} {}", words.join(" "))
+}
+
+/// A host that closed a standard stream must not find a descriptor of ours in its place.
+fn above_stdio(fd: OwnedFd) -> Result<OwnedFd> {
+    if std::os::fd::AsRawFd::as_raw_fd(&fd) > 2 {
+        return Ok(fd);
+    }
+    rustix::io::fcntl_dupfd_cloexec(&fd, 3).map_err(|errno| Error::system("fcntl(F_DUPFD)", errno))
+}

@@ -1,0 +1,27 @@
+//! What a launch needs so that the first process is born in its group.
+//!
+//! Kernel objects: descriptors of `cgroup.procs` (v1) and of the group's directory (v2, for `CLONE_INTO_CGROUP`,
+//! clone3(2), Linux 5.7). Invariant: opened by the host, whose credentials count; used by the launcher, which shares no
+//! memory with it.
+
+use std::os::fd::OwnedFd;
+
+use ampoule_init::Fd;
+use ampoule_init::Step;
+use ampoule_init::steps::file;
+
+/// Descriptors of one group.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Membership {
+    /// `cgroup.procs` of each v1 directory.
+    pub joins: Vec<OwnedFd>,
+    /// The directory on v2.
+    pub group: Option<OwnedFd>,
+}
+
+/// The launcher's step that joins a v1 group, given its descriptor.
+#[must_use]
+pub fn join(procs: Fd) -> Step {
+    file::write_open(procs, b"0")
+}

@@ -1,0 +1,125 @@
+//! Whose groups are whose: names that say which process made a group, and clearing up after one that ended.
+//!
+//! Kernel objects: names of directories, `/proc/PID/stat`. Invariant: a group of a living process, or of a process that
+//! cannot be seen from here, is never touched.
+
+use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::end::Depth;
+use crate::error::{Error, Result};
+use crate::group::Group;
+use crate::place::Place;
+
+/// Whether a group ends with the process that made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It does: [`reconcile()`] kills what is left in it.
+    WithOwner,
+    /// It goes on, and is removed when it is empty.
+    Detached,
+}
+
+/// What [`reconcile()`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reconciled {
+    /// Groups that were removed.
+    pub removed: usize,
+    /// Groups that could not be removed.
+    pub failed: usize,
+}
+
+/// A name for a group of this process that no other group has: `ID.PID-START-NAMESPACE`.
+///
+/// # Errors
+/// When procfs cannot be read, or the id cannot be part of a name.
+pub fn owned_name(id: Option<&str>, life: Life) -> Result<String> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let pid = std::process::id();
+    let start =
+        start_time(pid).ok_or_else(|| Error::system("read of procfs", rustix::io::Errno::NOENT))?;
+    let letter = match life {
+        Life::WithOwner => 'w',
+        Life::Detached => 'd',
+    };
+    let id = id.map_or_else(|| number.to_string(), str::to_owned);
+    let name = format!("{id}.{letter}{pid}-{start}-{:x}", namespace());
+    crate::path::group_name(&name).map(str::to_owned)
+}
+
+/// The own pid namespace: ids mean nothing in another one.
+fn namespace() -> u64 {
+    std::fs::metadata("/proc/self/ns/pid").map_or(0, |found| found.ino())
+}
+
+/// When a process was started, in ticks since boot (proc_pid_stat(5)).
+fn start_time(pid: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    text.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+}
+
+/// Whether the owner that a name tells is gone.
+fn orphaned(name: &str) -> Option<Life> {
+    let (life, owner) = name.rsplit_once('.')?.1.split_at_checked(1)?;
+    let mut parts = owner.split('-');
+    let (pid, start) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    let there = u64::from_str_radix(parts.next()?, 16).ok()?;
+    let gone = there == namespace() && start_time(pid) != Some(start);
+    let life = match life {
+        "w" => Life::WithOwner,
+        "d" => Life::Detached,
+        _ => return None,
+    };
+    (gone && parts.next().is_none()).then_some(life)
+}
+
+/// Removes the groups of processes that have ended, with what still runs in them; a detached group only when it is
+/// empty. Several processes may do it at once.
+///
+/// # Errors
+/// When the place cannot be read.
+pub fn reconcile(place: &Place) -> Result<Reconciled> {
+    let mut done = Reconciled::default();
+    let mut names = std::collections::BTreeSet::new();
+    for path in place.paths() {
+        let entries =
+            std::fs::read_dir(path).map_err(|error| Error::io("readdir", path, &error))?;
+        names.extend(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()));
+    }
+    for name in names {
+        let Some(life) = orphaned(&name) else { continue };
+        let Ok(group) = Group::open(place, &name) else { continue };
+        let empty = || group.procs(Depth::Recursive).is_ok_and(|procs| procs.is_empty());
+        if life == Life::Detached && !empty() {
+            continue;
+        }
+        match group.kill().and_then(|()| group.remove()) {
+            Ok(()) => done.removed += 1,
+            // Somebody else was faster.
+            Err(error) if error.kind() == crate::ErrorKind::NotFound => {}
+            Err(_) => done.failed += 1,
+        }
+    }
+    Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_their_owner() {
+        let name = owned_name(Some("web.1"), Life::WithOwner).unwrap();
+        assert!(name.starts_with("web.1.w"), "{name}");
+        assert_eq!(orphaned(&name), None, "this process lives");
+        let other = format!("x.w{}-1-{:x}", std::process::id(), namespace());
+        assert_eq!(orphaned(&other), Some(Life::WithOwner), "another process with this id");
+        assert_eq!(orphaned(&other.replace(".w", ".d")), Some(Life::Detached));
+        for foreign in ["web", "x.w1-1", "x.w1-1-7", "x.q1-1-1", "user.slice", "x.w", "."] {
+            assert_eq!(orphaned(foreign), None, "{foreign}");
+        }
+        assert_ne!(owned_name(None, Life::WithOwner), owned_name(None, Life::WithOwner));
+    }
+}

@@ -1,0 +1,194 @@
+//! Where groups are made: one directory in each hierarchy, opened once.
+//!
+//! Kernel objects: directories of cgroupfs; `cgroup.subtree_control` on the way to them (v2). Invariant: groups are
+//! reached through these descriptors only, so that no path is ever resolved again.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+
+use crate::controller::Controllers;
+use crate::error::{Error, Result};
+use crate::hierarchy::{Hierarchies, Hierarchy};
+use crate::path::GroupPath;
+use crate::table::Version;
+
+/// A directory in one hierarchy.
+#[derive(Debug)]
+pub(crate) struct Dir {
+    pub(crate) version: Version,
+    /// What groups made here have.
+    pub(crate) controllers: Controllers,
+    pub(crate) path: PathBuf,
+    pub(crate) fd: OwnedFd,
+}
+
+/// Where groups are made. Cheap to clone; holds one descriptor for each hierarchy.
+#[derive(Clone, Debug)]
+pub struct Place(Arc<Vec<Dir>>);
+
+const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+
+impl Place {
+    /// Opens the place, and makes its directories where they are missing.
+    ///
+    /// On v2 all controllers that can be had are enabled on the way down, which fails where a group on the way has
+    /// processes of its own (the "no internal processes" rule of cgroups(7)).
+    ///
+    /// # Errors
+    /// [`NotDelegated`](crate::ErrorKind::NotDelegated), [`ReadOnly`](crate::ErrorKind::ReadOnly),
+    /// [`Busy`](crate::ErrorKind::Busy).
+    pub fn open(hierarchies: &Hierarchies, path: &GroupPath) -> Result<Self> {
+        let dirs: Result<Vec<Dir>> = hierarchies.iter().map(|one| open(one, path)).collect();
+        dirs.map(|dirs| Self(Arc::new(dirs)))
+    }
+
+    /// The place that fits the caller: `/ampoule` for one who may make it, else a group `ampoule` in the highest
+    /// group above the caller's own that was delegated to it.
+    ///
+    /// # Errors
+    /// As [`Place::open`].
+    pub fn find(hierarchies: &Hierarchies) -> Result<Self> {
+        let mut dirs = Vec::new();
+        let mut refused = None;
+        for hierarchy in hierarchies.iter() {
+            let top = delegated(hierarchy).unwrap_or_else(|| hierarchy.own.clone());
+            match open_below(hierarchy, &top, [NAME]) {
+                Ok(dir) => dirs.push(dir),
+                // Another hierarchy may be enough.
+                Err(error) => refused = Some(error),
+            }
+        }
+        match refused {
+            Some(error) if dirs.is_empty() => Err(error),
+            _ => Ok(Self(Arc::new(dirs))),
+        }
+    }
+
+    /// The controllers that groups made here have.
+    #[must_use]
+    pub fn controllers(&self) -> Controllers {
+        self.0.iter().map(|dir| dir.controllers).collect()
+    }
+
+    /// The directories, one for each hierarchy.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().map(|dir| dir.path.as_path())
+    }
+
+    pub(crate) fn dirs(&self) -> &[Dir] {
+        &self.0
+    }
+}
+
+/// The group that all groups of this crate are in.
+const NAME: &str = "ampoule";
+
+/// The highest group, the own one or above it, in which the caller may make groups.
+fn delegated(hierarchy: &Hierarchy) -> Option<PathBuf> {
+    let below = hierarchy.own.ancestors().take_while(|path| path.starts_with(&hierarchy.mount));
+    let writable = |path: &&Path| {
+        let access = rustix::fs::Access::WRITE_OK;
+        let may = |path: &Path| rustix::fs::accessat(CWD, path, access, AtFlags::EACCESS).is_ok();
+        may(path) && may(&path.join("cgroup.procs"))
+    };
+    below.filter(writable).last().map(Path::to_owned)
+}
+
+fn open(hierarchy: &Hierarchy, path: &GroupPath) -> Result<Dir> {
+    let top = if path.is_absolute() { &hierarchy.mount } else { &hierarchy.own };
+    let dir = open_below(hierarchy, top, path.names())?;
+    debug_assert_eq!(dir.path, path.below(&hierarchy.mount, &hierarchy.own), "the same path");
+    Ok(dir)
+}
+
+fn open_below<'n>(
+    hierarchy: &Hierarchy,
+    top: &Path,
+    names: impl IntoIterator<Item = &'n str>,
+) -> Result<Dir> {
+    let mut path = top.to_owned();
+    let mut fd = openat(CWD, top, DIRECTORY, Mode::empty())
+        .map_err(|errno| Error::at("open", top, errno))?;
+    enable(hierarchy, &fd, &path)?;
+    for name in names {
+        path.push(name);
+        match rustix::fs::mkdirat(&fd, name, Mode::from(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(Error::not_delegated(path, errno)),
+        }
+        fd = openat(&fd, name, DIRECTORY, Mode::empty())
+            .map_err(|errno| Error::at("open", &path, errno))?;
+        prepare(hierarchy, &fd, &path)?;
+    }
+    let controllers = match hierarchy.version {
+        Version::V1 => hierarchy.controllers,
+        Version::V2 => Controllers::of_v2(&read(&fd, "cgroup.subtree_control").unwrap_or_default()),
+    };
+    Ok(Dir { version: hierarchy.version, controllers, path, fd })
+}
+
+/// Makes a new directory ready for groups below it.
+fn prepare(hierarchy: &Hierarchy, fd: &OwnedFd, path: &Path) -> Result<()> {
+    if hierarchy.controllers.contains(Controllers::CPUSET) && hierarchy.version == Version::V1 {
+        return inherit_cpuset(fd, path);
+    }
+    enable(hierarchy, fd, path)
+}
+
+/// Gives a directory of v1 the CPUs and memory nodes of the one above: it has none at first, and takes no process.
+pub(crate) fn inherit_cpuset(fd: &OwnedFd, path: &Path) -> Result<()> {
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        if !read(fd, file).unwrap_or_default().trim().is_empty() {
+            continue;
+        }
+        let above = read(fd, &format!("../{file}"))
+            .map_err(|errno| Error::at("read", &path.join("..").join(file), errno))?;
+        write(fd, file, above.trim())
+            .map_err(|errno| Error::at("write", &path.join(file), errno))?;
+    }
+    Ok(())
+}
+
+/// Hands every controller that is there to the groups below.
+fn enable(hierarchy: &Hierarchy, fd: &OwnedFd, path: &Path) -> Result<()> {
+    if hierarchy.version == Version::V1 {
+        return Ok(());
+    }
+    let file = "cgroup.subtree_control";
+    let list = |name| read(fd, name).map(|line| Controllers::of_v2(&line)).unwrap_or_default();
+    let missing = list("cgroup.controllers").difference(list(file));
+    if missing.is_empty() {
+        return Ok(());
+    }
+    match write(fd, file, &missing.to_enable()) {
+        // Whoever made this group keeps the controllers: a limit that needs one says so.
+        Ok(()) | Err(Errno::ACCESS | Errno::PERM) => Ok(()),
+        Err(errno) => Err(Error::at("write", &path.join(file), errno)),
+    }
+}
+
+/// The text of a file; the kernel makes it in one piece.
+pub(crate) fn read(dir: &OwnedFd, file: &str) -> Result<String, Errno> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = openat(dir, file, flags, Mode::empty())?;
+    let mut text = Vec::with_capacity(4096);
+    loop {
+        let mut part = [0; 4096];
+        match rustix::io::read(&file, &mut part) {
+            Ok(0) => return Ok(String::from_utf8_lossy(&text).into_owned()),
+            Ok(count) => text.extend_from_slice(part.get(..count).unwrap_or_default()),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// Writes a text to a file in one call, as cgroupfs wants it.
+pub(crate) fn write(dir: &OwnedFd, file: &str, text: &str) -> Result<(), Errno> {
+    let file = openat(dir, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::io::retry_on_intr(|| rustix::io::write(&file, text.as_bytes())).map(drop)
+}
