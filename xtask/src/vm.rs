@@ -55,15 +55,14 @@ pub(crate) fn run(args: lexopt::Parser) -> Result<Verdict, Error> {
         return run_here(&bed, &job);
     }
     let options = std::mem::take(&mut job.arguments);
+    let mut verdict = Verdict::Passed;
     for program in &programs {
         let mut job = job.clone();
         bed.set_program(&mut job, program, &options)?;
-        let verdict = run_here(&bed, &job)?;
-        if verdict != Verdict::Passed {
-            return Ok(verdict);
-        }
+        let this = run_here(&bed, &job)?;
+        verdict = if verdict == Verdict::Passed { this } else { verdict };
     }
-    Ok(Verdict::Passed)
+    Ok(verdict)
 }
 
 fn build(tests: &[String]) -> Result<Vec<Artifact>, Error> {

@@ -54,11 +54,18 @@ fn base(cache: &Cache, data: &Path) -> Result<Entry, Error> {
 }
 
 fn bootstrap() -> Result<Command, Error> {
-    let mode = if geteuid().is_root() { "root" } else { "unshare" };
-    // It removes its files on SIGTERM; as root its mounts are in a namespace of its own.
-    let mut command = process::ending_with_us("mmdebstrap", "TERM");
+    // It removes its files on SIGTERM, so it gets that when we end. As root it mounts where it is,
+    // otherwise in namespaces of its own.
+    let mut command = if geteuid().is_root() {
+        let mut command = process::ending_with_us("unshare", "TERM");
+        command.args(["--mount", "--propagation", "private", "--", "mmdebstrap", "--mode=root"]);
+        command
+    } else {
+        let mut command = process::ending_with_us("mmdebstrap", "TERM");
+        command.arg("--mode=unshare");
+        command
+    };
     command.args(["--quiet", "--format=tar", "--variant=minbase", "--architectures=amd64"]);
-    command.arg(format!("--mode={mode}"));
     command.arg("--aptopt=Acquire::Languages \"none\"").arg("--aptopt=Acquire::Retries \"3\"");
     for proxy in proxies()? {
         command.arg(format!("--aptopt={proxy}"));

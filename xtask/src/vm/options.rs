@@ -47,7 +47,8 @@ from the cache is printed. What nobody used for 14 days is removed.
   --cpus N            default 2
   --show WHAT[,WHAT]  after the command, on standard error: avc, dmesg, journal
   --timeout SECONDS   default 600
-  --test NAME         builds this integration test and runs it (repeatable)
+  --test NAME         builds the integration tests of this name and runs them, each in a machine
+                      as the options say (repeatable)
 ";
 
 /// A job, and the tests to build for it.
