@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::{fmt, io};
 
+use crate::vm::Glibc;
+
 /// Why a verb could not go on. A test that fails is not an `Error`; it is a result.
 #[derive(Debug)]
 pub(crate) struct Error(Facts);
@@ -16,6 +18,9 @@ enum Facts {
     Exit { program: OsString, args: Vec<OsString>, status: ExitStatus },
     Json { of: &'static str, source: serde_json::Error },
     Absent { what: &'static str },
+    Unreachable { mirror: String, suite: &'static str },
+    Machine { what: &'static str, last_words: String },
+    Glibc { program: PathBuf, needed: Glibc, has: Glibc },
     Usage(lexopt::Error),
 }
 
@@ -45,6 +50,26 @@ impl Error {
     pub(crate) fn absent(what: &'static str) -> Self {
         Self(Facts::Absent { what })
     }
+
+    /// A suite of Debian's archive could not be fetched.
+    pub(crate) fn unreachable(mirror: &str, suite: &'static str) -> Self {
+        Self(Facts::Unreachable { mirror: mirror.to_owned(), suite })
+    }
+
+    /// The virtual machine failed, with the last lines that it said.
+    pub(crate) fn machine(what: &'static str, last_words: String) -> Self {
+        Self(Facts::Machine { what, last_words })
+    }
+
+    /// A program needs a newer C library than the virtual machine has.
+    pub(crate) fn glibc(program: &Path, needed: Glibc, has: Glibc) -> Self {
+        Self(Facts::Glibc { program: program.to_owned(), needed, has })
+    }
+
+    /// Whether Debian's archive was the obstacle.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        matches!(self.0, Facts::Unreachable { .. })
+    }
 }
 
 impl From<lexopt::Error> for Error {
@@ -71,6 +96,18 @@ impl fmt::Display for Error {
             }
             Facts::Json { of, source } => write!(f, "read the output of {of}: {source}"),
             Facts::Absent { what } => write!(f, "no {what}"),
+            Facts::Unreachable { mirror, suite } => {
+                write!(f, "fetch the package lists of {suite} from {mirror}: apt-get failed")
+            }
+            Facts::Machine { what, last_words } => {
+                write!(f, "the virtual machine {what}:\n{last_words}")
+            }
+            Facts::Glibc { program, needed, has } => write!(
+                f,
+                "{}: needs glibc {needed}, and the virtual machine has {has}: build it on an \
+                 older system (Debian 13 or Ubuntu 24.04)",
+                program.display()
+            ),
             Facts::Usage(source) => write!(f, "{source} (see --help)"),
         }
     }
@@ -82,7 +119,11 @@ impl std::error::Error for Error {
             Facts::Io { source, .. } | Facts::Start { source, .. } => Some(source),
             Facts::Json { source, .. } => Some(source),
             Facts::Usage(source) => Some(source),
-            Facts::Exit { .. } | Facts::Absent { .. } => None,
+            Facts::Exit { .. }
+            | Facts::Absent { .. }
+            | Facts::Unreachable { .. }
+            | Facts::Machine { .. }
+            | Facts::Glibc { .. } => None,
         }
     }
 }

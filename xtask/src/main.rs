@@ -15,6 +15,7 @@ mod packages;
 mod process;
 mod table;
 mod test;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -28,6 +29,8 @@ pub(crate) enum Verdict {
     Passed,
     /// Something failed, and the verb has said what.
     Failed,
+    /// A command that the verb ran for the caller failed with this status.
+    Exited(u8),
 }
 
 impl Verdict {
@@ -54,6 +57,7 @@ const VERBS: &[Verb] = &[
         help: check::HELP,
         run: check::run,
     },
+    Verb { name: "vm", about: "Run a command in a virtual machine", help: vm::HELP, run: vm::run },
     Verb { name: "bench", about: "Measure", help: bench::HELP, run: bench::run },
     Verb { name: "fuzz", about: "Fuzz the parsers", help: fuzz::HELP, run: fuzz::run },
     Verb {
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
     match dispatch() {
         Ok(Verdict::Passed) => ExitCode::SUCCESS,
         Ok(Verdict::Failed) => ExitCode::FAILURE,
+        Ok(Verdict::Exited(status)) => ExitCode::from(status),
         Err(error) => {
             eprintln!("xtask: {error}");
             ExitCode::from(2)

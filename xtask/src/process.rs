@@ -52,10 +52,15 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
 /// `command` behind `setpriv --pdeathsig KILL` where there is such a program, so that
 /// an interrupted xtask leaves no test running in its own process group.
 pub(crate) fn dying_with_us(program: impl Into<OsString>) -> Command {
+    ending_with_us(program, "KILL")
+}
+
+/// As [`dying_with_us`], with a signal on which the program can tidy up.
+pub(crate) fn ending_with_us(program: impl Into<OsString>, signal: &str) -> Command {
     match find("setpriv") {
         Some(setpriv) => {
             let mut command = Command::new(setpriv);
-            command.args(["--pdeathsig", "KILL", "--"]).arg(program.into());
+            command.args(["--pdeathsig", signal, "--"]).arg(program.into());
             command
         }
         None => Command::new(program.into()),

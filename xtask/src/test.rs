@@ -4,6 +4,7 @@
 //! nothing is skipped. The last line is `N passed, N failed`.
 
 mod decide;
+mod guests;
 mod stage;
 mod tally;
 mod tier;
@@ -19,6 +20,7 @@ use crate::Verdict;
 use crate::error::Error;
 use crate::process::{self, End, Watched};
 use crate::table::{Align, Table};
+use crate::vm::Version;
 use crate::workspace::{self, Artifact};
 use decide::{Decision, Machine};
 use stage::Stage;
@@ -27,7 +29,7 @@ use tier::{RunsAs, TIERS, Tier};
 use user::Setup;
 
 pub(crate) const HELP: &str = "
-cargo xtask test [--tier TIER[,TIER...]]... [--require-all] [--long] [--setup]
+cargo xtask test [--tier TIER[,TIER...]]... [--require-all] [--long] [--all-kernels] [--setup]
                  [--timeout SECONDS] [-- FILTER AND LIBTEST OPTIONS]
 
 Runs the tests. A tier is chosen by the name of the test file, crates/*/tests/TIER_*.rs,
@@ -38,14 +40,17 @@ examples/tests and benches/tests:
   subid   as `user`, for tests that need subordinate ids and newuidmap
   root    as root
   race, fault, soak   as root; a short form, the long one with --long
-  vm      other kernels, in a virtual machine
+  vm      in an emulated machine (cargo xtask vm): pure cgroup v2, kernel 6.12; as root for
+          vm_*.rs, under systemd for vm_systemd_*.rs, there as an ordinary user in a delegated
+          scope of its session for vm_user_*.rs, with SELinux enforcing for vm_selinux_*.rs
 
 A tier that this machine cannot run is printed as NOT RUN with the reason and the command that
 would make it possible. A tier without test files is EMPTY. Missing system packages are
 installed when called by root.
 
   --require-all       a tier that cannot run counts as one failure
-  --long              the long form (sets AMPOULE_LONG=1)
+  --long              the long form (sets AMPOULE_LONG=1), on all kernels
+  --all-kernels       tier vm on kernel 6.1, too
   --setup             as root: make the account `ampoule-test` with subordinate ids
                       (also done where the environment has CI=true)
   --timeout SECONDS   for one test program, default 300, with --long 3600
@@ -55,6 +60,7 @@ struct Options {
     tiers: Vec<&'static Tier>,
     require_all: bool,
     long: bool,
+    kernels: &'static [Version],
     setup: Setup,
     limit: Option<Duration>,
     /// Handed to each test program.
@@ -101,6 +107,7 @@ impl Options {
             tiers: Vec::new(),
             require_all: false,
             long: false,
+            kernels: &[Version::USUAL],
             setup,
             limit: None,
             rest: Vec::new(),
@@ -109,7 +116,11 @@ impl Options {
             match arg {
                 Long("tier") => options.add_tiers(&args.value()?.string()?)?,
                 Long("require-all") => options.require_all = true,
-                Long("long") => options.long = true,
+                Long("long") => {
+                    options.long = true;
+                    options.kernels = &Version::ALL;
+                }
+                Long("all-kernels") => options.kernels = &Version::ALL,
                 Long("setup") => options.setup = Setup::Allowed,
                 Long("timeout") => {
                     options.limit = Some(Duration::from_secs(args.value()?.parse()?));
@@ -185,6 +196,7 @@ fn run_all(
         row.tally = match row.tier.runs_as {
             RunsAs::OrdinaryUser => run_staged(options, machine, &own, artifacts)?,
             RunsAs::Caller | RunsAs::Root => run_in_place(options, &own)?,
+            RunsAs::Guest => guests::run(options, machine, &own),
         };
         if row.tier.name == "unit" {
             row.tally += run_doc_tests(options)?;
@@ -269,9 +281,7 @@ fn run_watched(command: &mut Command, limit: Duration) -> Result<Tally, Error> {
     let mut tally = Tally::default();
     let end = Watched::run(command, limit, &mut |line| {
         println!("{line}");
-        if let Some(result) = Tally::of_line(line) {
-            tally += result;
-        }
+        tally += Tally::of_line(line).unwrap_or_default();
     })?;
     match end {
         End::Exited(status) if !status.success() && tally.failed == 0 => {

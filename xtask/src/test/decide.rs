@@ -10,6 +10,7 @@ use rustix::process::geteuid;
 use super::tier::{Need, RunsAs, Tier};
 use super::user::{Setup, TestUser};
 use crate::error::Error;
+use crate::vm::Bed;
 use crate::{packages, process};
 
 /// What is to be done with a tier.
@@ -40,13 +41,15 @@ impl Obstacle {
 pub(crate) struct Machine {
     /// Who runs the ordinary user's tests; `None` as long as no tier asked.
     user: Option<TestUser>,
+    /// What virtual machines boot from; `None` as long as no tier asked.
+    bed: Option<Bed>,
     setup: Setup,
 }
 
 impl Machine {
     /// Nothing is looked at before a tier asks.
     pub(crate) fn new(setup: Setup) -> Self {
-        Self { user: None, setup }
+        Self { user: None, bed: None, setup }
     }
 
     /// The user of the ordinary user's tiers.
@@ -70,6 +73,9 @@ impl Machine {
             obstacles.push(Obstacle::new(reason, packages::install_command(&missing)));
         }
         for need in tier.needs {
+            if *need == Need::Emulator && !obstacles.is_empty() {
+                continue;
+            }
             obstacles.extend(self.obstacle(*need)?);
         }
         let run = obstacles.is_empty();
@@ -81,7 +87,43 @@ impl Machine {
             Need::UserNamespaces => user_namespaces(&self.user()?),
             Need::SubordinateIds => subordinate_ids(&self.user()?),
             Need::RootNamespaces => root_namespaces(),
-            Need::Emulator => None,
+            Need::Emulator => self.emulator()?,
+        })
+    }
+
+    /// What virtual machines boot from; built if need be.
+    pub(crate) fn bed(&mut self) -> Result<&Bed, Error> {
+        let bed = match self.bed.take() {
+            Some(bed) => bed,
+            None => Bed::get()?,
+        };
+        Ok(self.bed.insert(bed))
+    }
+
+    /// An ordinary user builds the image as root of a user namespace.
+    fn emulator(&mut self) -> Result<Option<Obstacle>, Error> {
+        let machine = std::env::consts::ARCH;
+        if machine != "x86_64" {
+            let reason = format!("the virtual machine is x86-64, this machine {machine}");
+            return Ok(Some(Obstacle::new(reason, "run on x86-64")));
+        }
+        if process::find("apt-get").is_none() {
+            return Ok(Some(Obstacle::new("no apt-get", "run on Debian or Ubuntu")));
+        }
+        if !geteuid().is_root() {
+            let user = self.user()?;
+            let obstacle = user_namespaces(&user).or_else(|| subordinate_ids(&user));
+            if obstacle.is_some() {
+                return Ok(obstacle);
+            }
+        }
+        Ok(match self.bed() {
+            Err(error) if error.is_unreachable() => {
+                let remedy = "connect to the network (a proxy: Acquire::http::Proxy in /etc/apt)";
+                Some(Obstacle::new(error.to_string(), remedy))
+            }
+            // Any other failure is a failed test, not a property of this machine.
+            Ok(_) | Err(_) => None,
         })
     }
 }

@@ -14,6 +14,8 @@ pub(crate) enum RunsAs {
     OrdinaryUser,
     /// Root.
     Root,
+    /// Whoever the name of the test file says, in a virtual machine.
+    Guest,
 }
 
 /// What a tier needs of the machine.
@@ -25,7 +27,7 @@ pub(crate) enum Need {
     SubordinateIds,
     /// We are root, and may make namespaces.
     RootNamespaces,
-    /// `/dev/kvm` or patience: a machine emulator.
+    /// An emulated machine can be built, or was built before.
     Emulator,
 }
 
@@ -50,7 +52,7 @@ pub(crate) const TIERS: &[Tier] = &[
     Tier { name: "race", runs_as: RunsAs::Root, needs: AS_ROOT, about: "races, as root" },
     Tier { name: "fault", runs_as: RunsAs::Root, needs: AS_ROOT, about: "injected faults, as root" },
     Tier { name: "soak", runs_as: RunsAs::Root, needs: AS_ROOT, about: "many and long, as root" },
-    Tier { name: "vm", runs_as: RunsAs::Root, needs: &[Need::Emulator], about: "other kernels, in a virtual machine" },
+    Tier { name: "vm", runs_as: RunsAs::Guest, needs: &[Need::Emulator], about: "pure cgroup v2, systemd, SELinux, other kernels, in a virtual machine" },
 ];
 
 /// The tier of an integration test by the name of its binary; `unit` if no other claims it.
@@ -95,6 +97,7 @@ mod tests {
         assert_eq!(of_binary("subid_maps"), "subid");
         assert_eq!(of_binary("user"), "user");
         assert_eq!(of_binary("rooted"), "unit");
+        assert_eq!(of_binary("vm_user_host"), "vm");
         assert_eq!(of_binary("plan_snapshots"), "unit");
     }
 }

@@ -15,7 +15,7 @@
 //! - A test without [`unchanged`] must not start threads or children, nor keep files open: it runs
 //!   beside the bodies that are being checked.
 //! - What must change the process itself (umask, limits, closed descriptors) runs in [`alone()`].
-//! - `tier::root()` or `tier::user()` is the first line of a `root_*` or `user_*` test.
+//! - `tier::root()`, `tier::user()` or `tier::vm()` is the first line of a `root_*`, `user_*` or `vm_*` test.
 //!
 //! What it cannot see: the address of a signal handler (only which signals have one), keyrings,
 //! locks, and what carries neither our name nor a tie to this process.

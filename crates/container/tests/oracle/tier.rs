@@ -23,3 +23,12 @@ pub(crate) fn user() {
          `--skip user_`"
     );
 }
+
+/// For `vm_*` tests: this is a guest of `cargo xtask vm`.
+pub(crate) fn vm() {
+    assert!(
+        std::path::Path::new("/usr/lib/ampoule/job").exists(),
+        "this test is of tier `vm` and looks at a machine that this is not: run \
+         `cargo xtask test --tier vm`, or leave the tier out with `--skip vm_`"
+    );
+}
