@@ -36,6 +36,10 @@ Process
   --env NAME=VALUE      set a variable, or take NAME over from here
   --cwd DIR             the working directory inside
   --rlimit NAME=SOFT[:HARD]
+  --memory BYTES        the most memory, such as 128m; above it everything is killed
+  --cpus NUMBER         CPU time, such as 0.5
+  --pids NUMBER         the most processes
+  --cpuset LIST         which CPUs, such as 0-3,7
   --timeout SECONDS     end everything after this long, such as 0.5; the exit code is 124
   --payload-is-pid1     without init: the command is process 1
   --tty                 a terminal of its own
@@ -43,6 +47,7 @@ Shown
   --explain             print the steps, one a line, and run nothing
   --report              print what is in force, then run
   --timings             print how long the stages of the start took
+  --stats               print at the end what was used
   --doctor              print what this machine can do
   -h, --help            this text
 
@@ -63,6 +68,7 @@ pub(crate) enum Shown {
     Plan,
     Report,
     Timings,
+    Stats,
 }
 
 /// A terminal is wanted.
@@ -96,6 +102,10 @@ enum Setter {
     Env(OsString, Option<OsString>),
     Rlimit(ampoule::ResourceLimit),
     Pid1,
+    Memory(ampoule::Bytes),
+    Cpus(ampoule::Cpus),
+    Pids(u64),
+    Cpuset(ampoule::NumberList),
 }
 
 /// A change of the capabilities.
@@ -145,6 +155,10 @@ fn setters(name: &str, from: &mut lexopt::Parser) -> Result<Vec<Setter>, Failure
         "map" => Setter::Map(value::id_mapping(&from.value()?.string()?)?),
         "hostname" => Setter::Hostname(from.value()?.string()?),
         "env" => value::variable(from.value()?, Setter::Env),
+        "memory" => Setter::Memory(from.value()?.string()?.parse()?),
+        "cpus" => Setter::Cpus(from.value()?.string()?.parse()?),
+        "pids" => Setter::Pids(from.value()?.parse()?),
+        "cpuset" => Setter::Cpuset(from.value()?.string()?.parse()?),
         "rlimit" => Setter::Rlimit(from.value()?.string()?.parse()?),
         _ => return Err(format!("there is no option --{name} (see --help)").into()),
     };
@@ -165,6 +179,7 @@ impl Options {
             "explain" => self.shown.push(Shown::Plan),
             "report" => self.shown.push(Shown::Report),
             "timings" => self.shown.push(Shown::Timings),
+            "stats" => self.shown.push(Shown::Stats),
             _ => return false,
         }
         true
@@ -239,6 +254,10 @@ impl Setter {
             Self::Env(name, None) => builder.env_inherit([name]),
             Self::Rlimit(limit) => builder.rlimit(limit),
             Self::Pid1 => builder.pid1(Pid1::Payload),
+            Self::Memory(max) => builder.memory_max(max),
+            Self::Cpus(cpus) => builder.cpus(cpus),
+            Self::Pids(max) => builder.pids_max(max),
+            Self::Cpuset(cpus) => builder.cpuset(cpus),
         }
     }
 }

@@ -60,5 +60,8 @@ fn start(options: Options) -> Result<u8, Failure> {
         container.timings().into_iter().for_each(|timings| eprint!("{timings}"));
         eprintln!("{status} after {:.1?}", status.wall());
     }
+    if shown.contains(&Shown::Stats) {
+        eprintln!("{status}: {}", status.resources());
+    }
     Ok(foreground::exit_code(&status))
 }

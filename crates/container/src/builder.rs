@@ -3,6 +3,7 @@
 //! Setters never fail; every problem is found when the plan is made. Invariant: a builder holds no descriptor and
 //! touches nothing, so that it can be cloned, compared, stored and sent elsewhere.
 
+use ampoule_cgroups::Bytes;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,6 @@ use ampoule_ns::{
 use ampoule_overlay::{File, Link, Mount, Propagation, Root};
 use serde::{Deserialize, Serialize};
 
-use crate::bytes::Bytes;
 use crate::command::Command;
 use crate::container::{Container, OnDrop};
 use crate::error::Error;
@@ -90,6 +90,10 @@ pub struct Builder {
     pub(crate) with_host: WithHost,
     pub(crate) stop_signal: i32,
     pub(crate) best_effort: Vec<Control>,
+    #[serde(default)]
+    pub(crate) limits: ampoule_cgroups::Limits,
+    #[serde(default)]
+    pub(crate) cgroup_parent: Option<String>,
 }
 
 impl Container {
@@ -154,6 +158,8 @@ impl Builder {
             with_host: WithHost::default(),
             stop_signal: 15,
             best_effort: Vec::new(),
+            limits: ampoule_cgroups::Limits::default(),
+            cgroup_parent: None,
         }
     }
 

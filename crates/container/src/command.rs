@@ -2,13 +2,13 @@
 //!
 //! Invariant: nothing is opened, resolved or checked before [`Command::plan`].
 
+use ampoule_cgroups::Bytes;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::builder::Builder;
-use crate::bytes::Bytes;
 use crate::container::Container;
 use crate::error::Error;
 use crate::exit::ExitStatus;

@@ -61,6 +61,7 @@ pub struct Container {
     /// The reaper's report, when it came while something else was asked for; also the lock of such questions.
     pub(crate) early: Mutex<Option<Ended>>,
     pub(crate) reaped: bool,
+    pub(crate) group: Option<ampoule_cgroups::Group>,
 }
 
 impl Container {
@@ -249,6 +250,7 @@ impl Container {
         }
         if !self.reaped {
             self.reap()?;
+            self.close_group();
         }
         self.ended.ok_or_else(|| {
             Error::new(ErrorKind::StatusLost, Stage::Running).with_hint(
@@ -289,5 +291,8 @@ impl Drop for Container {
         // An error here has no one to go to; the kernel ends the processes in any case.
         drop(self.kill_all());
         drop(process::end(&self.pidfd, Instant::now() + END_LIMIT));
+        if let Some(group) = self.group.take() {
+            self.drop_group(&group);
+        }
     }
 }

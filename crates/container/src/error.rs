@@ -63,6 +63,8 @@ pub enum ErrorKind {
     NotEnding,
     /// The exit status cannot be had: somebody else reaped the process.
     StatusLost,
+    /// A limit of resources cannot be put in force, or there is no control group.
+    Limits,
     /// More was asked for than a limit allows.
     TooLarge,
     /// Another system call failed.
@@ -188,6 +190,24 @@ impl Error {
         let mut made = Self::new(kind, stage).about(error.to_string());
         made.0.hint = error.hint();
         made.0.errno = error.errno();
+        made.caused_by(error)
+    }
+
+    /// An error of the control group crate.
+    pub(crate) fn from_cgroups(stage: Stage, error: ampoule_cgroups::Error) -> Self {
+        use ampoule_cgroups::ErrorKind as Group;
+        let kind = match error.kind() {
+            Group::InvalidLimits | Group::InvalidPath | Group::InvalidValue => {
+                ErrorKind::InvalidSettings
+            }
+            _ => ErrorKind::Limits,
+        };
+        let mut made = Self::new(kind, stage).about(error.to_string());
+        made.0.hint = error.hint();
+        made.0.errno = error.errno();
+        let problem =
+            |problem: &ampoule_cgroups::Problem| Problem::new("limits", problem.to_string());
+        made.0.problems = error.problems().iter().map(problem).collect();
         made.caused_by(error)
     }
 
@@ -330,6 +350,7 @@ impl fmt::Display for ErrorKind {
             Self::InitDied => "init ended without a report",
             Self::NotEnding => "a process did not end after SIGKILL",
             Self::StatusLost => "the exit status was lost",
+            Self::Limits => "a limit of resources cannot be put in force",
             Self::TooLarge => "more than the limit",
             Self::System => "a system call failed",
         })

@@ -6,6 +6,7 @@ use std::fmt;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
+use crate::group::Resources;
 use ampoule_init::process::WaitStatus;
 use ampoule_init::reaper::{Cause, Ended};
 
@@ -28,6 +29,8 @@ pub enum Outcome {
     TimedOut,
     /// It wrote more than the launch's `output_max` and was killed.
     OutputExceeded,
+    /// The kernel killed it for want of memory; [`Resources::oom_by`] says whose limit it was.
+    OutOfMemory,
 }
 
 /// How a payload ended and what it used.
@@ -36,11 +39,12 @@ pub struct ExitStatus {
     outcome: Outcome,
     usage: Usage,
     wall: Duration,
+    resources: Resources,
 }
 
 impl ExitStatus {
     pub(crate) fn new(outcome: Outcome, usage: Usage, wall: Duration) -> Self {
-        Self { outcome, usage, wall }
+        Self { outcome, usage, wall, resources: Resources::default() }
     }
 
     /// From the reaper's report.
@@ -79,7 +83,7 @@ impl ExitStatus {
         match self.outcome {
             Outcome::Exited(_) => None,
             Outcome::Signaled { signal, .. } => Some(signal),
-            Outcome::TimedOut | Outcome::OutputExceeded => Some(9),
+            Outcome::TimedOut | Outcome::OutputExceeded | Outcome::OutOfMemory => Some(9),
         }
     }
 
@@ -99,6 +103,23 @@ impl ExitStatus {
     #[must_use]
     pub fn wall(&self) -> Duration {
         self.wall
+    }
+
+    /// Whether the kernel killed it for want of memory.
+    #[must_use]
+    pub fn oom_killed(&self) -> bool {
+        self.outcome == Outcome::OutOfMemory
+    }
+
+    /// What the container's control group counted; empty without one.
+    #[must_use]
+    pub fn resources(&self) -> Resources {
+        self.resources
+    }
+
+    pub(crate) fn with_resources(mut self, resources: Resources) -> Self {
+        self.resources = resources;
+        self
     }
 
     /// Replaces the outcome.
@@ -137,6 +158,7 @@ impl fmt::Display for Outcome {
                 write!(out, "killed by signal {signal}")
             }
             Self::TimedOut => out.write_str("killed at its time limit"),
+            Self::OutOfMemory => out.write_str("killed for want of memory"),
             Self::OutputExceeded => out.write_str("killed for too much output"),
         }
     }

@@ -22,6 +22,7 @@ impl Settings {
         self.report_ids(&mut report);
         self.report_root(builder, &mut report);
         self.report_process(&mut report);
+        self.report_limits(&mut report);
         self.report_ends(command, &mut report);
         report
     }
@@ -123,6 +124,17 @@ impl Settings {
         match self.new_privileges {
             NewPrivileges::Forbidden => report.in_force(Control::NoNewPrivileges, "no_new_privs"),
             NewPrivileges::Allowed => report.off(Control::NoNewPrivileges),
+        }
+    }
+
+    fn report_limits(&self, report: &mut Report) {
+        let left_out = self.left_out.iter().find(|(control, _)| *control == Control::Limits);
+        match (&self.group, left_out) {
+            (Some(group), _) => report.in_force(Control::Limits, group.describe()),
+            (None, Some((_, reason))) => {
+                report.not_possible(Control::Limits, reason.as_str(), None)
+            }
+            (None, None) => report.off(Control::Limits),
         }
     }
 

@@ -4,6 +4,7 @@
 //! closed to a host without privilege. Invariant: a path is resolved with `RESOLVE_IN_ROOT` below the
 //! container's root (openat2(2)), only regular files are read or written, and never more than the limit.
 
+use ampoule_cgroups::Bytes;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -17,7 +18,6 @@ use ampoule_ns::Namespace;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
 use rustix::io::Errno;
 
-use crate::bytes::Bytes;
 use crate::container::Container;
 use crate::create_file;
 use crate::error::{Error, ErrorKind, Stage};

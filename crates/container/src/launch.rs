@@ -3,6 +3,7 @@
 //! Kernel objects: the payload's streams, the host's pidfd. Invariant: nothing is started before every
 //! descriptor and text of the launch is ready.
 
+use ampoule_cgroups::Bytes;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -16,12 +17,12 @@ use ampoule_init::{
 use ampoule_ns::{Namespace, Setting};
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
-use crate::bytes::Bytes;
 use crate::command::Order;
 use crate::container::{Container, OnDrop};
 use crate::environment::{self, Environment};
 use crate::error::{Error, Problem, Stage};
 use crate::exit::ExitStatus;
+use crate::group::Made;
 use crate::launch_error::explain;
 use crate::output::{self, Output};
 use crate::pid1::Pid1;
@@ -221,11 +222,13 @@ impl Launch {
         let streams = self.streams(defaults)?;
         let host = self.host_pidfd()?;
         let joined = self.joined()?;
+        let group = self.group()?;
         let mut payload_fds: Vec<(i32, BorrowedFd<'_>)> =
             (0..).zip(streams.iter().map(|stream| stream.payload.as_fd())).collect();
         payload_fds
             .extend(self.order.fds.iter().map(|(number, fd)| (i32::from(*number), fd.as_fd())));
         let mut fds: Vec<BorrowedFd<'_>> = joined.iter().map(AsFd::as_fd).collect();
+        fds.extend(group.iter().flat_map(Made::fds));
         let [host, status] = [host.as_ref(), self.status_fd.as_ref()].map(|fd| {
             let fd = fd?;
             fds.push(fd.as_fd());
@@ -252,7 +255,9 @@ impl Launch {
             explain(error, stage, &launch)
         })?;
         drop(launch);
-        Ok(self.container(started, streams, begun))
+        let mut container = self.container(started, streams, begun);
+        container.group = group.and_then(Made::keep);
+        Ok(container)
     }
 
     /// Makes the handle.
@@ -285,7 +290,14 @@ impl Launch {
             ended: None,
             early: Mutex::new(None),
             reaped: false,
+            group: None,
         }
+    }
+
+    /// The group of this launch.
+    fn group(&self) -> Result<Option<Made>, Error> {
+        let plan = self.plan.settings.group.as_ref();
+        plan.map(|group| group.make(self.plan.on_drop())).transpose()
     }
 
     fn pid_namespace(&self) -> PidNamespace {

@@ -103,6 +103,7 @@
 //! | umask, directory | 0022, `/` | the same | the same |
 //! | streams | as `std::process`: inherited, piped by `output()` | the same | the same |
 //! | process 1 | init: reaps, keeps the time limit, ends with the host | the same | (not process 1) the same |
+//! | limits of memory, CPU time, processes | none; with one, a control group of its own | the same | the same |
 //! | output kept by `output()` | 64 MiB of each stream | the same | the same |
 //! | dropping the handle | kills and reaps everything | the same | the same |
 //!
@@ -124,13 +125,13 @@
 //! Linux 5.14 and later by design; tested on 6.18.
 
 mod builder;
-mod bytes;
 mod command;
 mod container;
 mod create_file;
 mod environment;
 mod error;
 mod exit;
+mod group;
 mod host;
 mod identity;
 mod in_force;
@@ -153,6 +154,7 @@ mod timings;
 mod tokio_container;
 mod validate;
 
+pub use ampoule_cgroups::{Bytes, Cpus, Group, Limits, Max, NumberList, Stats, Weight};
 pub use ampoule_ns::{
     Capabilities, Capability, CapabilitySet, CpuSet, ExecutionDomain, IdMap, IdMapping, IdOrName,
     IdRange, IoClass, IoPriority, Namespace, Personality, PersonalityFlags, Resource,
@@ -163,11 +165,11 @@ pub use ampoule_overlay::{
     CopyUp, Depth, HidePid, IdMapped, Mount, MountFlags, MountKind, PidSubset, Propagation, Root,
 };
 pub use builder::{Builder, NewPrivileges, Origin, WithHost};
-pub use bytes::Bytes;
 pub use command::Command;
 pub use container::{Container, OnDrop};
 pub use error::{Error, ErrorKind, Problem, Stage};
 pub use exit::{ExitStatus, Outcome, Usage};
+pub use group::{LimitOf, Resources};
 pub use host::{CgroupMode, Host, Privilege};
 pub use launch::Launch;
 pub use output::Output;

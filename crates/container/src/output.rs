@@ -3,6 +3,7 @@
 //! Kernel objects: two pipes set to non-blocking, one poll. Invariant: never more than the limit is kept, and a
 //! payload that floods a stream is killed, not buffered.
 
+use ampoule_cgroups::Bytes;
 use std::io::{ErrorKind as IoKind, Read};
 use std::os::fd::AsFd;
 use std::time::Instant;
@@ -10,7 +11,6 @@ use std::time::Instant;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use crate::bytes::Bytes;
 use crate::container::Container;
 use crate::error::{Error, Stage};
 use crate::exit::{ExitStatus, Outcome};

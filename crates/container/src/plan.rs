@@ -221,13 +221,18 @@ fn launcher(settings: &Settings, to: &mut Ordered) -> Result<Vec<Namespace>, Err
     to.launcher(settings.root.iter().flat_map(|root| root.launcher.clone()));
     let joined = namespaces::prepare(&settings.namespaces, settings.caller(), &mut to.draft, 0)
         .map_err(plan_error)?;
+    // Groups of v1 before the namespaces: a new cgroup namespace shows the groups that its maker is in.
+    let group = settings.group.as_ref();
+    let place = joined.at_launch.len();
+    to.launcher(group.map(|group| group.joins(place)).unwrap_or_default());
     to.launcher(joined.joins);
     let clone = match settings.namespaces.get(Namespace::Time) {
         // A process that shares memory may not join a time namespace.
         Setting::New => l::clone_first,
         _ => l::clone_first_sharing,
     };
-    to.launcher([clone(joined.flags, &joined.names, None)]);
+    let target = group.and_then(|group| group.target(place));
+    to.launcher([clone(joined.flags, &joined.names, target)]);
     if let Some((map, writer)) = &settings.identity.maps {
         // Only a process in the parent user namespace can write the maps.
         to.launcher(id_maps::prepare(map, *writer, settings.proc).map_err(plan_error)?);

@@ -16,6 +16,7 @@ use crate::builder::{NewPrivileges, WithHost};
 use crate::command::Command;
 use crate::container::OnDrop;
 use crate::error::{Error, ErrorKind, Problem, Stage};
+use crate::group::GroupPlan;
 use crate::host::{self, Privilege};
 use crate::identity::Identity;
 use crate::levels::{self, LeftOut};
@@ -55,6 +56,7 @@ pub(crate) struct Settings {
     pub(crate) on_drop: OnDrop,
     pub(crate) with_host: WithHost,
     pub(crate) stop_signal: i32,
+    pub(crate) group: Option<GroupPlan>,
 }
 
 impl Settings {
@@ -65,8 +67,9 @@ impl Settings {
             return Err(Error::new(ErrorKind::SecureHost, Stage::Plan));
         }
         let privilege = host::privilege();
-        let (namespaces, left_out) = levels::namespaces(builder, privilege)?;
+        let (namespaces, mut left_out) = levels::namespaces(builder, privilege)?;
         let checked = crate::validate::check(command, &namespaces, privilege)?;
+        let group = crate::group::prepare(builder, &mut left_out)?;
         let identity = Identity::resolve(builder, &namespaces, privilege)?;
         levels::groups(builder, &identity)?;
         let proc = draft.inherit(open_proc()?);
@@ -98,6 +101,7 @@ impl Settings {
             on_drop: builder.on_drop,
             with_host: builder.with_host,
             stop_signal: builder.stop_signal,
+            group,
         })
     }
 

@@ -3,6 +3,7 @@
 //! Kernel objects: the pidfd and the pipes, registered with tokio's reactor; no thread per container. Invariant:
 //! a dropped future or handle leaves no process.
 
+use ampoule_cgroups::Bytes;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -12,7 +13,6 @@ use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::bytes::Bytes;
 use crate::command::Command;
 use crate::container::Container;
 use crate::error::{Error, ErrorKind, Stage};

@@ -48,6 +48,12 @@ impl Bytes {
     }
 }
 
+impl From<u64> for Bytes {
+    fn from(bytes: u64) -> Self {
+        Self(bytes)
+    }
+}
+
 /// The bytes of a unit, written in small letters.
 fn unit_bytes(unit: &str) -> Option<u64> {
     if matches!(unit, "" | "b") {

@@ -1,0 +1,131 @@
+//! Limits in force: what the kernel shows, what happens at them, and that no group is left.
+//!
+//! Kernel objects: containers with groups of their own. Invariant: what is asserted comes from the kernel's files.
+
+mod oracle;
+mod scene;
+
+use std::time::{Duration, Instant};
+
+use ampoule::{Bytes, Container, ErrorKind, LimitOf, Limits, Max, Outcome, Stage};
+use oracle::{tier, unchanged};
+use scene::{is_error, refused, shell};
+
+/// The place of groups stays; make it before the host is compared.
+fn place_is_there() {
+    let container = Container::host_view().pids_max(8).command("true");
+    assert!(container.status().expect("a run").success());
+}
+
+#[test]
+fn limits_are_what_the_kernel_shows() {
+    tier::root();
+    place_is_there();
+    unchanged(|| {
+        let builder = Container::host_view().memory_max(Bytes::mib(128)).pids_max(64);
+        let builder = builder.cpus("0.5".parse().expect("a number"));
+        let mut container = shell(builder, "sleep 100").spawn().expect("a container");
+        let stats = container.stats().expect("statistics");
+        assert_eq!(stats.memory.max, Some(ampoule_cgroups::stat::Ceiling::At(128 << 20)));
+        assert_eq!(stats.pids.max, Some(ampoule_cgroups::stat::Ceiling::At(64)));
+        assert!(stats.pids.current.is_some_and(|pids| (1..10).contains(&pids)), "{:?}", stats.pids);
+        let group = container.group().expect("a group").clone();
+        assert!(group.procs(ampoule_cgroups::Depth::One).expect("ids").contains(&container.id()));
+        let mut less = Limits::default();
+        less.pids_max = Some(Max::Limit(9));
+        container.update(&less).expect("an update");
+        let stats = container.stats().expect("statistics");
+        assert_eq!(stats.pids.max, Some(ampoule_cgroups::stat::Ceiling::At(9)));
+        container.kill(9).expect("a signal");
+        container.wait().expect("the end");
+        assert_eq!(group.paths().filter(|path| path.exists()).count(), 0);
+    });
+}
+
+#[test]
+fn too_much_memory_is_told_from_other_kills() {
+    tier::root();
+    place_is_there();
+    unchanged(|| {
+        let builder = Container::host_view().memory_max(Bytes::mib(16));
+        let eat = "x=0123456789; while :; do x=$x$x; done";
+        let status = shell(builder.clone(), eat).output().expect("a run").status;
+        assert_eq!(status.outcome(), Outcome::OutOfMemory, "{status}: {:?}", status.resources());
+        assert!(status.oom_killed() && status.signal() == Some(9));
+        assert_eq!(status.resources().oom_by, Some(LimitOf::Container));
+        assert!(status.resources().memory_peak >= Some(Bytes::mib(8)));
+        let status = shell(builder, "kill -9 $$").status().expect("a run");
+        assert_eq!(status.outcome(), Outcome::Signaled { signal: 9, core_dumped: false });
+        assert_eq!(status.resources().oom_kills, 0);
+    });
+}
+
+#[test]
+fn a_fork_bomb_stays_at_its_limit() {
+    tier::root();
+    place_is_there();
+    unchanged(|| {
+        let builder = Container::host_view().pids_max(20);
+        let bomb = "f() { sleep 100 & f; }; f";
+        let container =
+            shell(builder, bomb).stderr(ampoule::Stdio::null()).spawn().expect("a bomb");
+        let at_limit = || container.stats().expect("statistics").pids.max_events > Some(0);
+        assert!(scene::soon(at_limit));
+        assert!(container.stats().expect("statistics").pids.current <= Some(20));
+        drop(container);
+    });
+}
+
+#[test]
+fn a_busy_loop_gets_its_share() {
+    tier::root();
+    place_is_there();
+    unchanged(|| {
+        let builder = Container::host_view().cpus("0.5".parse().expect("a number"));
+        let command = shell(builder, "while :; do :; done").timeout(Duration::from_secs(3));
+        let begun = Instant::now();
+        let status = command.status().expect("a run");
+        let share =
+            status.resources().cpu.expect("counted").as_secs_f64() / begun.elapsed().as_secs_f64();
+        assert!((0.40..=0.55).contains(&share), "{share}");
+        let throttled = status.resources().throttled;
+        assert!(throttled > Some(Duration::from_millis(100)), "{throttled:?}");
+    });
+}
+
+#[test]
+fn a_paused_container_stands_still() {
+    tier::root();
+    place_is_there();
+    unchanged(|| {
+        let builder = Container::host_view().pids_max(20);
+        let container = shell(builder, "while :; do :; done").spawn().expect("a container");
+        let used = || container.stats().expect("statistics").cpu.usage.expect("counted");
+        container.pause().expect("a pause");
+        let before = used();
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(used(), before);
+        container.resume().expect("it goes on");
+        assert!(scene::soon(|| used() > before));
+        container.pause().expect("a pause");
+        drop(container);
+    });
+}
+
+#[test]
+fn limits_that_cannot_be_are_refused() {
+    tier::root();
+    unchanged(|| {
+        let mut limits = Limits::default();
+        limits.memory.low = Some(Bytes::mib(2).into());
+        limits.memory.max = Some(Bytes::mib(1).into());
+        let plan =
+            |limits: &Limits| Container::host_view().limits(limits.clone()).command("true").plan();
+        let error = refused(plan(&limits));
+        is_error(&error, ErrorKind::InvalidSettings, Stage::Plan, &["memory.low", "memory.max"]);
+        for path in ["..", "/a/../b", "", "/x\n"] {
+            let error = refused(Container::host_view().cgroup_parent(path).command("true").plan());
+            is_error(&error, ErrorKind::InvalidSettings, Stage::Plan, &["path of a group"]);
+        }
+    });
+}
