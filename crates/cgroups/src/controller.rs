@@ -37,6 +37,53 @@ bitflags::bitflags! {
     }
 }
 
+/// One controller, as something to ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Controller {
+    /// The group itself: its v2 directory.
+    Core,
+    /// CPU time.
+    Cpu,
+    /// CPU time used, on v1.
+    CpuAcct,
+    /// Which CPUs and memory nodes.
+    CpuSet,
+    /// Memory.
+    Memory,
+    /// Processes.
+    Pids,
+    /// Block devices.
+    Io,
+    /// Huge pages.
+    HugeTlb,
+    /// RDMA resources.
+    Rdma,
+    /// Scalar resources.
+    Misc,
+    /// Freezing, on v1.
+    Freezer,
+}
+
+impl Controller {
+    /// The set of this one; empty for the group itself.
+    pub(crate) fn set(self) -> Controllers {
+        match self {
+            Self::Core => Controllers::empty(),
+            Self::Cpu => Controllers::CPU,
+            Self::CpuAcct => Controllers::CPUACCT,
+            Self::CpuSet => Controllers::CPUSET,
+            Self::Memory => Controllers::MEMORY,
+            Self::Pids => Controllers::PIDS,
+            Self::Io => Controllers::IO,
+            Self::HugeTlb => Controllers::HUGETLB,
+            Self::Rdma => Controllers::RDMA,
+            Self::Misc => Controllers::MISC,
+            Self::Freezer => Controllers::FREEZER,
+        }
+    }
+}
+
 /// Names on v1 and on v2.
 const NAMES: [(Controllers, &str, &str); 13] = [
     (Controllers::CPU, "cpu", "cpu"),

@@ -5,19 +5,20 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
 
-use crate::controller::Controllers;
+use crate::controller::{Controller, Controllers};
 use crate::error::{Error, Result};
+use crate::events::EventStream;
 use crate::limits::Limits;
 use crate::membership::Membership;
 use crate::path::group_name;
 use crate::place::{self, Dir, Place};
-use crate::stat::{self, Source, Stats};
+use crate::stat::{self, Stats};
 use crate::table::{self, Version, Write};
 
 /// Controllers that belong to every group where they are: what its state and its processes are asked through.
@@ -52,7 +53,8 @@ impl Group {
         let mut group = Self { place: place.clone(), name: name.to_owned(), members: 0 };
         let made = group
             .make(needed, accounting)
-            .and_then(|()| writes.iter().try_for_each(|(index, write)| group.write(*index, write)));
+            .and_then(|()| writes.iter().try_for_each(|(index, write)| group.write(*index, write)))
+            .and_then(|()| group.restrict_devices(limits));
         match made {
             Ok(()) => Ok(group),
             Err(error) => {
@@ -118,6 +120,18 @@ impl Group {
         }
     }
 
+    /// On v2 rules for devices are a program of the group's directory.
+    fn restrict_devices(&self, limits: &Limits) -> Result<()> {
+        let on_v1 = self.place.controllers().contains(Controllers::DEVICES);
+        let dir = self.dirs().find(|dir| dir.version == Version::V2);
+        match dir {
+            Some(dir) if !on_v1 && !limits.devices.is_empty() => {
+                crate::devices::attach(self.open_dir(dir)?, &limits.devices)
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn write(&self, index: usize, write: &Write) -> Result<()> {
         let Some(dir) = self.place.dirs().get(index) else { return Ok(()) };
         let file = format!("{}/{}", self.name, write.file);
@@ -143,7 +157,7 @@ impl Group {
             }
             done.extend(old.map(|old| (index, old)));
         }
-        Ok(())
+        self.restrict_devices(limits).map_err(|error| self.restored(done, error))
     }
 
     /// On v1 memory with swap may never be below memory: the one that grows goes first.
@@ -209,23 +223,22 @@ impl Group {
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound) when the group has been removed.
     pub fn stat(&self) -> Result<Stats> {
-        let mut open: Vec<(&Dir, OwnedFd)> = Vec::new();
-        for dir in self.dirs() {
-            open.push((dir, self.open_dir(dir)?));
-        }
-        let find = |source: Source| {
-            let fits = |(dir, _): &&(&Dir, OwnedFd)| belongs(dir, source);
-            // v2 last, and it counts where both have something: it is what freezes.
-            let found = match source {
-                Source::Group => open.iter().rfind(fits)?,
-                _ => open.iter().find(fits)?,
-            };
-            Some(match found.0.version {
-                Version::V1 => stat::Dir::V1(std::os::fd::AsFd::as_fd(&found.1)),
-                Version::V2 => stat::Dir::V2(std::os::fd::AsFd::as_fd(&found.1)),
-            })
-        };
+        let open = self.open_dirs()?;
+        let find = |controller| find(&open, controller);
         stat::read(&find)
+    }
+
+    /// What happens to it from now on: out of memory, a limit reached, empty, frozen.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) when the group has been removed.
+    pub fn events(&self) -> Result<EventStream> {
+        let open = self.open_dirs()?;
+        EventStream::open(&|controller| find(&open, controller))
+    }
+
+    fn open_dirs(&self) -> Result<Vec<(&Dir, OwnedFd)>> {
+        self.dirs().map(|dir| Ok((dir, self.open_dir(dir)?))).collect()
     }
 
     /// What a launch needs so that the first process is born in it.
@@ -340,22 +353,23 @@ fn writes(place: &Place, limits: &Limits) -> Result<Vec<(usize, Write)>> {
     table::writes(limits, version)?.into_iter().map(find).collect()
 }
 
-/// Whether a directory is the one that these statistics are in.
-fn belongs(dir: &Dir, source: Source) -> bool {
-    let controller = match source {
-        Source::Memory => Controllers::MEMORY,
-        Source::Cpu if dir.version == Version::V2 => return !dir.controllers.is_empty(),
-        Source::Cpu => Controllers::CPU,
-        Source::Cpuacct => Controllers::CPUACCT,
-        Source::Pids => Controllers::PIDS,
-        Source::Io => Controllers::IO,
-        Source::Hugetlb => Controllers::HUGETLB,
-        Source::Rdma => Controllers::RDMA,
-        Source::Scalar => Controllers::MISC,
-        Source::Cpuset => Controllers::CPUSET,
-        _ => return dir.version == Version::V2 || dir.controllers.contains(Controllers::FREEZER),
+/// The directory that has a controller's files.
+fn find<'a>(open: &'a [(&Dir, OwnedFd)], controller: Controller) -> Option<stat::Dir<'a>> {
+    let in_v2 = open.iter().any(|(dir, _)| dir.version == Version::V2);
+    let fits = |(dir, _): &&(&Dir, OwnedFd)| match (controller, dir.version) {
+        // Freezing is done by v2 where the group is in it.
+        (Controller::Freezer, Version::V1) if in_v2 => false,
+        (Controller::Core, Version::V2) => true,
+        (Controller::Core, Version::V1) => false,
+        // v2 counts the time of every group.
+        (Controller::CpuAcct, Version::V2) => true,
+        _ => dir.controllers.contains(controller.set()),
     };
-    dir.controllers.contains(controller)
+    let (dir, fd) = open.iter().find(fits)?;
+    Some(match dir.version {
+        Version::V1 => stat::Dir::V1(fd.as_fd()),
+        Version::V2 => stat::Dir::V2(fd.as_fd()),
+    })
 }
 
 /// The line that takes a device's limits away, in the form of the one that set them.

@@ -8,6 +8,8 @@
 //! | a place where I may make groups | [`Place::find`], [`Place::open`] |
 //! | a group with limits | [`Group::create`] |
 //! | what it uses | [`Group::stat`] |
+//! | to be told what happens | [`Group::events`], [`pressure`] |
+//! | to restrict device nodes | [`limits::Limits::devices`], [`devices`] |
 //! | to change, freeze, kill, remove it | [`Group::update`], [`Group::freeze`], [`Group::kill`], [`Group::remove`] |
 //! | a process born in it | [`Group::membership`] |
 //! | to clear what an ended program left | [`reconcile()`] |
@@ -30,8 +32,10 @@
 //! ```
 
 mod controller;
+pub mod devices;
 mod end;
 mod error;
+pub mod events;
 mod group;
 mod hierarchy;
 pub mod limits;
@@ -39,11 +43,12 @@ mod membership;
 mod owner;
 mod path;
 mod place;
+pub mod pressure;
 pub mod stat;
 mod table;
 mod unit;
 
-pub use controller::Controllers;
+pub use controller::{Controller, Controllers};
 pub use end::Depth;
 pub use error::{Error, ErrorKind, Problem, Result};
 pub use group::{Group, Shape};

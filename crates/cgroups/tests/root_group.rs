@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use ampoule_cgroups::limits::CpuMax;
 use ampoule_cgroups::{
-    Bytes, Controllers, Cpus, Depth, ErrorKind, Group, GroupPath, Hierarchies, Life, Limits, Mode,
-    NumberList, Place, Weight, owned_name, reconcile,
+    Bytes, Controllers, Cpus, Depth, ErrorKind, Group, GroupPath, Hierarchies, Life, Limits, Max,
+    Mode, NumberList, Place, Weight, owned_name, reconcile,
 };
 
 fn hierarchies() -> Hierarchies {
@@ -89,8 +89,8 @@ fn the_kernel_shows_what_was_asked_for() {
     group.update(&more).expect("an update");
     assert_eq!(file("pids.max"), "10");
     let stat = group.stat().expect("statistics");
-    assert_eq!(stat.memory.max, Some(ampoule_cgroups::stat::Ceiling::At(256 << 20)));
-    assert_eq!(stat.pids.max, Some(ampoule_cgroups::stat::Ceiling::At(10)));
+    assert_eq!(stat.memory.max, Some(Max::Limit(256 << 20)));
+    assert_eq!(stat.pids.max, Some(Max::Limit(10)));
     group.remove().expect("an empty group");
     assert_eq!(group.paths().filter(|path| path.exists()).count(), 0);
 }
@@ -117,7 +117,7 @@ fn an_update_that_fails_is_taken_back() {
     wrong.cpuset.cpus = Some("4000".parse::<NumberList>().expect("a list"));
     group.update(&wrong).expect_err("there is no such CPU");
     let stat = group.stat().expect("statistics");
-    assert_eq!(stat.memory.max, Some(ampoule_cgroups::stat::Ceiling::At(128 << 20)));
+    assert_eq!(stat.memory.max, Some(Max::Limit(128 << 20)));
     group.remove().expect("an empty group");
 }
 
@@ -202,4 +202,18 @@ fn what_an_ended_program_left_is_removed() {
     assert!(living.paths().all(|path| path.exists()));
     child.0.wait().expect("the shell was killed");
     living.remove().expect("an empty group");
+}
+
+#[test]
+fn devices_that_no_rule_allows_are_closed() {
+    let mut limits = usual();
+    limits.devices =
+        ["allow c 1:5 rwm", "allow c *:* m"].map(|rule| rule.parse().expect("a rule")).into();
+    let group = Group::create(&place(), &name("devices"), &limits, Controllers::empty());
+    let group = group.expect("a group");
+    let script = "head -c 1 /dev/zero >&2 && ! head -c 1 /dev/urandom >&2";
+    let mut child = waiting_in(&group, script);
+    let status = child.0.wait().expect("the shell");
+    assert!(status.success(), "{status}");
+    group.remove().expect("an empty group");
 }

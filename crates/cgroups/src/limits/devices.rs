@@ -139,6 +139,18 @@ impl DeviceRule {
         *self == Self::all(self.action)
     }
 
+    /// Whether a device exists that both are about.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        fn meet<T: PartialEq>(left: Option<T>, right: Option<T>) -> bool {
+            left.is_none() || right.is_none() || left == right
+        }
+        let kind = |rule: &Self| (rule.kind != DeviceKind::Any).then_some(rule.kind);
+        meet(kind(self), kind(other))
+            && meet(self.major, other.major)
+            && meet(self.minor, other.minor)
+            && self.access.intersects(other.access)
+    }
+
     /// The text for `devices.allow` and `devices.deny`, such as `c 1:*  rwm`.
     #[must_use]
     pub fn to_v1(&self) -> String {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::Ceiling;
+use crate::unit::Max;
 
 /// Reads an unsigned decimal number; `None` for anything else and for what does not fit.
 pub(crate) fn number(text: &str) -> Option<u64> {
@@ -19,10 +19,10 @@ pub(crate) fn single(text: &str) -> Option<u64> {
 }
 
 /// A file that holds one limit: a number or `max`.
-pub(crate) fn ceiling(text: &str) -> Option<Ceiling> {
+pub(crate) fn limit(text: &str) -> Option<Max<u64>> {
     match text.trim_ascii() {
-        "max" => Some(Ceiling::Unlimited),
-        text => number(text).map(Ceiling::At),
+        "max" => Some(Max::Max),
+        text => number(text).map(Max::Limit),
     }
 }
 
@@ -104,9 +104,9 @@ mod tests {
 
     #[test]
     fn max_is_no_number() {
-        assert_eq!(ceiling("max\n"), Some(Ceiling::Unlimited));
-        assert_eq!(ceiling("0\n"), Some(Ceiling::At(0)));
-        assert_eq!(ceiling("maximum"), None);
+        assert_eq!(limit("max\n"), Some(Max::Max));
+        assert_eq!(limit("0\n"), Some(Max::Limit(0)));
+        assert_eq!(limit("maximum"), None);
     }
 
     #[test]
@@ -126,7 +126,7 @@ mod tests {
         fn any_text_is_taken(text: String) {
             flat(&text).for_each(drop);
             nested(&text).flat_map(|(_, rest)| assignments(rest)).for_each(drop);
-            let _: (Option<u64>, Option<Ceiling>) = (single(&text), ceiling(&text));
+            let _: (Option<u64>, Option<Max<u64>>) = (single(&text), limit(&text));
         }
     }
 }

@@ -5,11 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Ceiling;
 use super::files::{Dir, Files};
 use super::keyed::{self, counters};
 use super::memory_stat::MemoryStat;
 use crate::error::Result;
+use crate::unit::Max;
 
 /// What a group uses of memory, and what it may use.
 ///
@@ -23,14 +23,14 @@ pub struct Memory {
     /// The most that was in use, in bytes (`memory.peak`, Linux 5.19; v1 `memory.max_usage_in_bytes`).
     pub peak: Option<u64>,
     /// The limit in bytes (`memory.max`; v1 `memory.limit_in_bytes`).
-    pub max: Option<Ceiling>,
+    pub max: Option<Max<u64>>,
     /// Above this the group is slowed down and reclaimed, in bytes (`memory.high`; not on v1).
-    pub high: Option<Ceiling>,
+    pub high: Option<Max<u64>>,
     /// Swap.
     pub swap: Swap,
     /// How often limits were met (`memory.events`).
     ///
-    /// On v1 [`max`](MemoryEvents::max) is `memory.failcnt`, and
+    /// On v1 [`max`](MemoryEvents::max) is `memory.failcnt` with `memory.memsw.failcnt`, and
     /// [`oom_kill`](MemoryEvents::oom_kill) counts the group alone, not the groups below it.
     pub events: MemoryEvents,
     /// The same, without the groups below (`memory.events.local`); on v1 equal to `events`.
@@ -50,7 +50,7 @@ pub struct Swap {
     /// The most that was in swap, in bytes (`memory.swap.peak`, Linux 6.5; not on v1).
     pub peak: Option<u64>,
     /// The limit in bytes (`memory.swap.max`; v1 `memory.memsw.limit_in_bytes` less the memory limit).
-    pub max: Option<Ceiling>,
+    pub max: Option<Max<u64>>,
 }
 
 counters! {
@@ -74,11 +74,15 @@ counters! {
 }
 
 impl MemoryEvents {
-    /// Reads v1's `memory.oom_control` and `memory.failcnt`.
+    /// Reads v1's `memory.oom_control`, `memory.failcnt` and `memory.memsw.failcnt`.
+    ///
+    /// A charge that does not fit is counted in one of the last two, so that their sum is how often
+    /// a limit was met.
     #[must_use]
-    pub fn parse_v1(oom_control: &str, failcnt: &str) -> Self {
+    pub fn parse_v1(oom_control: &str, failcnt: &str, both_failcnt: &str) -> Self {
         let mut events = Self::parse(oom_control);
-        events.max = keyed::single(failcnt);
+        let both = keyed::single(both_failcnt).unwrap_or(0);
+        events.max = keyed::single(failcnt).map(|memory| memory.saturating_add(both));
         events
     }
 }
@@ -99,7 +103,7 @@ impl Memory {
     #[must_use]
     pub fn fraction_of_max(&self) -> Option<f64> {
         match (self.current, self.max) {
-            (Some(current), Some(Ceiling::At(max))) => Some(super::usage::ratio(current, max)),
+            (Some(current), Some(Max::Limit(max))) => Some(super::usage::ratio(current, max)),
             _ => None,
         }
     }
@@ -121,7 +125,7 @@ fn read_v2(files: &mut Files, dir: Dir<'_>) -> Result<Memory> {
     let swap = Swap {
         current: files.read(dir, "memory.swap.current")?.and_then(keyed::single),
         peak: files.read(dir, "memory.swap.peak")?.and_then(keyed::single),
-        max: files.read(dir, "memory.swap.max")?.and_then(keyed::ceiling),
+        max: files.read(dir, "memory.swap.max")?.and_then(keyed::limit),
     };
     let mut events =
         |name| files.read(dir, name).map(|text| text.map(MemoryEvents::parse).unwrap_or_default());
@@ -129,8 +133,8 @@ fn read_v2(files: &mut Files, dir: Dir<'_>) -> Result<Memory> {
     Ok(Memory {
         current: files.read(dir, "memory.current")?.and_then(keyed::single),
         peak: files.read(dir, "memory.peak")?.and_then(keyed::single),
-        max: files.read(dir, "memory.max")?.and_then(keyed::ceiling),
-        high: files.read(dir, "memory.high")?.and_then(keyed::ceiling),
+        max: files.read(dir, "memory.max")?.and_then(keyed::limit),
+        high: files.read(dir, "memory.high")?.and_then(keyed::limit),
         swap,
         events: all,
         events_local: local,
@@ -140,9 +144,9 @@ fn read_v2(files: &mut Files, dir: Dir<'_>) -> Result<Memory> {
 
 fn read_v1(files: &mut Files, dir: Dir<'_>) -> Result<Memory> {
     let current = files.read(dir, "memory.usage_in_bytes")?.and_then(keyed::single);
-    let max = files.read(dir, "memory.limit_in_bytes")?.and_then(ceiling_v1);
+    let max = files.read(dir, "memory.limit_in_bytes")?.and_then(limit_v1);
     let both = files.read(dir, "memory.memsw.usage_in_bytes")?.and_then(keyed::single);
-    let both_max = files.read(dir, "memory.memsw.limit_in_bytes")?.and_then(ceiling_v1);
+    let both_max = files.read(dir, "memory.memsw.limit_in_bytes")?.and_then(limit_v1);
     let events = events_v1(files, dir)?;
     Ok(Memory {
         current,
@@ -163,22 +167,23 @@ fn read_v1(files: &mut Files, dir: Dir<'_>) -> Result<Memory> {
 
 fn events_v1(files: &mut Files, dir: Dir<'_>) -> Result<MemoryEvents> {
     let failcnt = files.read(dir, "memory.failcnt")?.unwrap_or_default().to_owned();
+    let both = files.read(dir, "memory.memsw.failcnt")?.unwrap_or_default().to_owned();
     let control = files.read(dir, "memory.oom_control")?.unwrap_or_default();
-    Ok(MemoryEvents::parse_v1(control, &failcnt))
+    Ok(MemoryEvents::parse_v1(control, &failcnt, &both))
 }
 
 /// A limit as v1 shows it: "no limit" is the largest number of whole pages.
-fn ceiling_v1(text: &str) -> Option<Ceiling> {
+pub(crate) fn limit_v1(text: &str) -> Option<Max<u64>> {
     /// `i64::MAX` rounded down to pages of 64 KiB, the largest that Linux has.
     const UNLIMITED: u64 = 0x7fff_ffff_ffff_0000;
     let value = keyed::single(text)?;
-    Some(if value >= UNLIMITED { Ceiling::Unlimited } else { Ceiling::At(value) })
+    Some(if value >= UNLIMITED { Max::Max } else { Max::Limit(value) })
 }
 
-fn swap_max_v1(both: Option<Ceiling>, memory: Option<Ceiling>) -> Option<Ceiling> {
+fn swap_max_v1(both: Option<Max<u64>>, memory: Option<Max<u64>>) -> Option<Max<u64>> {
     match (both?, memory?) {
-        (Ceiling::At(both), Ceiling::At(memory)) => Some(Ceiling::At(both.saturating_sub(memory))),
-        _ => Some(Ceiling::Unlimited),
+        (Max::Limit(both), Max::Limit(memory)) => Some(Max::Limit(both.saturating_sub(memory))),
+        _ => Some(Max::Max),
     }
 }
 
@@ -197,23 +202,23 @@ mod tests {
     #[test]
     fn v1_events() {
         let text = "oom_kill_disable 0\nunder_oom 1\noom_kill 4\n";
-        let events = MemoryEvents::parse_v1(text, "17\n");
-        assert_eq!((events.oom_kill, events.max, events.oom), (Some(4), Some(17), None));
+        let events = MemoryEvents::parse_v1(text, "17\n", "5\n");
+        assert_eq!((events.oom_kill, events.max, events.oom), (Some(4), Some(22), None));
         assert_eq!(events.other.get("under_oom"), Some(&1));
     }
 
     #[test]
     fn v1_has_no_limit_above_all_pages() {
         for text in ["9223372036854771712\n", "9223372036854710272\n", "9223372036854775807"] {
-            assert_eq!(ceiling_v1(text), Some(Ceiling::Unlimited), "{text}");
+            assert_eq!(limit_v1(text), Some(Max::Max), "{text}");
         }
-        assert_eq!(ceiling_v1("67108864\n"), Some(Ceiling::At(64 << 20)));
-        assert_eq!(ceiling_v1("-1"), None);
+        assert_eq!(limit_v1("67108864\n"), Some(Max::Limit(64 << 20)));
+        assert_eq!(limit_v1("-1"), None);
     }
 
     #[test]
     fn v1_swap_is_what_is_left() {
-        let (at, none) = (|value| Some(Ceiling::At(value)), Some(Ceiling::Unlimited));
+        let (at, none) = (|value| Some(Max::Limit(value)), Some(Max::Max));
         assert_eq!(swap_max_v1(at(100), at(60)), at(40));
         assert_eq!(swap_max_v1(at(60), at(100)), at(0));
         assert_eq!(swap_max_v1(none, at(100)), none);
@@ -234,11 +239,11 @@ mod tests {
     #[test]
     fn a_fraction_needs_a_limit() {
         let mut memory =
-            Memory { current: Some(50), max: Some(Ceiling::At(200)), ..Memory::default() };
+            Memory { current: Some(50), max: Some(Max::Limit(200)), ..Memory::default() };
         assert_eq!(memory.fraction_of_max(), Some(0.25));
-        memory.max = Some(Ceiling::Unlimited);
+        memory.max = Some(Max::Max);
         assert_eq!(memory.fraction_of_max(), None);
-        memory.max = Some(Ceiling::At(0));
+        memory.max = Some(Max::Limit(0));
         assert!(memory.fraction_of_max().is_some_and(f64::is_finite));
     }
 }

@@ -34,24 +34,15 @@ pub mod usage;
 
 pub use cpu::Cpu;
 pub use files::Dir;
+pub(crate) use files::Files;
 pub use io::{DeviceNumber, Io, IoDevice};
 pub use memory::{Memory, MemoryEvents, Swap};
 pub use memory_stat::MemoryStat;
 pub use pids::Pids;
-pub use read::{Source, read};
+pub use read::read;
 pub use resources::{Hugetlb, Rdma, ScalarResource};
 pub use tree::{Cpuset, Descendants, State};
 pub use usage::Usage;
-
-/// A limit as a file shows it: a number or `max`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Ceiling {
-    /// `max`.
-    Unlimited,
-    /// This much, in the unit of the file.
-    At(u64),
-}
 
 /// Everything that the kernel counts for a group.
 ///
@@ -72,7 +63,7 @@ pub struct Stats {
     /// RDMA, by device.
     pub rdma: BTreeMap<String, Rdma>,
     /// The misc controller, by resource.
-    pub scalar: BTreeMap<String, ScalarResource>,
+    pub misc: BTreeMap<String, ScalarResource>,
     /// Processors and memory nodes.
     pub cpuset: Cpuset,
     /// Populated, frozen.

@@ -4,10 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Ceiling;
 use super::files::{Dir, Files};
 use super::keyed;
 use crate::error::Result;
+use crate::unit::Max;
 
 /// Processes and threads of a group with all groups below it.
 ///
@@ -20,7 +20,7 @@ pub struct Pids {
     /// The most there have been (`pids.peak`). Since Linux 6.1.
     pub peak: Option<u64>,
     /// The limit (`pids.max`).
-    pub max: Option<Ceiling>,
+    pub max: Option<Max<u64>>,
     /// Forks that failed because of a limit (`pids.events`, key `max`).
     pub max_events: Option<u64>,
 }
@@ -36,7 +36,7 @@ pub(crate) fn read(files: &mut Files, dir: Dir<'_>) -> Result<Pids> {
     Ok(Pids {
         current: files.read(dir, "pids.current")?.and_then(keyed::single),
         peak: files.read(dir, "pids.peak")?.and_then(keyed::single),
-        max: files.read(dir, "pids.max")?.and_then(keyed::ceiling),
+        max: files.read(dir, "pids.max")?.and_then(keyed::limit),
         max_events: files.read(dir, "pids.events")?.and_then(parse_events),
     })
 }

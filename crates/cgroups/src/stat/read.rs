@@ -8,60 +8,37 @@ use std::sync::OnceLock;
 
 use super::files::{Dir, Files};
 use super::{Cpu, Stats, cpu, io, memory, pids, resources, tree};
+use crate::controller::Controller;
 use crate::error::Result;
-
-/// What statistics are read from; on v2 all of it is one directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Source {
-    /// The memory controller.
-    Memory,
-    /// The cpu controller.
-    Cpu,
-    /// v1's cpuacct controller; asked for only where [`Source::Cpu`] is not on v2. A v2 directory that
-    /// the group has besides will do too: it counts the same time.
-    Cpuacct,
-    /// The pids controller.
-    Pids,
-    /// The io controller; v1 `blkio`.
-    Io,
-    /// The hugetlb controller.
-    Hugetlb,
-    /// The rdma controller.
-    Rdma,
-    /// The misc controller.
-    Scalar,
-    /// The cpuset controller.
-    Cpuset,
-    /// The group itself: its v2 directory, or that of v1's freezer.
-    Group,
-}
 
 /// Reads all statistics of a group.
 ///
-/// `dir` gives the open directory of the group for each source, `None` for a source that is not
-/// there or not wanted. What costs most is `memory.stat` ([`Source::Memory`]): the kernel has to
-/// collect the counts of all processors.
+/// `dir` gives the open directory of the group for each controller, `None` for one that is not there or
+/// not wanted; on v2 all of it is one directory. Where [`Controller::Cpu`] is on v1,
+/// [`Controller::CpuAcct`] may be a v2 directory that the group has besides: it counts the same time.
+/// What costs most is `memory.stat` ([`Controller::Memory`]): the kernel has to collect the counts of all
+/// processors.
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when the group has been removed, `Denied`
 /// without permission, `System` otherwise.
-pub fn read<'a>(dir: &dyn Fn(Source) -> Option<Dir<'a>>) -> Result<Stats> {
+pub fn read<'a>(dir: &dyn Fn(Controller) -> Option<Dir<'a>>) -> Result<Stats> {
     let mut files = Files::new();
     let files = &mut files;
-    let group = dir(Source::Group);
+    let group = dir(Controller::Core);
+    let v1 = [Controller::Freezer, Controller::Pids, Controller::Memory].into_iter().find_map(dir);
     Ok(Stats {
-        memory: part(dir(Source::Memory), |dir| memory::read(files, dir))?,
+        memory: part(dir(Controller::Memory), |dir| memory::read(files, dir))?,
         cpu: read_cpu(files, dir)?,
-        pids: part(dir(Source::Pids), |dir| pids::read(files, dir))?,
-        io: part(dir(Source::Io), |dir| io::read(files, dir))?,
-        hugetlb: part(dir(Source::Hugetlb), |dir| {
+        pids: part(dir(Controller::Pids), |dir| pids::read(files, dir))?,
+        io: part(dir(Controller::Io), |dir| io::read(files, dir))?,
+        hugetlb: part(dir(Controller::HugeTlb), |dir| {
             resources::read_hugetlb(files, dir, huge_page_sizes())
         })?,
-        rdma: part(dir(Source::Rdma), |dir| resources::read_rdma(files, dir))?,
-        scalar: part(dir(Source::Scalar), |dir| resources::read_scalar(files, dir))?,
-        cpuset: part(dir(Source::Cpuset), |dir| tree::read_cpuset(files, dir))?,
-        state: part(group, |dir| tree::read_state(files, dir))?,
+        rdma: part(dir(Controller::Rdma), |dir| resources::read_rdma(files, dir))?,
+        misc: part(dir(Controller::Misc), |dir| resources::read_scalar(files, dir))?,
+        cpuset: part(dir(Controller::CpuSet), |dir| tree::read_cpuset(files, dir))?,
+        state: tree::read_state(files, group, v1)?,
         descendants: part(group, |dir| tree::read_descendants(files, dir))?,
     })
 }
@@ -73,13 +50,13 @@ fn part<'a, T: Default>(
     dir.map_or_else(|| Ok(T::default()), read)
 }
 
-fn read_cpu<'a>(files: &mut Files, dir: &dyn Fn(Source) -> Option<Dir<'a>>) -> Result<Cpu> {
-    let controller = dir(Source::Cpu);
+fn read_cpu<'a>(files: &mut Files, dir: &dyn Fn(Controller) -> Option<Dir<'a>>) -> Result<Cpu> {
+    let controller = dir(Controller::Cpu);
     let mut cpu = part(controller, |dir| cpu::read(files, dir))?;
     if matches!(controller, Some(Dir::V2(_))) {
         return Ok(cpu);
     }
-    match dir(Source::Cpuacct) {
+    match dir(Controller::CpuAcct) {
         Some(dir @ Dir::V1(_)) => cpu::read_cpuacct(files, dir, &mut cpu)?,
         Some(dir @ Dir::V2(_)) => {
             let times = cpu::read(files, dir)?;

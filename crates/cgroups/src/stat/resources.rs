@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Ceiling;
 use super::files::{Dir, Files};
 use super::keyed;
 use crate::error::Result;
+use crate::unit::Max;
 
 /// Huge pages of one size. See the kernel's admin-guide/cgroup-v2.rst, "HugeTLB Interface Files".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,7 +19,7 @@ pub struct Hugetlb {
     /// Bytes in use (`hugetlb.SIZE.current`; v1 `usage_in_bytes`).
     pub current: Option<u64>,
     /// The limit in bytes (`hugetlb.SIZE.max`; v1 `limit_in_bytes`).
-    pub max: Option<Ceiling>,
+    pub max: Option<Max<u64>>,
     /// Bytes reserved (`hugetlb.SIZE.rsvd.current`; v1 `rsvd.usage_in_bytes`).
     pub reserved: Option<u64>,
     /// Allocations that failed because of the limit (`hugetlb.SIZE.events`; v1 `failcnt`).
@@ -35,9 +35,9 @@ pub struct Rdma {
     /// Objects in use.
     pub hca_object: Option<u64>,
     /// The limit of handles.
-    pub hca_handle_max: Option<Ceiling>,
+    pub hca_handle_max: Option<Max<u64>>,
     /// The limit of objects.
-    pub hca_object_max: Option<Ceiling>,
+    pub hca_object_max: Option<Max<u64>>,
 }
 
 /// One resource of the misc controller, such as `sev`. See admin-guide/cgroup-v2.rst, "Misc".
@@ -49,7 +49,7 @@ pub struct ScalarResource {
     /// The most that was in use (`misc.peak`). Since Linux 6.11.
     pub peak: Option<u64>,
     /// The limit (`misc.max`).
-    pub max: Option<Ceiling>,
+    pub max: Option<Max<u64>>,
     /// How often the limit was met (`misc.events`, key `NAME.max`).
     pub max_events: Option<u64>,
 }
@@ -69,8 +69,8 @@ pub fn parse_rdma(current: &str, max: &str) -> BTreeMap<String, Rdma> {
     for (device, name, value) in device_words(max) {
         let entry = devices.entry(device.to_owned()).or_default();
         match name {
-            "hca_handle" => entry.hca_handle_max = keyed::ceiling(value),
-            "hca_object" => entry.hca_object_max = keyed::ceiling(value),
+            "hca_handle" => entry.hca_handle_max = keyed::limit(value),
+            "hca_object" => entry.hca_object_max = keyed::limit(value),
             _ => {}
         }
     }
@@ -109,7 +109,7 @@ impl ScalarFiles<'_> {
             resources.entry(name.to_owned()).or_default().peak = Some(value);
         }
         for (name, value) in keyed::nested(self.max) {
-            resources.entry(name.to_owned()).or_default().max = keyed::ceiling(value);
+            resources.entry(name.to_owned()).or_default().max = keyed::limit(value);
         }
         let events = keyed::flat(self.events);
         for (name, value) in events.filter_map(|(key, v)| Some((key.strip_suffix(".max")?, v))) {
@@ -135,7 +135,10 @@ pub(crate) fn read_hugetlb(
             suffixes.map(|suffix| format!("hugetlb.{size}.{suffix}"));
         let hugetlb = Hugetlb {
             current: files.read(dir, &current)?.and_then(keyed::single),
-            max: files.read(dir, &max)?.and_then(keyed::ceiling),
+            max: files.read(dir, &max)?.and_then(|text| match dir {
+                Dir::V1(_) => super::memory::limit_v1(text),
+                Dir::V2(_) => keyed::limit(text),
+            }),
             reserved: files.read(dir, &reserved)?.and_then(keyed::single),
             max_events: files.read(dir, &events)?.and_then(|text| match dir {
                 Dir::V1(_) => keyed::single(text),
@@ -178,8 +181,8 @@ mod tests {
         let devices = parse_rdma(current, max);
         let first = devices["mlx4_0"];
         assert_eq!((first.hca_handle, first.hca_object), (Some(2), Some(2000)));
-        assert_eq!(first.hca_handle_max, Some(Ceiling::At(2)));
-        assert_eq!(first.hca_object_max, Some(Ceiling::Unlimited));
+        assert_eq!(first.hca_handle_max, Some(Max::Limit(2)));
+        assert_eq!(first.hca_object_max, Some(Max::Max));
         assert_eq!(devices["ocrdma1"].hca_handle, Some(3));
     }
 
@@ -194,8 +197,8 @@ mod tests {
         let resources = files.parse();
         assert_eq!(resources.len(), 2);
         let a = resources["res_a"];
-        assert_eq!((a.current, a.peak, a.max), (Some(3), Some(10), Some(Ceiling::Unlimited)));
+        assert_eq!((a.current, a.peak, a.max), (Some(3), Some(10), Some(Max::Max)));
         let b = resources["res_b"];
-        assert_eq!((b.current, b.max, b.max_events), (Some(0), Some(Ceiling::At(4)), Some(2)));
+        assert_eq!((b.current, b.max, b.max_events), (Some(0), Some(Max::Limit(4)), Some(2)));
     }
 }

@@ -56,6 +56,14 @@ impl State {
     }
 }
 
+impl State {
+    /// Takes the list of v1's `cgroup.procs`.
+    pub(crate) fn add_v1_processes(&mut self, list: &str) {
+        let here = !list.trim_ascii().is_empty();
+        self.populated = Some(here || self.populated == Some(true));
+    }
+}
+
 impl Descendants {
     /// Reads `cgroup.stat`.
     #[must_use]
@@ -82,15 +90,25 @@ pub fn parse_freezer_state(text: &str) -> Option<bool> {
     }
 }
 
-/// Reads the state of a group from its v2 directory, or from that of v1's freezer.
-pub(crate) fn read_state(files: &mut Files, dir: Dir<'_>) -> Result<State> {
-    match dir {
-        Dir::V2(_) => Ok(files.read(dir, "cgroup.events")?.map(State::parse).unwrap_or_default()),
-        Dir::V1(_) => Ok(State {
-            populated: files.read(dir, "cgroup.procs")?.map(|text| !text.is_empty()),
-            frozen: files.read(dir, "freezer.state")?.and_then(parse_freezer_state),
-        }),
+/// Reads the state of a group from its v2 directory and from one of v1 (the freezer's, if there is
+/// one). A group that has both has processes if either has, and is frozen by v1.
+pub(crate) fn read_state(
+    files: &mut Files,
+    v2: Option<Dir<'_>>,
+    v1: Option<Dir<'_>>,
+) -> Result<State> {
+    let mut state = State::default();
+    if let Some(dir @ Dir::V2(_)) = v2 {
+        state = files.read(dir, "cgroup.events")?.map(State::parse).unwrap_or_default();
     }
+    if let Some(dir @ Dir::V1(_)) = v1 {
+        if let Some(list) = files.read(dir, "cgroup.procs")? {
+            state.add_v1_processes(list);
+        }
+        let frozen = files.read(dir, "freezer.state")?.and_then(parse_freezer_state);
+        state.frozen = frozen.or(state.frozen);
+    }
+    Ok(state)
 }
 
 /// Reads `cgroup.stat`; v1 has none.

@@ -73,7 +73,8 @@ pub(super) const TABLE: [Row; 36] = [
     absent("net_prio.ifpriomap", |l| !l.network.priorities.is_empty()),
     one("cgroup.max.depth", C::empty(), |l| text(l.max_depth)),
     one("cgroup.max.descendants", C::empty(), |l| text(l.max_descendants)),
-    absent("devices", |l| !l.devices.is_empty()),
+    // A program, not a file: attached where the group is made.
+    absent("devices", |_| false),
     many("unified", C::empty(), |l| {
         l.unified.iter().map(|(file, text)| (Cow::Owned(file.clone()), text.clone())).collect()
     }),

@@ -39,6 +39,7 @@ pub(crate) use alone::{alone, alone_with};
 pub(crate) use difference::Difference;
 pub(crate) use field::Field;
 pub(crate) use host::{Host, HostState};
+pub(crate) use lock::hold;
 
 use std::any::Any;
 use std::fmt::Debug;
