@@ -53,7 +53,10 @@ impl Hierarchies {
             std::fs::read(path).map_err(|error| Error::io("read", Path::new(path), &error))
         };
         let mut found = parse(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?);
-        for hierarchy in found.iter_mut().filter(|one| one.version == Version::V2) {
+        // On a hybrid machine limits are v1's: nothing is enabled in the tree of v2, which belongs to the host.
+        let hybrid = found.iter().any(|one| one.version == Version::V1);
+        let of_v2 = |one: &&mut Hierarchy| one.version == Version::V2 && !hybrid;
+        for hierarchy in found.iter_mut().filter(of_v2) {
             let line = std::fs::read_to_string(hierarchy.mount.join("cgroup.controllers"));
             hierarchy.controllers = Controllers::of_v2(&line.unwrap_or_default());
         }

@@ -155,7 +155,7 @@ pub(crate) fn inherit_cpuset(fd: &OwnedFd, path: &Path) -> Result<()> {
 
 /// Hands every controller that is there to the groups below.
 fn enable(hierarchy: &Hierarchy, fd: &OwnedFd, path: &Path) -> Result<()> {
-    if hierarchy.version == Version::V1 {
+    if hierarchy.version == Version::V1 || hierarchy.controllers.is_empty() {
         return Ok(());
     }
     let file = "cgroup.subtree_control";

@@ -58,6 +58,9 @@ enum Cell {
 /// # Errors
 /// [`Unsupported`](crate::ErrorKind::Unsupported), naming the limit, when this version has no file for it.
 pub(crate) fn writes(limits: &Limits, version: Version) -> Result<Vec<Write>> {
+    if version == Version::V1 {
+        v1::check(limits)?;
+    }
     let table: &[Row] = match version {
         Version::V1 => &v1::TABLE,
         Version::V2 => &v2::TABLE,

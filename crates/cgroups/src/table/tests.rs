@@ -105,9 +105,24 @@ fn what_a_version_lacks_is_refused_by_name() {
 
 #[test]
 fn rules_for_devices_start_from_nothing() {
-    let devices = vec!["allow c 1:3 rw".parse().unwrap(), "deny c 1:3 w".parse().unwrap()];
-    let limits = Limits { devices, ..Limits::default() };
+    let rules = |texts: [&str; 2]| {
+        let devices = texts.map(|text| text.parse().unwrap()).into();
+        Limits { devices, ..Limits::default() }
+    };
+    let limits = rules(["allow a *:* rwm", "deny c 1:3 w"]);
     let expected =
-        pairs([("devices.deny", "a"), ("devices.allow", "c 1:3 rw"), ("devices.deny", "c 1:3 w")]);
+        pairs([("devices.deny", "a"), ("devices.allow", "a"), ("devices.deny", "c 1:3 w")]);
     assert_eq!(written(&limits, Version::V1), expected);
+    // The kernel would take it and keep the device open.
+    let error = writes(&rules(["allow c *:* rwm", "deny c 1:3 rwm"]), Version::V1).unwrap_err();
+    assert_eq!((error.kind(), error.problems()[0].limit()), (ErrorKind::InvalidLimits, "devices"));
+}
+
+#[test]
+fn what_v1_would_weaken_is_refused() {
+    let mut limits = Limits::default();
+    limits.memory.swap_max = Some(Bytes::mib(1).into());
+    limits.io.weight = Some(Weight::new(5000).unwrap());
+    assert_eq!(writes(&limits, Version::V1).unwrap_err().problems().len(), 2);
+    assert_eq!(writes(&limits, Version::V2).unwrap().len(), 2);
 }

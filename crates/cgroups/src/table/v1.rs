@@ -6,7 +6,8 @@ use std::borrow::Cow;
 
 use super::{Cell, Lines, Row, lines, text};
 use crate::controller::Controllers as C;
-use crate::limits::devices::DeviceAction;
+use crate::error::{Error, Problem, Result};
+use crate::limits::devices::{DeviceAction, DeviceRule};
 use crate::limits::{IoDevice, Limits};
 use crate::unit::{Bytes, Max};
 
@@ -104,6 +105,31 @@ pub(super) const TABLE: [Row; 39] = [
 
 pub(crate) const LIMIT: &str = "memory.limit_in_bytes";
 pub(crate) const LIMIT_WITH_SWAP: &str = "memory.memsw.limit_in_bytes";
+
+/// Refuses what the files of v1 cannot say, so that nothing is weaker than it was asked for.
+pub(super) fn check(limits: &Limits) -> Result<()> {
+    let mut problems = Vec::new();
+    let memory = &limits.memory;
+    if memory.max.is_none() && matches!(memory.swap_max, Some(Max::Limit(_))) {
+        problems.push(Problem::new("memory.swap.max", "needs memory.max on version 1"));
+    }
+    let weights = limits.io.devices.iter().map(|device| device.weight).chain([limits.io.weight]);
+    if weights.flatten().any(|weight| weight.get() > 1000) {
+        problems.push(Problem::new("io.weight", "is above 1000, the most on version 1"));
+    }
+    for (index, rule) in limits.devices.iter().enumerate() {
+        // An exception is taken away only as it was made; all devices are no exception.
+        let widened = |earlier: &DeviceRule| {
+            earlier.action() != rule.action() && !earlier.is_all() && earlier.overlaps(rule)
+        };
+        if !rule.is_all() && limits.devices[..index].iter().any(widened) {
+            let reason =
+                format!("{rule} changes a part of an earlier rule, which version 1 cannot");
+            problems.push(Problem::new("devices", reason));
+        }
+    }
+    Error::of_problems(problems)
+}
 
 /// Bytes as a number; -1 for no limit.
 fn bytes(limit: Max<Bytes>) -> String {
