@@ -104,8 +104,9 @@ fn a_paused_container_stands_still() {
         let used = || container.stats().expect("statistics").cpu.usage.expect("counted");
         container.pause().expect("a pause");
         let before = used();
-        std::thread::sleep(Duration::from_millis(50));
-        assert_eq!(used(), before);
+        std::thread::sleep(Duration::from_millis(200));
+        // The last tick before the pause may be counted late.
+        assert!(used() < before + Duration::from_millis(50), "{before:?} {:?}", used());
         container.resume().expect("it goes on");
         assert!(scene::soon(|| used() > before));
         container.pause().expect("a pause");
