@@ -5,20 +5,18 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
 
-use crate::controller::{Controller, Controllers};
+use crate::controller::Controllers;
 use crate::error::{Error, Result};
-use crate::events::EventStream;
 use crate::limits::Limits;
 use crate::membership::Membership;
 use crate::path::group_name;
 use crate::place::{self, Dir, Place};
-use crate::stat::{self, Stats};
 use crate::table::{self, Version, Write};
 
 /// Controllers that belong to every group where they are: what its state and its processes are asked through.
@@ -120,18 +118,6 @@ impl Group {
         }
     }
 
-    /// On v2 rules for devices are a program of the group's directory.
-    fn restrict_devices(&self, limits: &Limits) -> Result<()> {
-        let on_v1 = self.place.controllers().contains(Controllers::DEVICES);
-        let dir = self.dirs().find(|dir| dir.version == Version::V2);
-        match dir {
-            Some(dir) if !on_v1 && !limits.devices.is_empty() => {
-                crate::devices::attach(self.open_dir(dir)?, &limits.devices)
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn write(&self, index: usize, write: &Write) -> Result<()> {
         let Some(dir) = self.place.dirs().get(index) else { return Ok(()) };
         let file = format!("{}/{}", self.name, write.file);
@@ -216,29 +202,6 @@ impl Group {
             }
         }
         Err(missing)
-    }
-
-    /// Everything that the kernel counts for it.
-    ///
-    /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound) when the group has been removed.
-    pub fn stat(&self) -> Result<Stats> {
-        let open = self.open_dirs()?;
-        let find = |controller| find(&open, controller);
-        stat::read(&find)
-    }
-
-    /// What happens to it from now on: out of memory, a limit reached, empty, frozen.
-    ///
-    /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound) when the group has been removed.
-    pub fn events(&self) -> Result<EventStream> {
-        let open = self.open_dirs()?;
-        EventStream::open(&|controller| find(&open, controller))
-    }
-
-    fn open_dirs(&self) -> Result<Vec<(&Dir, OwnedFd)>> {
-        self.dirs().map(|dir| Ok((dir, self.open_dir(dir)?))).collect()
     }
 
     /// What a launch needs so that the first process is born in it.
@@ -332,6 +295,13 @@ fn files_of<'a>(
 /// What is to be written for limits, each with the directory that it belongs to.
 fn writes(place: &Place, limits: &Limits) -> Result<Vec<(usize, Write)>> {
     limits.validate()?;
+    let without_devices;
+    let limits = if place.has_device_programs() {
+        without_devices = Limits { devices: Vec::new(), ..limits.clone() };
+        &without_devices
+    } else {
+        limits
+    };
     if limits.is_empty() {
         return Ok(Vec::new());
     }
@@ -351,25 +321,6 @@ fn writes(place: &Place, limits: &Limits) -> Result<Vec<(usize, Write)>> {
             .ok_or_else(|| Error::missing(write.limit, write.controller))
     };
     table::writes(limits, version)?.into_iter().map(find).collect()
-}
-
-/// The directory that has a controller's files.
-fn find<'a>(open: &'a [(&Dir, OwnedFd)], controller: Controller) -> Option<stat::Dir<'a>> {
-    let in_v2 = open.iter().any(|(dir, _)| dir.version == Version::V2);
-    let fits = |(dir, _): &&(&Dir, OwnedFd)| match (controller, dir.version) {
-        // Freezing is done by v2 where the group is in it.
-        (Controller::Freezer, Version::V1) if in_v2 => false,
-        (Controller::Core, Version::V2) => true,
-        (Controller::Core, Version::V1) => false,
-        // v2 counts the time of every group.
-        (Controller::CpuAcct, Version::V2) => true,
-        _ => dir.controllers.contains(controller.set()),
-    };
-    let (dir, fd) = open.iter().find(fits)?;
-    Some(match dir.version {
-        Version::V1 => stat::Dir::V1(fd.as_fd()),
-        Version::V2 => stat::Dir::V2(fd.as_fd()),
-    })
 }
 
 /// The line that takes a device's limits away, in the form of the one that set them.

@@ -1,5 +1,5 @@
-//! Control groups: limits, live statistics, freezing and killing, on cgroup v2, on v1 and on hybrid machines.
-//! See cgroups(7).
+//! Control groups: limits, live statistics, pressure, events, freezing and killing, on cgroup v2, on v1 and on hybrid
+//! machines. See cgroups(7).
 //!
 //! | I want … | Here |
 //! |---|---|
@@ -8,7 +8,9 @@
 //! | a place where I may make groups | [`Place::find`], [`Place::open`] |
 //! | a group with limits | [`Group::create`] |
 //! | what it uses | [`Group::stat`] |
-//! | to be told what happens | [`Group::events`], [`pressure`] |
+//! | how much in a second | [`stat::Usage`], between two samples |
+//! | to be told what happens | [`Group::events`] |
+//! | how long it waits | [`Group::pressure`], [`Group::watch_pressure`] |
 //! | to restrict device nodes | [`limits::Limits::devices`], [`devices`] |
 //! | to change, freeze, kill, remove it | [`Group::update`], [`Group::freeze`], [`Group::kill`], [`Group::remove`] |
 //! | a process born in it | [`Group::membership`] |
@@ -36,10 +38,13 @@ pub mod devices;
 mod end;
 mod error;
 pub mod events;
+#[doc(hidden)]
+pub mod fuzz;
 mod group;
 mod hierarchy;
 pub mod limits;
 mod membership;
+mod observe;
 mod owner;
 mod path;
 mod place;

@@ -79,6 +79,12 @@ impl Place {
         self.0.iter().map(|dir| dir.path.as_path())
     }
 
+    /// Whether rules for devices are a program here: in v2, where v1 does not have the controller.
+    pub(crate) fn has_device_programs(&self) -> bool {
+        let v1 = self.controllers().contains(Controllers::DEVICES);
+        !v1 && self.0.iter().any(|dir| dir.version == Version::V2)
+    }
+
     pub(crate) fn dirs(&self) -> &[Dir] {
         &self.0
     }

@@ -67,6 +67,11 @@ pub struct Stall {
 }
 
 impl Resource {
+    /// Only v2 has the file.
+    pub(crate) fn unsupported(self) -> Error {
+        Error::at("openat", Path::new(self.file()), Errno::OPNOTSUPP)
+    }
+
     fn file(self) -> &'static str {
         match self {
             Self::Cpu => "cpu.pressure",
@@ -130,7 +135,7 @@ fn read(file: &OwnedFd, path: &Path) -> Result<Pressure> {
 fn open(dir: Dir<'_>, resource: Resource, flags: OFlags) -> Result<OwnedFd> {
     let path = Path::new(resource.file());
     match dir {
-        Dir::V1(_) => Err(Error::at("openat", path, Errno::OPNOTSUPP)),
+        Dir::V1(_) => Err(resource.unsupported()),
         Dir::V2(fd) => rustix::fs::openat(fd, path, flags | OFlags::CLOEXEC, Mode::empty())
             .map_err(|errno| Error::at("openat", path, errno)),
     }

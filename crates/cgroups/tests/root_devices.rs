@@ -4,9 +4,13 @@
 mod group;
 
 use std::fs::File;
+use std::process::{Command, Stdio};
 
 use ampoule_cgroups::devices::{attach, attached, detach};
-use ampoule_cgroups::{DeviceAccess, DeviceRule, ErrorKind};
+use ampoule_cgroups::{
+    Controllers, DeviceAccess, DeviceRule, ErrorKind, Group, Hierarchies, Life, Limits, Place,
+    owned_name,
+};
 use group::{Hierarchy, Shell, TestGroup};
 
 fn rules(texts: &[&str]) -> Vec<DeviceRule> {
@@ -79,6 +83,11 @@ fn the_verifier_takes_long_programs() {
         (0..1000).map(|minor| DeviceRule::allow_char(7, minor, access(minor))).collect();
     many.extend(rules(&["allow c 1:* r", "deny c 1:3 r"]));
     attach(&dir, &many).unwrap();
+    let described = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY;
+    let mode = rustix::fs::Mode::empty();
+    let path_only = rustix::fs::open(group.path(), described, mode).unwrap();
+    assert_eq!(attached(&path_only).unwrap().len(), 1);
+    attach(&path_only, &many).unwrap();
     assert!(!can(&group, READ_NULL) && can(&group, READ_ZERO));
 }
 
@@ -88,4 +97,56 @@ fn what_is_no_v2_group_is_an_error() {
     let error = attach(&not_a_group, &[]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::System, "{error}");
     assert!(error.to_string().starts_with("bpf("), "{error}");
+}
+
+/// Runs the test again in a mount namespace of its own where v1 has no devices controller to see.
+fn without_v1_devices(test: &str, body: fn()) {
+    const INSIDE: &str = "AMPOULE_TEST_INSIDE";
+    if std::env::var_os(INSIDE).is_some() {
+        return body();
+    }
+    let script = "! mountpoint -q /sys/fs/cgroup/devices || umount /sys/fs/cgroup/devices; \
+                  exec \"$@\"";
+    // In another binary the test has another path.
+    let test =
+        module_path!().split_once("::").map_or(test.to_owned(), |(_, at)| format!("{at}::{test}"));
+    let status = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-ec", script, "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", &test, "--nocapture", "--test-threads=1"])
+        .env(INSIDE, "1")
+        .status()
+        .unwrap();
+    assert!(status.success(), "{test} failed inside");
+}
+
+#[test]
+fn limits_of_a_group_attach_the_program() {
+    without_v1_devices("limits_of_a_group_attach_the_program", || {
+        let place = Place::find(&Hierarchies::detect().unwrap()).unwrap();
+        let limits = |texts: &[&str]| {
+            let mut limits = Limits::default();
+            limits.devices = rules(texts);
+            limits
+        };
+        let name = owned_name(Some("devices"), Life::WithOwner).unwrap();
+        let limited = limits(&["allow c 1:* r"]);
+        let group = Group::create(&place, &name, &limited, Controllers::empty()).unwrap();
+        let can = |script: &str| {
+            let script = format!("read line; {{ {script}; }} 2>&-");
+            let mut command = Command::new("sh");
+            let mut child = command.args(["-c", &script]).stdin(Stdio::piped()).spawn().unwrap();
+            for path in group.paths() {
+                std::fs::write(path.join("cgroup.procs"), child.id().to_string()).unwrap();
+            }
+            drop(child.stdin.take());
+            child.wait().unwrap().success()
+        };
+        assert!(can(READ_NULL) && !can(WRITE_NULL));
+        group.update(&limits(&["allow c 1:* rw", "deny c 1:5 r"])).unwrap();
+        assert!(can(WRITE_NULL) && !can(READ_ZERO));
+        let attached = |path| attached(File::open(path).unwrap());
+        assert_eq!(group.paths().filter_map(|path| attached(path).ok()).flatten().count(), 1);
+        group.remove().unwrap();
+    });
 }

@@ -146,12 +146,15 @@ fn writes_to_a_device_are_counted() {
             group.write("blkio.throttle.write_bps_device", &format!("{disk} 1073741824"));
         }
     }
-    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("stat-io");
+    // The build's directory is read-only in a guest; /var/tmp is on a disk almost everywhere.
+    let tmp = env!("CARGO_TARGET_TMPDIR");
+    let dir = [tmp, "/var/tmp"].into_iter().find_map(|dir| tempfile::tempdir_in(dir).ok());
+    let dir = dir.expect("a directory on a disk");
+    let file = dir.path().join("file");
     let write = format!("dd if=/dev/zero of={} bs=64k count=16 oflag=direct", file.display());
     let shell = all.shell(&format!("{write} 2>/dev/null || exit; echo ready; read line"));
     let io = all.stat().io;
     shell.end();
-    std::fs::remove_file(file).unwrap();
     let total = io.total();
     assert!(total.wbytes.unwrap() >= 1 << 20 && total.wios.unwrap() >= 1, "{io:?}");
     assert!(io.devices.keys().any(|number| disks().contains(&number.to_string())));

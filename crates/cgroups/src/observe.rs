@@ -1,0 +1,98 @@
+//! Looking at a group: statistics, events, pressure; and the device program, which is no file.
+//!
+//! Kernel objects: the group's directory in each of its hierarchies, opened for one call. Invariant:
+//! no descriptor is kept but those of a stream.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use crate::controller::Controller;
+use crate::error::Result;
+use crate::events::EventStream;
+use crate::group::Group;
+use crate::limits::Limits;
+use crate::place::Dir;
+use crate::pressure::{Pressure, PressureWatch, Resource, Trigger};
+use crate::stat::{self, Stats};
+use crate::table::Version;
+
+impl Group {
+    /// Everything that the kernel counts for it: some thirty small reads, about 50 µs.
+    ///
+    /// Two samples make a [`Usage`](crate::stat::Usage).
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) when the group has been removed.
+    pub fn stat(&self) -> Result<Stats> {
+        let open = self.open_dirs()?;
+        let find = |controller| find(&open, controller);
+        stat::read(&find)
+    }
+
+    /// What happens to it from now on: out of memory, a limit reached, empty, frozen.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) when the group has been removed.
+    pub fn events(&self) -> Result<EventStream> {
+        let open = self.open_dirs()?;
+        EventStream::open(&|controller| find(&open, controller))
+    }
+
+    /// How long its processes waited for a resource; measured in v2 only.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for a group that is not in v2; for the rest see
+    /// [`Pressure::of_group`].
+    pub fn pressure(&self, resource: Resource) -> Result<Pressure> {
+        let dir = self.open_v2(resource)?;
+        Pressure::of_group(stat::Dir::V2(dir.as_fd()), resource)
+    }
+
+    /// Has the kernel wake the caller when its processes lose time.
+    ///
+    /// # Errors
+    /// As [`pressure`](Self::pressure) and [`Trigger::watch_group`].
+    pub fn watch_pressure(&self, resource: Resource, trigger: &Trigger) -> Result<PressureWatch> {
+        let dir = self.open_v2(resource)?;
+        trigger.watch_group(stat::Dir::V2(dir.as_fd()), resource)
+    }
+
+    /// Puts rules for devices in force where they are a program of the group's directory.
+    pub(crate) fn restrict_devices(&self, limits: &Limits) -> Result<()> {
+        let dir = self.dirs().find(|dir| dir.version == Version::V2);
+        match dir {
+            Some(dir) if self.place.has_device_programs() && !limits.devices.is_empty() => {
+                crate::devices::attach(self.open_dir(dir)?, &limits.devices)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn open_dirs(&self) -> Result<Vec<(&Dir, OwnedFd)>> {
+        self.dirs().map(|dir| Ok((dir, self.open_dir(dir)?))).collect()
+    }
+
+    /// The directory that has pressure, or the error that names the file.
+    fn open_v2(&self, resource: Resource) -> Result<OwnedFd> {
+        let v2 = self.dirs().find(|dir| dir.version == Version::V2);
+        self.open_dir(v2.ok_or_else(|| resource.unsupported())?)
+    }
+}
+
+/// The directory that has a controller's files.
+fn find<'a>(open: &'a [(&Dir, OwnedFd)], controller: Controller) -> Option<stat::Dir<'a>> {
+    let in_v2 = open.iter().any(|(dir, _)| dir.version == Version::V2);
+    let fits = |(dir, _): &&(&Dir, OwnedFd)| match (controller, dir.version) {
+        // Freezing is done by v2 where the group is in it.
+        (Controller::Freezer, Version::V1) if in_v2 => false,
+        (Controller::Core, Version::V2) => true,
+        (Controller::Core, Version::V1) => false,
+        // v2 counts the time of every group.
+        (Controller::CpuAcct, Version::V2) => true,
+        _ => dir.controllers.contains(controller.set()),
+    };
+    let (dir, fd) = open.iter().find(fits)?;
+    Some(match dir.version {
+        Version::V1 => stat::Dir::V1(fd.as_fd()),
+        Version::V2 => stat::Dir::V2(fd.as_fd()),
+    })
+}
