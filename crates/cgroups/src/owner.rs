@@ -60,13 +60,24 @@ fn start_time(pid: u32) -> Option<u64> {
     text.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
+/// Whether the process with this id and start is gone; what cannot be read counts as living.
+fn has_ended(pid: u32, start: u64) -> bool {
+    match std::fs::metadata(format!("/proc/{pid}")) {
+        Ok(_) => start_time(pid).is_some_and(|other| other != start),
+        // Where procfs itself shows nothing, nothing is known.
+        Err(error) => {
+            error.kind() == std::io::ErrorKind::NotFound && start_time(std::process::id()).is_some()
+        }
+    }
+}
+
 /// Whether the owner that a name tells is gone.
 fn orphaned(name: &str) -> Option<Life> {
     let (life, owner) = name.rsplit_once('.')?.1.split_at_checked(1)?;
     let mut parts = owner.split('-');
     let (pid, start) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
     let there = u64::from_str_radix(parts.next()?, 16).ok()?;
-    let gone = there == namespace() && start_time(pid) != Some(start);
+    let gone = there == namespace() && has_ended(pid, start);
     let life = match life {
         "w" => Life::WithOwner,
         "d" => Life::Detached,

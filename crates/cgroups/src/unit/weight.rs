@@ -4,8 +4,8 @@
 //!
 //! The default weight is 100, the default shares are 1024, so the conversion should map one to the other, and the ends
 //! of the ranges too. The line that older runtimes drew through the ends maps 1024 to 39, so that a container with
-//! default shares got less than half of its neighbour's time. This is the curve that runc (since 1.4) and crun (since
-//! 1.23) use instead: with l = log2(shares), weight = 10^((l² + 125 l) / 612 - 7/34), rounded up.
+//! default shares got less than half of its neighbour's time. This is the curve through all three points that
+//! newer runtimes use: with l = log2(shares), weight = 10^((l² + 125 l) / 612 - 7/34), rounded up.
 
 use std::fmt;
 use std::str::FromStr;
