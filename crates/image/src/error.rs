@@ -1,0 +1,209 @@
+//! The one error type of this crate.
+//!
+//! Kernel objects: none. Invariant: an error holds facts (which text and where, which digest, which
+//! file, the errno); sentences are made in `Display` only.
+
+mod fact;
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use rustix::io::Errno;
+
+use crate::digest::{DIGEST, Digest};
+pub(crate) use fact::{Fact, Reason};
+
+/// What went wrong, for `match`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A text is not a reference to an image; [`Error::offset`] says where it goes wrong.
+    InvalidReference,
+    /// A text is not a digest; [`Error::offset`] says where it goes wrong.
+    InvalidDigest,
+    /// A text is not a platform; [`Error::offset`] says where it goes wrong.
+    InvalidPlatform,
+    /// A manifest, an index or a configuration is malformed, contradicts itself, or is too large.
+    InvalidDocument,
+    /// An archive (tar, gzip, zstd) is malformed, cut off, or has something after its end.
+    InvalidArchive,
+    /// Content has a media type that this crate does not know.
+    UnsupportedMediaType,
+    /// A layer that has to be fetched from elsewhere.
+    ForeignLayer,
+    /// Content does not have the digest that was promised.
+    DigestMismatch,
+    /// Content does not have the size that was promised.
+    SizeMismatch,
+    /// The image exists, but not for this platform.
+    NoMatchingPlatform,
+    /// More than one image fits: a reference or a platform has to be given.
+    Ambiguous,
+    /// A file, a blob or an image does not exist.
+    NotFound,
+    /// It exists already.
+    AlreadyExists,
+    /// A limit on bytes, entries, depth or length was reached.
+    QuotaExceeded,
+    /// The file system, or the quota of the user, is full.
+    NoSpace,
+    /// Somebody uses it.
+    InUse,
+    /// The kernel refused for want of permission.
+    Denied,
+    /// The file system is mounted read-only.
+    ReadOnly,
+    /// The kernel or the file system does not have what is needed.
+    Unsupported,
+    /// Another system call failed; see [`Error::errno`].
+    System,
+}
+
+/// An error of this crate: opaque, with [`kind`](Self::kind), [`errno`](Self::errno),
+/// [`offset`](Self::offset) and [`hint`](Self::hint).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error(Box<Fact>);
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Texts that come from outside are kept up to this many characters.
+const TEXT_MAX: usize = 120;
+
+/// `text` as it is kept in an error.
+pub(crate) fn clipped(text: &str) -> String {
+    text.chars().take(TEXT_MAX).collect()
+}
+
+impl Error {
+    /// `text` is not a valid `what`: it goes wrong at byte `offset`.
+    pub(crate) fn text(what: &'static str, text: &str, offset: usize, reason: Reason) -> Self {
+        Fact::Text { what, text: clipped(text), offset, reason }.into()
+    }
+
+    /// A failed call of the standard library on `path`.
+    pub(crate) fn io(operation: &'static str, path: &Path, error: &io::Error) -> Self {
+        Self::at(operation, path, errno_of(error))
+    }
+
+    /// A system call failed on `path`.
+    pub(crate) fn at(operation: &'static str, path: &Path, errno: Errno) -> Self {
+        Fact::System { operation, path: Some(path.to_owned()), errno }.into()
+    }
+
+    /// What went wrong, for `match`.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match &*self.0 {
+            Fact::Text { what: DIGEST, .. } => ErrorKind::InvalidDigest,
+            Fact::Text { .. } => ErrorKind::InvalidReference,
+            Fact::Mismatch { .. } => ErrorKind::DigestMismatch,
+            Fact::Size { .. } => ErrorKind::SizeMismatch,
+            Fact::System { errno, .. } => kind_of(*errno),
+        }
+    }
+
+    /// The errno of the system call that failed, if one did.
+    #[must_use]
+    pub fn errno(&self) -> Option<i32> {
+        self.system_errno().map(Errno::raw_os_error)
+    }
+
+    fn system_errno(&self) -> Option<Errno> {
+        match &*self.0 {
+            Fact::System { errno, .. } => Some(*errno),
+            _ => None,
+        }
+    }
+
+    /// The byte at which a text goes wrong, counted from zero.
+    #[must_use]
+    pub fn offset(&self) -> Option<usize> {
+        match &*self.0 {
+            Fact::Text { offset, .. } => Some(*offset),
+            _ => None,
+        }
+    }
+
+    /// The digest that content was promised to have, and the one that it has.
+    #[must_use]
+    pub fn digests(&self) -> Option<(Digest, Digest)> {
+        match &*self.0 {
+            Fact::Mismatch { expected, found, .. } => Some((*expected, *found)),
+            _ => None,
+        }
+    }
+
+    /// What the reader can do about it, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self.kind() {
+            ErrorKind::DigestMismatch | ErrorKind::SizeMismatch => {
+                "the content was damaged or replaced on its way: fetch it again"
+            }
+            ErrorKind::NoSpace => "free space, or gc() the store, then do the same again",
+            _ => return None,
+        })
+    }
+}
+
+impl From<Fact> for Error {
+    fn from(fact: Fact) -> Self {
+        Self(Box::new(fact))
+    }
+}
+
+/// The errno of an error of the standard library.
+pub(crate) fn errno_of(error: &io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
+}
+
+/// The kind of a plain failed system call.
+fn kind_of(errno: Errno) -> ErrorKind {
+    match errno {
+        Errno::ACCESS | Errno::PERM => ErrorKind::Denied,
+        Errno::NOENT => ErrorKind::NotFound,
+        Errno::EXIST => ErrorKind::AlreadyExists,
+        Errno::NOSPC | Errno::DQUOT => ErrorKind::NoSpace,
+        Errno::ROFS => ErrorKind::ReadOnly,
+        Errno::BUSY => ErrorKind::InUse,
+        Errno::NOSYS | Errno::OPNOTSUPP => ErrorKind::Unsupported,
+        _ => ErrorKind::System,
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&*self.0, f)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &*self.0 {
+            Fact::Text { reason, .. } => Some(reason),
+            Fact::System { errno, .. } => Some(errno),
+            _ => None,
+        }
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match (error.system_errno(), error.kind()) {
+            (Some(errno), _) => io::Error::from(errno).kind(),
+            (None, ErrorKind::NotFound | ErrorKind::NoMatchingPlatform) => io::ErrorKind::NotFound,
+            (None, ErrorKind::InUse) => io::ErrorKind::ResourceBusy,
+            (None, ErrorKind::Unsupported | ErrorKind::UnsupportedMediaType) => {
+                io::ErrorKind::Unsupported
+            }
+            (None, ErrorKind::QuotaExceeded) => io::ErrorKind::QuotaExceeded,
+            (None, ErrorKind::InvalidReference | ErrorKind::InvalidPlatform) => {
+                io::ErrorKind::InvalidInput
+            }
+            (None, _) => io::ErrorKind::InvalidData,
+        };
+        io::Error::new(kind, error)
+    }
+}
