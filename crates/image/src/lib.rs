@@ -6,6 +6,7 @@
 //!
 //! Everything that comes from outside is checked: digests, sizes, media types, nesting.
 
+pub mod containerfile;
 mod digest;
 #[expect(dead_code, reason = "readers of files come next")]
 mod error;
