@@ -12,6 +12,7 @@ use std::path::Path;
 use rustix::io::Errno;
 
 use crate::digest::{DIGEST, Digest};
+use crate::platform::PLATFORM;
 pub(crate) use fact::{Fact, Reason};
 
 /// What went wrong, for `match`.
@@ -97,6 +98,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match &*self.0 {
             Fact::Text { what: DIGEST, .. } => ErrorKind::InvalidDigest,
+            Fact::Text { what: PLATFORM, .. } => ErrorKind::InvalidPlatform,
             Fact::Text { .. } => ErrorKind::InvalidReference,
             Fact::Mismatch { .. } => ErrorKind::DigestMismatch,
             Fact::Size { .. } => ErrorKind::SizeMismatch,

@@ -2,6 +2,8 @@
 //!
 //! | I want … | Here |
 //! |---|---|
+//! | the name of an image | [`Reference`] |
+//! | to choose by platform | [`Platform`], [`Choice`] |
 //! | the name of content | [`Digest`], [`Digester`] |
 //!
 //! Everything that comes from outside is checked: digests, sizes, media types, nesting.
@@ -10,6 +12,10 @@ pub mod containerfile;
 mod digest;
 #[expect(dead_code, reason = "readers of files come next")]
 mod error;
+pub mod platform;
+pub mod reference;
 
 pub use digest::{Algorithm, Digest, Digester};
 pub use error::{Error, ErrorKind, Result};
+pub use platform::{Choice, Platform};
+pub use reference::Reference;

@@ -33,6 +33,22 @@ pub(crate) enum Reason {
     NotLowerHex,
     #[error("{wanted} digits are needed, not {found}")]
     Digits { wanted: usize, found: usize },
+    #[error("something has to stand here")]
+    Empty,
+    #[error("this character may not stand here")]
+    Unexpected,
+    #[error("only lower-case letters may stand here")]
+    UpperCase,
+    #[error("only `.`, `_`, `__` or dashes may stand between letters and digits")]
+    BadSeparator,
+    #[error("not a port")]
+    NotAPort,
+    #[error("not an IPv6 address")]
+    NotAnAddress,
+    #[error("longer than {0} bytes")]
+    TooLong(usize),
+    #[error("a digest alone is no name: write `name@sha256:…`")]
+    BareDigest,
 }
 
 impl fmt::Display for Fact {
