@@ -57,6 +57,18 @@ pub enum ErrorKind {
     ReadOnly,
     /// The kernel or the file system does not have what is needed.
     Unsupported,
+    /// A registry wants credentials, or other ones (HTTP 401 or 403).
+    Unauthorized,
+    /// A registry has had too many requests (HTTP 429).
+    RateLimited,
+    /// A registry answered with a failure or with what is no answer.
+    Registry,
+    /// A registry could not be reached, or the connection broke more often than was tried.
+    Network,
+    /// A registry's certificate is not trusted, or its connection is not encrypted as it must be.
+    Certificate,
+    /// Nothing came for too long.
+    Timeout,
     /// Another system call failed; see [`Error::errno`].
     System,
 }
@@ -93,6 +105,12 @@ impl Error {
         Fact::System { operation, path: Some(path.to_owned()), errno }.into()
     }
 
+    /// The error of this crate that stands within one of the standard library, such as a reader gives.
+    #[must_use]
+    pub fn from_io(error: &io::Error) -> Option<Self> {
+        error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()).cloned()
+    }
+
     /// What went wrong, for `match`.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -102,6 +120,8 @@ impl Error {
             Fact::Text { .. } => ErrorKind::InvalidReference,
             Fact::Mismatch { .. } => ErrorKind::DigestMismatch,
             Fact::Size { .. } => ErrorKind::SizeMismatch,
+            #[cfg(feature = "registry")]
+            Fact::Registry { trouble, .. } => trouble.kind(),
             Fact::System { errno, .. } => kind_of(*errno),
         }
     }
@@ -143,6 +163,16 @@ impl Error {
         Some(match self.kind() {
             ErrorKind::DigestMismatch | ErrorKind::SizeMismatch => {
                 "the content was damaged or replaced on its way: fetch it again"
+            }
+            ErrorKind::Unauthorized => {
+                "log in (`podman login` or `docker login`), or check the name: many registries say so of images that \
+                 are not there"
+            }
+            ErrorKind::RateLimited => {
+                "wait, or log in: registries allow more to those that they know"
+            }
+            ErrorKind::Certificate => {
+                "add the registry's authority, or say that it is reached by plain HTTP"
             }
             ErrorKind::NoSpace => "free space, or gc() the store, then do the same again",
             _ => return None,

@@ -5,6 +5,7 @@
 //! | the name of an image | [`Reference`] |
 //! | to choose by platform | [`Platform`], [`Choice`] |
 //! | the name of content | [`Digest`], [`Digester`] |
+//! | images of a registry | `registry::Registry` (feature `registry`) |
 //!
 //! Everything that comes from outside is checked: digests, sizes, media types, nesting.
 
@@ -14,6 +15,8 @@ mod digest;
 mod error;
 pub mod platform;
 pub mod reference;
+#[cfg(feature = "registry")]
+pub mod registry;
 
 pub use digest::{Algorithm, Digest, Digester};
 pub use error::{Error, ErrorKind, Result};

@@ -18,6 +18,9 @@ pub(crate) enum Fact {
     Mismatch { what: &'static str, expected: Digest, found: Digest },
     /// Content has another length than promised, in bytes.
     Size { what: &'static str, digest: Digest, expected: u64, found: u64 },
+    /// A registry did not do what was asked.
+    #[cfg(feature = "registry")]
+    Registry { request: String, trouble: crate::registry::Trouble },
     /// A system call failed.
     System { operation: &'static str, path: Option<PathBuf>, errno: Errno },
 }
@@ -63,6 +66,8 @@ impl fmt::Display for Fact {
             Self::Size { what, digest, expected, found } => {
                 write!(f, "{what} {digest}: {found} bytes, not {expected}")
             }
+            #[cfg(feature = "registry")]
+            Self::Registry { request, trouble } => write!(f, "{request}: {trouble}"),
             Self::System { operation, path: Some(path), errno } => {
                 write!(f, "{operation}({}): {errno}", path.display())
             }
