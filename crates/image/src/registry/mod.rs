@@ -46,7 +46,7 @@ use crate::reference::Reference;
 pub use blob::BlobReader;
 pub use options::{Credentials, Login, Options, Scheme};
 pub(crate) use trouble::Trouble;
-pub use upload::Pushed;
+pub use upload::{Push, Upload};
 
 use endpoint::Endpoint;
 use http::Answer;

@@ -39,8 +39,6 @@ pub(crate) enum Trouble {
     ForeignRealm(String),
     #[error("the answer of {0} holds no token")]
     NoToken(String),
-    #[error("what is to be pushed cannot be read: {0}")]
-    Unreadable(std::io::ErrorKind),
     #[error("the credentials in {source_name} cannot be used: {reason}")]
     Credentials { source_name: &'static str, reason: String },
 }
@@ -69,7 +67,6 @@ impl Trouble {
             Self::Stalled => ErrorKind::Timeout,
             Self::UnknownHost(_) | Self::Connection(_) | Self::Broken { .. } => ErrorKind::Network,
             Self::Tls(_) | Self::Downgrade => ErrorKind::Certificate,
-            Self::Unreadable(_) => ErrorKind::System,
         }
     }
 

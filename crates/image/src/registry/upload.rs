@@ -1,8 +1,9 @@
 //! Blobs and manifests to a registry.
 //!
-//! Kernel objects: connections. Invariant: a manifest is pushed by whoever calls, after all that it names.
+//! Kernel objects: connections. Invariant: a manifest is pushed by whoever calls, after all that it names; a blob is
+//! there when the registry has compared its digest.
 
-use std::io::Read;
+use std::io::Cursor;
 
 use ureq::SendBody;
 use ureq::http::Uri;
@@ -14,16 +15,33 @@ use crate::digest::Digest;
 use crate::error::Result;
 use crate::reference::Reference;
 
-/// What became of a blob.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How many bytes are sent in one request: as many have to be kept to be sent again.
+const CHUNK: usize = 8 << 20;
+
+/// Whether a blob has to be sent.
+#[derive(Debug)]
 #[non_exhaustive]
-pub enum Pushed {
-    /// The registry had it already.
+pub enum Push<'a> {
+    /// The registry has it already.
     AlreadyThere,
     /// The registry took it over from another of its repositories.
     Mounted,
-    /// It was sent.
-    Sent,
+    /// It has to be sent.
+    Send(Box<Upload<'a>>),
+}
+
+/// A blob on its way to a registry.
+#[derive(Debug)]
+pub struct Upload<'a> {
+    registry: &'a Registry,
+    path: String,
+    scope: String,
+    digest: Digest,
+    location: Uri,
+    /// Bytes that the registry has taken.
+    taken: u64,
+    /// Bytes that are not sent yet.
+    waiting: Vec<u8>,
 }
 
 impl Registry {
@@ -33,8 +51,9 @@ impl Registry {
     /// As [`Registry::manifest`].
     pub fn has_blob(&self, repository: &str, digest: &Digest) -> Result<bool> {
         let path = format!("/v2/{repository}/blobs/{digest}");
+        let scope = pull_push(repository);
         self.patiently(&path, || {
-            let answer = self.send(&self.request("HEAD", &path, &pull_push(repository))?)?;
+            let answer = self.send(&self.request("HEAD", &path, &scope)?)?;
             match answer.status().as_u16() {
                 404 => Ok(false),
                 _ => http::checked(answer).map(|_| true),
@@ -42,52 +61,53 @@ impl Registry {
         })
     }
 
-    /// Pushes a blob of `size` bytes, unless it is there. `open` gives its bytes, once for each attempt. Where `from`
-    /// names another repository of the registry that may have it, it is asked to take it from there.
+    /// Begins to push a blob, unless the repository has it. Where `from` names another repository of the registry that
+    /// may have it, the registry is asked to take it from there.
     ///
     /// # Errors
-    /// As [`Registry::manifest`]; [`ErrorKind::System`](crate::ErrorKind::System) if the bytes cannot be read.
-    pub fn push_blob<R: Read + 'static>(
+    /// As [`Registry::manifest`].
+    pub fn push_blob(
         &self,
         repository: &str,
-        (digest, size): (&Digest, u64),
+        digest: &Digest,
         from: Option<&str>,
-        open: impl Fn() -> std::io::Result<R>,
-    ) -> Result<Pushed> {
+    ) -> Result<Push<'_>> {
         if self.has_blob(repository, digest)? {
-            return Ok(Pushed::AlreadyThere);
+            return Ok(Push::AlreadyThere);
         }
-        let path = match from {
-            Some(other) => format!("/v2/{repository}/blobs/uploads/?mount={digest}&from={other}"),
-            None => format!("/v2/{repository}/blobs/uploads/"),
-        };
-        let scope = match from {
+        let (query, scope) = match from {
             // Space-separated: a token for both.
-            Some(other) => format!("{} {}", pull_push(repository), pull(other)),
-            None => pull_push(repository),
+            Some(other) => (
+                format!("?mount={digest}&from={other}"),
+                format!("{} {}", pull_push(repository), pull(other)),
+            ),
+            None => (String::new(), pull_push(repository)),
         };
-        self.patiently(&path, || {
+        let path = format!("/v2/{repository}/blobs/uploads/{query}");
+        let location = self.patiently(&path, || {
             let mut begin = self.request("POST", &path, &scope)?;
             begin.headers.push(("content-length", "0".to_owned()));
             let answer = http::checked(self.send(&begin)?)?;
-            if from.is_some() && answer.status().as_u16() == 201 {
-                return Ok(Pushed::Mounted);
+            match answer.status().as_u16() {
+                201 => Ok(None),
+                _ => self.location(&answer).map(Some),
             }
-            let url = with_digest(&self.location(&answer)?, digest)?;
-            let headers = vec![
-                ("content-type", "application/octet-stream".to_owned()),
-                ("content-length", size.to_string()),
-            ];
-            let request = Request { method: "PUT", url, scope: &scope, headers };
-            let mut body = || {
-                let reader = open().map_err(|error| Trouble::Unreadable(error.kind()))?;
-                Ok(SendBody::from_owned_reader(reader.take(size)))
-            };
-            http::checked(self.send_with(&request, &mut body)?).map(|_| Pushed::Sent)
-        })
+        })?;
+        let Some(location) = location else { return Ok(Push::Mounted) };
+        let (registry, digest) = (self, *digest);
+        let waiting = Vec::new();
+        Ok(Push::Send(Box::new(Upload {
+            registry,
+            path,
+            scope,
+            digest,
+            location,
+            taken: 0,
+            waiting,
+        })))
     }
 
-    /// Pushes a manifest or an index under the reference's tag, or under its digest if it has one.
+    /// Pushes a manifest or an index under the reference's tag, or under its digest if it has none.
     ///
     /// # Errors
     /// As [`Registry::manifest`].
@@ -98,18 +118,14 @@ impl Registry {
         bytes: &[u8],
     ) -> Result<()> {
         let repository = reference.repository();
-        let name = match reference.tag() {
-            Some(tag) => tag.to_owned(),
-            None => name_of(reference),
-        };
+        let name = reference.tag().map_or_else(|| name_of(reference), str::to_owned);
         let path = format!("/v2/{repository}/manifests/{name}");
         let scope = pull_push(repository);
         self.patiently(&path, || {
             let mut request = self.request("PUT", &path, &scope)?;
             request.headers.push(("content-type", media_type.to_owned()));
             request.headers.push(("content-length", bytes.len().to_string()));
-            let mut body = || Ok(SendBody::from_owned_reader(std::io::Cursor::new(bytes.to_vec())));
-            http::checked(self.send_with(&request, &mut body)?).map(drop)
+            http::checked(self.send_with(&request, &mut || body(bytes))?).map(drop)
         })
     }
 
@@ -118,6 +134,94 @@ impl Registry {
         let location = answer.headers().get("location").and_then(|value| value.to_str().ok());
         self.endpoint.resolve(location.ok_or(Trouble::Header("Location"))?)
     }
+}
+
+impl Upload<'_> {
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// As [`Registry::manifest`].
+    pub fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while self.waiting.len() + bytes.len() > CHUNK {
+            let (now, later) = bytes.split_at(CHUNK - self.waiting.len());
+            self.waiting.extend_from_slice(now);
+            bytes = later;
+            self.send_chunk()?;
+        }
+        self.waiting.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Sends the rest, and has the registry compare the digest.
+    ///
+    /// # Errors
+    /// As [`Registry::manifest`]; [`ErrorKind::Registry`](crate::ErrorKind::Registry) also for bytes that are not those
+    /// of the digest.
+    pub fn finish(mut self) -> Result<()> {
+        let registry = self.registry;
+        // With a request of its own for the last bytes, a broken one can be taken up again.
+        if self.taken > 0 && !self.waiting.is_empty() {
+            self.send_chunk()?;
+        }
+        let url = with_digest(&self.location, &self.digest);
+        let url = url.map_err(|trouble| registry.error(&self.path, trouble))?;
+        registry.patiently(&self.path, || {
+            let headers = vec![
+                ("content-type", "application/octet-stream".to_owned()),
+                ("content-length", self.waiting.len().to_string()),
+            ];
+            let request = Request { method: "PUT", url: url.clone(), scope: &self.scope, headers };
+            http::checked(registry.send_with(&request, &mut || body(&self.waiting))?).map(drop)
+        })
+    }
+
+    fn send_chunk(&mut self) -> Result<()> {
+        let (registry, path) = (self.registry, self.path.clone());
+        let mut again = false;
+        registry.patiently(&path, || {
+            if std::mem::replace(&mut again, true) {
+                self.ask_how_far()?;
+            }
+            if self.waiting.is_empty() {
+                return Ok(());
+            }
+            let end = self.taken + self.waiting.len() as u64;
+            let headers = vec![
+                ("content-type", "application/octet-stream".to_owned()),
+                ("content-length", self.waiting.len().to_string()),
+                ("content-range", format!("{}-{}", self.taken, end - 1)),
+            ];
+            let url = self.location.clone();
+            let request = Request { method: "PATCH", url, scope: &self.scope, headers };
+            let answer = registry.send_with(&request, &mut || body(&self.waiting))?;
+            self.location = registry.location(&http::checked(answer)?)?;
+            self.taken = end;
+            self.waiting.clear();
+            Ok(())
+        })
+    }
+
+    /// What the registry has of a chunk whose request broke.
+    fn ask_how_far(&mut self) -> Result<(), Trouble> {
+        let (method, url) = ("GET", self.location.clone());
+        let request = Request { method, url, scope: &self.scope, headers: Vec::new() };
+        let answer = http::checked(self.registry.send(&request)?)?;
+        let range = answer.headers().get("range").and_then(|value| value.to_str().ok());
+        let last = range.and_then(|text| text.rsplit('-').next()?.parse::<u64>().ok());
+        // Of nothing, some registries say `0-0` as of one byte: then one is sent twice and refused, and said so.
+        let has = last.map_or(0, |last| last.saturating_add(1));
+        let has = if has == 1 && self.taken == 0 { 0 } else { has };
+        let new = has.checked_sub(self.taken).and_then(|new| usize::try_from(new).ok());
+        let new = new.filter(|&new| new <= self.waiting.len()).ok_or(Trouble::Header("Range"))?;
+        self.location = self.registry.location(&answer).unwrap_or_else(|_| self.location.clone());
+        self.waiting.drain(..new);
+        self.taken = has;
+        Ok(())
+    }
+}
+
+fn body(bytes: &[u8]) -> Result<SendBody<'static>, Trouble> {
+    Ok(SendBody::from_owned_reader(Cursor::new(bytes.to_vec())))
 }
 
 fn pull_push(repository: &str) -> String {
