@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
+use super::flaw::Flaw;
 use crate::digest::Digest;
+use crate::platform::Platform;
 
 /// One thing that went wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +20,16 @@ pub(crate) enum Fact {
     Mismatch { what: &'static str, expected: Digest, found: Digest },
     /// Content has another length than promised, in bytes.
     Size { what: &'static str, digest: Digest, expected: u64, found: u64 },
+    /// A document is malformed.
+    Document { what: &'static str, flaw: Flaw },
+    /// A media type that is not known where it stands.
+    MediaType { what: &'static str, media_type: String },
+    /// A layer that is elsewhere.
+    Foreign { digest: Digest, url: Option<String> },
+    /// No image for the platform.
+    Platform { wanted: Option<Platform>, offered: Vec<Platform> },
+    /// Several images, and nothing that chooses one.
+    Ambiguous { offered: Vec<String> },
     /// A system call failed.
     System { operation: &'static str, path: Option<PathBuf>, errno: Errno },
 }
@@ -63,10 +75,34 @@ impl fmt::Display for Fact {
             Self::Size { what, digest, expected, found } => {
                 write!(f, "{what} {digest}: {found} bytes, not {expected}")
             }
+            Self::Document { what, flaw } => write!(f, "{what}: {flaw}"),
+            Self::MediaType { what, media_type } => {
+                write!(f, "{what}: the media type {media_type:?} is not supported")
+            }
+            Self::Foreign { digest, url } => {
+                write!(f, "layer {digest} may not be distributed")?;
+                url.as_ref().map_or(Ok(()), |url| write!(f, "; it is at {url:?}"))
+            }
+            Self::Platform { wanted, offered } => {
+                let wanted = wanted.as_ref().map_or_else(|| "any".to_owned(), Platform::to_string);
+                write!(f, "no image for the platform {wanted}; there is {}", list(offered))
+            }
+            Self::Ambiguous { offered } => write!(f, "several images: {}", list(offered)),
             Self::System { operation, path: Some(path), errno } => {
                 write!(f, "{operation}({}): {errno}", path.display())
             }
             Self::System { operation, path: None, errno } => write!(f, "{operation}: {errno}"),
         }
+    }
+}
+
+/// What there is, as far as a reader wants to see it.
+fn list<T: fmt::Display>(items: &[T]) -> String {
+    const SHOWN: usize = 20;
+    let texts: Vec<String> = items.iter().take(SHOWN).map(ToString::to_string).collect();
+    match items.len() {
+        0 => "none".to_owned(),
+        len if len > SHOWN => format!("{}, and {} more", texts.join(", "), len - SHOWN),
+        _ => texts.join(", "),
     }
 }
