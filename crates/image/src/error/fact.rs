@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 
 use crate::digest::Digest;
+use crate::unpack::trouble::Trouble;
 
 /// One thing that went wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,10 @@ pub(crate) enum Fact {
     Mismatch { what: &'static str, expected: Digest, found: Digest },
     /// Content has another length than promised, in bytes.
     Size { what: &'static str, digest: Digest, expected: u64, found: u64 },
+    /// A layer is wrong, or could not be written.
+    Layer { name: Option<String>, offset: u64, trouble: Trouble },
+    /// A compression that this build does not have.
+    Compression { name: &'static str },
     /// A system call failed.
     System { operation: &'static str, path: Option<PathBuf>, errno: Errno },
 }
@@ -47,6 +52,14 @@ impl fmt::Display for Fact {
             Self::Size { what, digest, expected, found } => {
                 write!(f, "{what} {digest}: {found} bytes, not {expected}")
             }
+            Self::Layer { name: Some(name), offset, trouble } => {
+                write!(f, "layer, member {name:?}, before byte {offset}: {trouble}")
+            }
+            Self::Layer { name: None, offset: 0, trouble } => write!(f, "layer: {trouble}"),
+            Self::Layer { name: None, offset, trouble } => {
+                write!(f, "layer, before byte {offset}: {trouble}")
+            }
+            Self::Compression { name } => write!(f, "this build cannot read {name}"),
             Self::System { operation, path: Some(path), errno } => {
                 write!(f, "{operation}({}): {errno}", path.display())
             }
