@@ -119,27 +119,30 @@ impl FromStr for Digest {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = |offset, reason| Error::text(DIGEST, text, offset, reason);
-        let (name, digits) =
-            text.split_once(':').ok_or_else(|| wrong(text.len(), Reason::Lacks(':')))?;
-        let algorithm = Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name);
-        let algorithm = algorithm.ok_or_else(|| wrong(0, Reason::UnknownAlgorithm))?;
-        let start = name.len() + 1;
-        let bad = digits.bytes().position(|byte| !matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if let Some(bad) = bad {
-            return Err(wrong(start + bad, Reason::NotLowerHex));
-        }
-        let wanted = 2 * algorithm.output_len();
-        if digits.len() != wanted {
-            let end = start + digits.len().min(wanted);
-            return Err(wrong(end, Reason::Digits { wanted, found: digits.len() }));
-        }
-        let mut bytes = [0; LEN_MAX];
-        for (byte, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
-            *byte = pair.iter().fold(0, |value, digit| value << 4 | nibble(*digit));
-        }
-        Ok(Self { algorithm, bytes })
+        parse(text).map_err(|(at, reason)| Error::text(DIGEST, text, at, reason))
     }
+}
+
+/// A digest, or at which byte the text goes wrong.
+pub(crate) fn parse(text: &str) -> Result<Digest, (usize, Reason)> {
+    let (name, digits) = text.split_once(':').ok_or((text.len(), Reason::Lacks(':')))?;
+    let algorithm = Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name);
+    let algorithm = algorithm.ok_or((0, Reason::UnknownAlgorithm))?;
+    let start = name.len() + 1;
+    let bad = digits.bytes().position(|byte| !matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if let Some(bad) = bad {
+        return Err((start + bad, Reason::NotLowerHex));
+    }
+    let wanted = 2 * algorithm.output_len();
+    if digits.len() != wanted {
+        let end = start + digits.len().min(wanted);
+        return Err((end, Reason::Digits { wanted, found: digits.len() }));
+    }
+    let mut bytes = [0; LEN_MAX];
+    for (byte, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
+        *byte = pair.iter().fold(0, |value, digit| value << 4 | nibble(*digit));
+    }
+    Ok(Digest { algorithm, bytes })
 }
 
 /// What a digest is called in errors.

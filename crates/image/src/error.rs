@@ -4,6 +4,7 @@
 //! file, the errno); sentences are made in `Display` only.
 
 mod fact;
+mod flaw;
 
 use std::fmt;
 use std::io;
@@ -11,9 +12,13 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
+use crate::descriptor::Descriptor;
 use crate::digest::{DIGEST, Digest};
+use crate::media_type::MediaType;
+use crate::platform::{PLATFORM, Platform};
 use crate::unpack::trouble::Trouble;
 pub(crate) use fact::{Fact, Reason};
+pub(crate) use flaw::Flaw;
 
 /// What went wrong, for `match`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -86,6 +91,47 @@ impl Error {
         Fact::Text { what, text: clipped(text), offset, reason }.into()
     }
 
+    /// Content has another digest than promised.
+    pub(crate) fn mismatch(what: &'static str, expected: Digest, found: Digest) -> Self {
+        Fact::Mismatch { what, expected, found }.into()
+    }
+
+    /// Content has another length than promised.
+    pub(crate) fn size(what: &'static str, digest: Digest, expected: u64, found: u64) -> Self {
+        Fact::Size { what, digest, expected, found }.into()
+    }
+
+    /// A document is malformed.
+    pub(crate) fn document(what: &'static str, flaw: Flaw) -> Self {
+        Fact::Document { what, flaw }.into()
+    }
+
+    /// A document is no JSON, or not the right one.
+    pub(crate) fn json(what: &'static str, error: &serde_json::Error) -> Self {
+        Self::document(what, Flaw::json(error))
+    }
+
+    /// `media_type` is not known where it stands.
+    pub(crate) fn media_type(what: &'static str, media_type: &MediaType) -> Self {
+        Fact::MediaType { what, media_type: clipped(media_type.as_str()) }.into()
+    }
+
+    /// A layer that would have to be fetched from elsewhere.
+    pub(crate) fn foreign(layer: &Descriptor) -> Self {
+        let url = layer.urls.first().map(|url| clipped(url));
+        Fact::Foreign { digest: layer.digest, url }.into()
+    }
+
+    /// There is no image for `wanted`, but for `offered`.
+    pub(crate) fn no_platform(wanted: Option<Platform>, offered: Vec<Platform>) -> Self {
+        Fact::Platform { wanted, offered }.into()
+    }
+
+    /// There are several images.
+    pub(crate) fn ambiguous(offered: Vec<String>) -> Self {
+        Fact::Ambiguous { offered }.into()
+    }
+
     /// A failed call of the standard library on `path`.
     pub(crate) fn io(operation: &'static str, path: &Path, error: &io::Error) -> Self {
         Self::at(operation, path, errno_of(error))
@@ -118,11 +164,17 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match &*self.0 {
             Fact::Text { what: DIGEST, .. } => ErrorKind::InvalidDigest,
+            Fact::Text { what: PLATFORM, .. } => ErrorKind::InvalidPlatform,
             Fact::Text { .. } => ErrorKind::InvalidReference,
             Fact::Mismatch { .. } => ErrorKind::DigestMismatch,
             Fact::Size { .. } => ErrorKind::SizeMismatch,
             Fact::Layer { trouble, .. } => trouble.kind(),
             Fact::Compression { .. } => ErrorKind::UnsupportedMediaType,
+            Fact::Document { .. } => ErrorKind::InvalidDocument,
+            Fact::MediaType { .. } => ErrorKind::UnsupportedMediaType,
+            Fact::Foreign { .. } => ErrorKind::ForeignLayer,
+            Fact::Platform { .. } => ErrorKind::NoMatchingPlatform,
+            Fact::Ambiguous { .. } => ErrorKind::Ambiguous,
             Fact::System { errno, .. } => kind_of(*errno),
         }
     }
@@ -156,6 +208,15 @@ impl Error {
         match &*self.0 {
             Fact::Mismatch { expected, found, .. } => Some((*expected, *found)),
             _ => None,
+        }
+    }
+
+    /// For which platforms there are images, if there is none for the one that was wanted.
+    #[must_use]
+    pub fn platforms(&self) -> &[Platform] {
+        match &*self.0 {
+            Fact::Platform { offered, .. } => offered,
+            _ => &[],
         }
     }
 
@@ -207,6 +268,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &*self.0 {
             Fact::Text { reason, .. } => Some(reason),
+            Fact::Document { flaw, .. } => Some(flaw),
             Fact::System { errno, .. } => Some(errno),
             Fact::Layer { trouble, .. } => Some(trouble),
             _ => None,

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
+use super::flaw::Flaw;
 use crate::digest::Digest;
+use crate::platform::Platform;
 use crate::unpack::trouble::Trouble;
 
 /// One thing that went wrong.
@@ -23,6 +25,16 @@ pub(crate) enum Fact {
     Layer { name: Option<String>, offset: u64, trouble: Trouble },
     /// A compression that this build does not have.
     Compression { name: &'static str },
+    /// A document is malformed.
+    Document { what: &'static str, flaw: Flaw },
+    /// A media type that is not known where it stands.
+    MediaType { what: &'static str, media_type: String },
+    /// A layer that is elsewhere.
+    Foreign { digest: Digest, url: Option<String> },
+    /// No image for the platform.
+    Platform { wanted: Option<Platform>, offered: Vec<Platform> },
+    /// Several images, and nothing that chooses one.
+    Ambiguous { offered: Vec<String> },
     /// A system call failed.
     System { operation: &'static str, path: Option<PathBuf>, errno: Errno },
 }
@@ -38,6 +50,22 @@ pub(crate) enum Reason {
     NotLowerHex,
     #[error("{wanted} digits are needed, not {found}")]
     Digits { wanted: usize, found: usize },
+    #[error("something has to stand here")]
+    Empty,
+    #[error("this character may not stand here")]
+    Unexpected,
+    #[error("only lower-case letters may stand here")]
+    UpperCase,
+    #[error("only `.`, `_`, `__` or dashes may stand between letters and digits")]
+    BadSeparator,
+    #[error("not a port")]
+    NotAPort,
+    #[error("not an IPv6 address")]
+    NotAnAddress,
+    #[error("longer than {0} bytes")]
+    TooLong(usize),
+    #[error("a digest alone is no name: write `name@sha256:…`")]
+    BareDigest,
 }
 
 impl fmt::Display for Fact {
@@ -60,10 +88,34 @@ impl fmt::Display for Fact {
                 write!(f, "layer, before byte {offset}: {trouble}")
             }
             Self::Compression { name } => write!(f, "this build cannot read {name}"),
+            Self::Document { what, flaw } => write!(f, "{what}: {flaw}"),
+            Self::MediaType { what, media_type } => {
+                write!(f, "{what}: the media type {media_type:?} is not supported")
+            }
+            Self::Foreign { digest, url } => {
+                write!(f, "layer {digest} may not be distributed")?;
+                url.as_ref().map_or(Ok(()), |url| write!(f, "; it is at {url:?}"))
+            }
+            Self::Platform { wanted, offered } => {
+                let wanted = wanted.as_ref().map_or_else(|| "any".to_owned(), Platform::to_string);
+                write!(f, "no image for the platform {wanted}; there is {}", list(offered))
+            }
+            Self::Ambiguous { offered } => write!(f, "several images: {}", list(offered)),
             Self::System { operation, path: Some(path), errno } => {
                 write!(f, "{operation}({}): {errno}", path.display())
             }
             Self::System { operation, path: None, errno } => write!(f, "{operation}: {errno}"),
         }
+    }
+}
+
+/// What there is, as far as a reader wants to see it.
+fn list<T: fmt::Display>(items: &[T]) -> String {
+    const SHOWN: usize = 20;
+    let texts: Vec<String> = items.iter().take(SHOWN).map(ToString::to_string).collect();
+    match items.len() {
+        0 => "none".to_owned(),
+        len if len > SHOWN => format!("{}, and {} more", texts.join(", "), len - SHOWN),
+        _ => texts.join(", "),
     }
 }

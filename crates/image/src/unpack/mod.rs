@@ -14,7 +14,7 @@
 //! refused, so that nobody can show one tree to a scanner and another one to us.
 
 pub(crate) mod blocks;
-pub(crate) mod compression;
+pub(crate) mod decoder;
 pub(crate) mod format;
 pub(crate) mod name;
 mod options;
@@ -26,12 +26,12 @@ pub(crate) mod trouble;
 use std::io::Read;
 use std::os::fd::BorrowedFd;
 
-pub use compression::Compression;
 pub use options::{AttributeFilter, Devices, Ownership, Whiteouts};
 pub use quotas::Quotas;
 
 use crate::digest::{Algorithm, Digest};
 use crate::error::Result;
+use crate::media_type::Compression;
 use format::members::Members;
 use pipeline::Reading;
 use tree::layer::Layer;
@@ -55,7 +55,8 @@ use tree::layer::Layer;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unpack {
-    /// How the layer is compressed; `None`: what its first bytes say.
+    /// How the layer is compressed; `None`: what its first bytes say. Windows of zstd may have
+    /// 8 MiB, as RFC 8878 recommends.
     pub compression: Option<Compression>,
     /// What it may ask for.
     pub quotas: Quotas,

@@ -9,10 +9,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 use super::blocks::{Block, BlockReader, Sent, channel, read_block};
-use super::compression::{Compression, Decoder};
+use super::decoder::Decoder;
 use super::trouble::Trouble;
 use crate::digest::{Algorithm, Digest, Digester};
 use crate::error::{Error, Fact};
+use crate::media_type::Compression;
 
 /// The name and length of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! How a layer is compressed.
+//! Decompressing a layer: gzip of any number of members, zstd of any number of frames.
 //!
 //! Kernel objects: none. Invariant: a decoder reads to the end of the stream, and takes nothing
 //! there that is not compressed data.
@@ -7,18 +7,7 @@ use std::io::{self, BufRead, Read};
 
 use flate2::bufread::MultiGzDecoder;
 
-/// How a layer is compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Compression {
-    /// Not at all.
-    Uncompressed,
-    /// gzip (RFC 1952), of any number of members.
-    Gzip,
-    /// zstd (RFC 8878), of any number of frames, with windows up to 8 MiB as the RFC recommends.
-    /// Needs the feature `zstd`.
-    Zstd,
-}
+use crate::media_type::Compression;
 
 impl Compression {
     /// What the first bytes of a layer say; four are enough.
@@ -30,24 +19,6 @@ impl Compression {
             _ => Self::Uncompressed,
         }
     }
-
-    /// What the media type of a layer says; `None` for one that is no layer.
-    #[must_use]
-    pub fn of_media_type(media_type: &str) -> Option<Self> {
-        Some(match media_type {
-            "application/vnd.oci.image.layer.v1.tar"
-            | "application/vnd.oci.image.layer.nondistributable.v1.tar"
-            | "application/vnd.docker.image.rootfs.diff.tar" => Self::Uncompressed,
-            "application/vnd.oci.image.layer.v1.tar+gzip"
-            | "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
-            | "application/vnd.docker.image.rootfs.diff.tar.gzip"
-            | "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" => Self::Gzip,
-            "application/vnd.oci.image.layer.v1.tar+zstd"
-            | "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"
-            | "application/vnd.docker.image.rootfs.diff.tar.zstd" => Self::Zstd,
-            _ => return None,
-        })
-    }
 }
 
 /// Reads what was compressed.
@@ -57,7 +28,7 @@ pub(crate) enum Decoder<R: BufRead> {
     Zstd(zstd::stream::read::Decoder<'static, R>),
 }
 
-/// The logarithm of the largest window: 8 MiB.
+/// The logarithm of the largest window: 8 MiB, as RFC 8878 recommends.
 #[cfg(feature = "zstd")]
 const WINDOW_LOG_MAX: u32 = 23;
 
