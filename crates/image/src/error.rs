@@ -17,6 +17,7 @@ use crate::digest::{DIGEST, Digest};
 use crate::media_type::MediaType;
 use crate::platform::{PLATFORM, Platform};
 use crate::reference::Reference;
+use crate::unpack::trouble::Trouble;
 pub(crate) use fact::{Fact, Reason};
 pub(crate) use flaw::Flaw;
 
@@ -34,6 +35,9 @@ pub enum ErrorKind {
     InvalidDocument,
     /// An archive (tar, gzip, zstd) is malformed, cut off, or has something after its end.
     InvalidArchive,
+    /// A layer asks for something outside its root, for what is reserved, or for a device that the
+    /// policy refuses.
+    UnsafeLayer,
     /// Content has a media type that this crate does not know.
     UnsupportedMediaType,
     /// A layer that has to be fetched from elsewhere.
@@ -162,6 +166,23 @@ impl Error {
         Fact::System { operation, path: Some(path.to_owned()), errno }.into()
     }
 
+    /// A system call failed, on no path.
+    pub(crate) fn call(operation: &'static str, errno: Errno) -> Self {
+        Fact::System { operation, path: None, errno }.into()
+    }
+
+    /// A layer is wrong, or could not be written: at the byte `offset` of its uncompressed form, in
+    /// the member `name`.
+    pub(crate) fn layer(name: Option<&[u8]>, offset: u64, trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Stream(error) => *error,
+            trouble => {
+                let name = name.map(|name| clipped(&String::from_utf8_lossy(name)));
+                Fact::Layer { name, offset, trouble }.into()
+            }
+        }
+    }
+
     /// What went wrong, for `match`.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -171,6 +192,8 @@ impl Error {
             Fact::Text { .. } => ErrorKind::InvalidReference,
             Fact::Mismatch { .. } => ErrorKind::DigestMismatch,
             Fact::Size { .. } => ErrorKind::SizeMismatch,
+            Fact::Layer { trouble, .. } => trouble.kind(),
+            Fact::Compression { .. } => ErrorKind::UnsupportedMediaType,
             Fact::Document { .. } => ErrorKind::InvalidDocument,
             Fact::MediaType { .. } => ErrorKind::UnsupportedMediaType,
             Fact::Foreign { .. } => ErrorKind::ForeignLayer,
@@ -190,6 +213,7 @@ impl Error {
     fn system_errno(&self) -> Option<Errno> {
         match &*self.0 {
             Fact::System { errno, .. } => Some(*errno),
+            Fact::Layer { trouble, .. } => trouble.errno(),
             _ => None,
         }
     }
@@ -246,7 +270,7 @@ pub(crate) fn errno_of(error: &io::Error) -> Errno {
 }
 
 /// The kind of a plain failed system call.
-fn kind_of(errno: Errno) -> ErrorKind {
+pub(crate) fn kind_of(errno: Errno) -> ErrorKind {
     match errno {
         Errno::ACCESS | Errno::PERM => ErrorKind::Denied,
         Errno::NOENT => ErrorKind::NotFound,
@@ -271,6 +295,7 @@ impl std::error::Error for Error {
             Fact::Text { reason, .. } => Some(reason),
             Fact::Document { flaw, .. } => Some(flaw),
             Fact::System { errno, .. } => Some(errno),
+            Fact::Layer { trouble, .. } => Some(trouble),
             _ => None,
         }
     }

@@ -5,6 +5,7 @@
 //! | the name of an image | [`Reference`] |
 //! | to choose by platform | [`Platform`], [`Choice`] |
 //! | the name of content | [`Digest`], [`Digester`] |
+//! | a layer as files | [`unpack`] |
 //! | to read an image's documents | [`Document`], [`Manifest`], [`Index`], [`Configuration`] |
 //! | to keep images | [`Store`] |
 //! | to take one over from somewhere | [`Store::pull`], [`Source`] |
@@ -26,6 +27,7 @@ mod pull;
 pub mod reference;
 pub mod source;
 pub mod store;
+pub mod unpack;
 
 pub use config::Configuration;
 pub use descriptor::Descriptor;

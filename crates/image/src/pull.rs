@@ -15,7 +15,7 @@ use crate::platform::Choice;
 use crate::progress::{LayerState, Progress, Reporter};
 use crate::reference::Reference;
 use crate::source::{Resolved, Source, each_chunk, resolve};
-use crate::store::{BlobWriter, Image, Layer, Slot, Store, Unpack};
+use crate::store::{BlobWriter, Image, Layer, Slot, Store, Unpacker};
 
 /// How many layers are worked on at the same time, unless said otherwise.
 const JOBS: usize = 4;
@@ -25,7 +25,7 @@ const JOBS: usize = 4;
 pub struct Pull<'a> {
     choice: &'a Choice,
     progress: &'a dyn Progress,
-    unpack: Option<&'a dyn Unpack>,
+    unpacker: Option<&'a dyn Unpacker>,
     jobs: usize,
 }
 
@@ -33,7 +33,7 @@ impl std::fmt::Debug for Pull<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pull")
             .field("choice", self.choice)
-            .field("unpack", &self.unpack.is_some())
+            .field("unpacks", &self.unpacker.is_some())
             .field("jobs", &self.jobs)
             .finish_non_exhaustive()
     }
@@ -41,7 +41,7 @@ impl std::fmt::Debug for Pull<'_> {
 
 impl Default for Pull<'_> {
     fn default() -> Self {
-        Self { choice: &Choice::Host, progress: &(), unpack: None, jobs: JOBS }
+        Self { choice: &Choice::Host, progress: &(), unpacker: None, jobs: JOBS }
     }
 }
 
@@ -66,8 +66,8 @@ impl<'a> Pull<'a> {
 
     /// Unpacks each layer as soon as it is there.
     #[must_use]
-    pub fn unpack(self, unpack: &'a dyn Unpack) -> Self {
-        Self { unpack: Some(unpack), ..self }
+    pub fn unpack(self, unpacker: &'a dyn Unpacker) -> Self {
+        Self { unpacker: Some(unpacker), ..self }
     }
 
     /// How many layers are worked on at the same time.
@@ -105,7 +105,7 @@ impl Store {
         let Resolved { descriptor, manifest, config, index, .. } = &resolved;
         self.put_checked(&manifest.config, &resolved.config_bytes)?;
         let jobs = Job::all(&manifest.layers, &config.rootfs.diff_ids, pull.progress);
-        work(jobs, pull.jobs, |job| self.pull_layer(source, job, pull.unpack))?;
+        work(jobs, pull.jobs, |job| self.pull_layer(source, job, pull.unpacker))?;
         self.put_checked(descriptor, &resolved.manifest_bytes)?;
         self.name(&reference, descriptor, *index, &adding)?;
         self.image(&reference)
@@ -116,12 +116,12 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// What `unpack` gives; [`ErrorKind::DigestMismatch`] for content that is not what the image's
+    /// What `unpacker` gives; [`ErrorKind::DigestMismatch`] for content that is not what the image's
     /// configuration says.
     pub fn unpack(
         &self,
         image: &Image,
-        unpack: &dyn Unpack,
+        unpacker: &dyn Unpacker,
         progress: &dyn Progress,
     ) -> Result<Vec<Layer>> {
         let ids = &image.config().rootfs.diff_ids;
@@ -132,7 +132,7 @@ impl Store {
                 job.reporter.whole(LayerState::AlreadyThere);
                 return Ok(());
             }
-            self.unpack_layer(&job.blob, &job.diff_id, unpack, &mut job.reporter)?;
+            self.unpack_layer(&job.blob, &job.diff_id, unpacker, &mut job.reporter)?;
             job.reporter.whole(LayerState::Done);
             Ok(())
         })?;
@@ -143,7 +143,7 @@ impl Store {
         &self,
         source: &dyn Source,
         mut job: Job<'_>,
-        unpack: Option<&dyn Unpack>,
+        unpacker: Option<&dyn Unpacker>,
     ) -> Result<()> {
         let reporter = &mut job.reporter;
         let is_new = match self.slot(&job.blob)? {
@@ -162,13 +162,13 @@ impl Store {
                 true
             }
         };
-        let is_unpacked = match unpack {
+        let is_unpacked = match unpacker {
             Some(_) => self.layer(&job.diff_id)?.is_some(),
             None => true,
         };
-        match unpack {
-            Some(unpack) if !is_unpacked => {
-                self.unpack_layer(&job.blob, &job.diff_id, unpack, reporter)?;
+        match unpacker {
+            Some(unpacker) if !is_unpacked => {
+                self.unpack_layer(&job.blob, &job.diff_id, unpacker, reporter)?;
             }
             _ if !is_new => {
                 reporter.whole(LayerState::AlreadyThere);

@@ -44,7 +44,7 @@ use crate::error::{Error, Result};
 pub use blob::{Blob, BlobWriter, NewBlob, Slot};
 pub use gc::{Collected, Patience};
 pub use image::Image;
-pub use layer::{Layer, Unpack};
+pub use layer::{Hides, Layer, Unpacker};
 use lock::Lock;
 pub use references::Entry;
 pub use usage::Usage;

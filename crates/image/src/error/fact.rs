@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use super::flaw::Flaw;
 use crate::digest::Digest;
 use crate::platform::Platform;
+use crate::unpack::trouble::Trouble;
 
 /// One thing that went wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,10 @@ pub(crate) enum Fact {
     Mismatch { what: &'static str, expected: Digest, found: Digest },
     /// Content has another length than promised, in bytes.
     Size { what: &'static str, digest: Digest, expected: u64, found: u64 },
+    /// A layer is wrong, or could not be written.
+    Layer { name: Option<String>, offset: u64, trouble: Trouble },
+    /// A compression that this build does not have.
+    Compression { name: &'static str },
     /// A document is malformed.
     Document { what: &'static str, flaw: Flaw },
     /// A media type that is not known where it stands.
@@ -79,6 +84,14 @@ impl fmt::Display for Fact {
             Self::Size { what, digest, expected, found } => {
                 write!(f, "{what} {digest}: {found} bytes, not {expected}")
             }
+            Self::Layer { name: Some(name), offset, trouble } => {
+                write!(f, "layer, member {name:?}, before byte {offset}: {trouble}")
+            }
+            Self::Layer { name: None, offset: 0, trouble } => write!(f, "layer: {trouble}"),
+            Self::Layer { name: None, offset, trouble } => {
+                write!(f, "layer, before byte {offset}: {trouble}")
+            }
+            Self::Compression { name } => write!(f, "this build cannot read {name}"),
             Self::Document { what, flaw } => write!(f, "{what}: {flaw}"),
             Self::MediaType { what, media_type } => {
                 write!(f, "{what}: the media type {media_type:?} is not supported")

@@ -14,33 +14,56 @@ use rustix::io::Errno;
 use super::lock::{self, Lock};
 use super::{Area, Store, directory, pending};
 use crate::descriptor::Descriptor;
-use crate::digest::Digest;
+use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, Result};
 use crate::media_type::Compression;
 use crate::progress::{LayerState, Reporter};
+use crate::unpack::{Unpack, Unpacked};
 
 /// The directory with the layer's files.
 const DIFF: &str = "diff";
 
+/// Stands beside it if the layer hides everything below.
+const OPAQUE: &str = "opaque";
+
 /// What an unpacked layer is called in errors.
 const DIFF_ID: &str = "unpacked layer";
 
-/// Unpacks the stream of one layer into an empty directory.
-pub trait Unpack: Sync {
-    /// Reads `layer` to its end, and returns the digest of its uncompressed bytes.
+/// Unpacks layers into empty directories. [`Unpack`] is one, for who may give files away.
+pub trait Unpacker: Sync {
+    /// Reads `layer` to its end, and says what came of it; the diff id by this algorithm.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArchive`](crate::ErrorKind::InvalidArchive),
-    /// [`ErrorKind::QuotaExceeded`](crate::ErrorKind::QuotaExceeded),
-    /// [`ErrorKind::NoSpace`](crate::ErrorKind::NoSpace), and what the kernel says. The directory is
-    /// thrown away then.
+    /// As [`Unpack::apply`]. The directory is thrown away then.
     fn unpack(
         &self,
         layer: &mut (dyn Read + Send),
-        compression: Compression,
+        form: (Compression, Algorithm),
         into: BorrowedFd<'_>,
-    ) -> Result<Digest>;
+    ) -> Result<Unpacked>;
+}
+
+impl Unpacker for Unpack {
+    fn unpack(
+        &self,
+        layer: &mut (dyn Read + Send),
+        (compression, diff_algorithm): (Compression, Algorithm),
+        into: BorrowedFd<'_>,
+    ) -> Result<Unpacked> {
+        let compression = Some(compression);
+        Self { compression, diff_algorithm, ..self.clone() }.apply(layer, into)
+    }
+}
+
+/// What a layer hides of the layers below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Hides {
+    /// What its whiteouts say.
+    Whiteouts,
+    /// Everything: its root is opaque, which no overlay knows. Leave the layers below out.
+    Everything,
 }
 
 /// An unpacked layer, in use: it is not collected as long as this lives.
@@ -49,6 +72,7 @@ pub struct Layer {
     digest: Digest,
     path: PathBuf,
     diff: OwnedFd,
+    hides: Hides,
     #[expect(dead_code, reason = "its shared lock holds the layer")]
     held: OwnedFd,
 }
@@ -58,6 +82,12 @@ impl Layer {
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// What it hides of the layers below.
+    #[must_use]
+    pub fn hides(&self) -> Hides {
+        self.hides
     }
 
     /// The directory with its files.
@@ -110,7 +140,12 @@ impl Store {
         let path = self.named(&Area::Layers.path(&digest)).join(DIFF);
         let diff = directory::open_at(&held, DIFF);
         let diff = diff.map_err(|errno| Error::at("openat", &path, errno))?;
-        Ok(Layer { digest, path, diff, held })
+        let hides = match rustix::fs::statat(&held, OPAQUE, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Hides::Everything,
+            Err(Errno::NOENT) => Hides::Whiteouts,
+            Err(errno) => return Err(Error::at("fstatat", &path, errno)),
+        };
+        Ok(Layer { digest, path, diff, hides, held })
     }
 
     /// Unpacks one layer, unless it is there. Waits for another process that is unpacking it.
@@ -118,7 +153,7 @@ impl Store {
         &self,
         blob: &Descriptor,
         diff_id: &Digest,
-        unpack: &dyn Unpack,
+        unpacker: &dyn Unpacker,
         reporter: &mut Reporter<'_>,
     ) -> Result<Layer> {
         let Some(compression) = blob.media_type.compression() else {
@@ -132,7 +167,7 @@ impl Store {
             }
             let Some(held) = self.claim(&pending::path(&name))? else { continue };
             let reader = Told { blob: self.blob(&blob.digest)?, reporter, bytes: 0 };
-            let made = self.make_layer(&held, reader, compression, (unpack, diff_id));
+            let made = self.make_layer(&held, reader, compression, (unpacker, diff_id));
             if made.is_err() {
                 // The error tells why; what stays is cleared later.
                 directory::remove(self.root(), &pending::path(&name)).unwrap_or_default();
@@ -162,18 +197,24 @@ impl Store {
         held: &OwnedFd,
         mut reader: Told<'_, '_>,
         compression: Compression,
-        (unpack, diff_id): (&dyn Unpack, &Digest),
+        (unpacker, diff_id): (&dyn Unpacker, &Digest),
     ) -> Result<()> {
         let failed = |operation| {
             let path = self.named(&Area::Layers.path(diff_id));
             move |errno| Error::at(operation, &path, errno)
         };
-        directory::remove(held, DIFF).map_err(failed("unlinkat"))?;
+        for left in [DIFF, OPAQUE] {
+            directory::remove(held, left).map_err(failed("unlinkat"))?;
+        }
         rustix::fs::mkdirat(held, DIFF, Mode::from_raw_mode(0o755)).map_err(failed("mkdirat"))?;
         let diff = directory::open_at(held, DIFF).map_err(failed("openat"))?;
-        let found = unpack.unpack(&mut reader, compression, diff.as_fd())?;
-        if found != *diff_id {
-            return Err(Error::mismatch(DIFF_ID, *diff_id, found));
+        let form = (compression, diff_id.algorithm());
+        let unpacked = unpacker.unpack(&mut reader, form, diff.as_fd())?;
+        if unpacked.diff_id != *diff_id {
+            return Err(Error::mismatch(DIFF_ID, *diff_id, unpacked.diff_id));
+        }
+        if unpacked.root_opaque {
+            rustix::fs::mkdirat(held, OPAQUE, Mode::RWXU).map_err(failed("mkdirat"))?;
         }
         rustix::fs::syncfs(held).map_err(failed("syncfs"))
     }
