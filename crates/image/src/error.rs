@@ -4,6 +4,7 @@
 //! file, the errno); sentences are made in `Display` only.
 
 mod fact;
+mod flaw;
 
 use std::fmt;
 use std::io;
@@ -11,9 +12,14 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
+use crate::descriptor::Descriptor;
 use crate::digest::{DIGEST, Digest};
-use crate::platform::PLATFORM;
+use crate::media_type::MediaType;
+use crate::platform::{PLATFORM, Platform};
+use crate::reference::Reference;
+use crate::unpack::trouble::Trouble;
 pub(crate) use fact::{Fact, Reason};
+pub(crate) use flaw::Flaw;
 
 /// What went wrong, for `match`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,6 +35,9 @@ pub enum ErrorKind {
     InvalidDocument,
     /// An archive (tar, gzip, zstd) is malformed, cut off, or has something after its end.
     InvalidArchive,
+    /// A layer asks for something outside its root, for what is reserved, or for a device that the
+    /// policy refuses.
+    UnsafeLayer,
     /// Content has a media type that this crate does not know.
     UnsupportedMediaType,
     /// A layer that has to be fetched from elsewhere.
@@ -95,9 +104,73 @@ impl Error {
         Fact::Text { what, text: clipped(text), offset, reason }.into()
     }
 
+    /// Content has another digest than promised.
+    pub(crate) fn mismatch(what: &'static str, expected: Digest, found: Digest) -> Self {
+        Fact::Mismatch { what, expected, found }.into()
+    }
+
+    /// Content has another length than promised.
+    pub(crate) fn size(what: &'static str, digest: Digest, expected: u64, found: u64) -> Self {
+        Fact::Size { what, digest, expected, found }.into()
+    }
+
+    /// A document is malformed.
+    pub(crate) fn document(what: &'static str, flaw: Flaw) -> Self {
+        Fact::Document { what, flaw }.into()
+    }
+
+    /// A document is no JSON, or not the right one.
+    pub(crate) fn json(what: &'static str, error: &serde_json::Error) -> Self {
+        Self::document(what, Flaw::json(error))
+    }
+
+    /// `media_type` is not known where it stands.
+    pub(crate) fn media_type(what: &'static str, media_type: &MediaType) -> Self {
+        Fact::MediaType { what, media_type: clipped(media_type.as_str()) }.into()
+    }
+
+    /// A layer that would have to be fetched from elsewhere.
+    pub(crate) fn foreign(layer: &Descriptor) -> Self {
+        let url = layer.urls.first().map(|url| clipped(url));
+        Fact::Foreign { digest: layer.digest, url }.into()
+    }
+
+    /// There is no image for `wanted`, but for `offered`.
+    pub(crate) fn no_platform(wanted: Option<Platform>, offered: Vec<Platform>) -> Self {
+        Fact::Platform { wanted, offered }.into()
+    }
+
+    /// There are several images.
+    pub(crate) fn ambiguous(offered: Vec<String>) -> Self {
+        Fact::Ambiguous { offered }.into()
+    }
+
     /// A failed call of the standard library on `path`.
     pub(crate) fn io(operation: &'static str, path: &Path, error: &io::Error) -> Self {
         Self::at(operation, path, errno_of(error))
+    }
+
+    /// Reading or writing a stream failed; an error of ours in it is taken out again.
+    pub(crate) fn stream(operation: &'static str, error: io::Error) -> Self {
+        match error.downcast::<Self>() {
+            Ok(own) => own,
+            Err(error) => Fact::System { operation, path: None, errno: errno_of(&error) }.into(),
+        }
+    }
+
+    /// A store has no such image.
+    pub(crate) fn no_image(reference: &Reference) -> Self {
+        Fact::Absent { what: "image", name: reference.to_string() }.into()
+    }
+
+    /// Nothing has this name; these there are.
+    pub(crate) fn not_named(name: &str, offered: Vec<String>) -> Self {
+        Fact::NotNamed { name: clipped(name), offered }.into()
+    }
+
+    /// A layer is not unpacked.
+    pub(crate) fn no_layer(digest: Digest) -> Self {
+        Fact::Absent { what: "unpacked layer", name: digest.to_string() }.into()
     }
 
     /// A system call failed on `path`.
@@ -111,6 +184,23 @@ impl Error {
         error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()).cloned()
     }
 
+    /// A system call failed, on no path.
+    pub(crate) fn call(operation: &'static str, errno: Errno) -> Self {
+        Fact::System { operation, path: None, errno }.into()
+    }
+
+    /// A layer is wrong, or could not be written: at the byte `offset` of its uncompressed form, in
+    /// the member `name`.
+    pub(crate) fn layer(name: Option<&[u8]>, offset: u64, trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Stream(error) => *error,
+            trouble => {
+                let name = name.map(|name| clipped(&String::from_utf8_lossy(name)));
+                Fact::Layer { name, offset, trouble }.into()
+            }
+        }
+    }
+
     /// What went wrong, for `match`.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -122,6 +212,14 @@ impl Error {
             Fact::Size { .. } => ErrorKind::SizeMismatch,
             #[cfg(feature = "registry")]
             Fact::Registry { trouble, .. } => trouble.kind(),
+            Fact::Layer { trouble, .. } => trouble.kind(),
+            Fact::Compression { .. } => ErrorKind::UnsupportedMediaType,
+            Fact::Document { .. } => ErrorKind::InvalidDocument,
+            Fact::MediaType { .. } => ErrorKind::UnsupportedMediaType,
+            Fact::Foreign { .. } => ErrorKind::ForeignLayer,
+            Fact::Platform { .. } => ErrorKind::NoMatchingPlatform,
+            Fact::Ambiguous { .. } => ErrorKind::Ambiguous,
+            Fact::Absent { .. } | Fact::NotNamed { .. } => ErrorKind::NotFound,
             Fact::System { errno, .. } => kind_of(*errno),
         }
     }
@@ -135,6 +233,7 @@ impl Error {
     fn system_errno(&self) -> Option<Errno> {
         match &*self.0 {
             Fact::System { errno, .. } => Some(*errno),
+            Fact::Layer { trouble, .. } => trouble.errno(),
             _ => None,
         }
     }
@@ -154,6 +253,15 @@ impl Error {
         match &*self.0 {
             Fact::Mismatch { expected, found, .. } => Some((*expected, *found)),
             _ => None,
+        }
+    }
+
+    /// For which platforms there are images, if there is none for the one that was wanted.
+    #[must_use]
+    pub fn platforms(&self) -> &[Platform] {
+        match &*self.0 {
+            Fact::Platform { offered, .. } => offered,
+            _ => &[],
         }
     }
 
@@ -192,7 +300,7 @@ pub(crate) fn errno_of(error: &io::Error) -> Errno {
 }
 
 /// The kind of a plain failed system call.
-fn kind_of(errno: Errno) -> ErrorKind {
+pub(crate) fn kind_of(errno: Errno) -> ErrorKind {
     match errno {
         Errno::ACCESS | Errno::PERM => ErrorKind::Denied,
         Errno::NOENT => ErrorKind::NotFound,
@@ -215,7 +323,9 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &*self.0 {
             Fact::Text { reason, .. } => Some(reason),
+            Fact::Document { flaw, .. } => Some(flaw),
             Fact::System { errno, .. } => Some(errno),
+            Fact::Layer { trouble, .. } => Some(trouble),
             _ => None,
         }
     }

@@ -7,7 +7,10 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
+use super::flaw::Flaw;
 use crate::digest::Digest;
+use crate::platform::Platform;
+use crate::unpack::trouble::Trouble;
 
 /// One thing that went wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +24,24 @@ pub(crate) enum Fact {
     /// A registry did not do what was asked.
     #[cfg(feature = "registry")]
     Registry { request: String, trouble: crate::registry::Trouble },
+    /// A layer is wrong, or could not be written.
+    Layer { name: Option<String>, offset: u64, trouble: Trouble },
+    /// A compression that this build does not have.
+    Compression { name: &'static str },
+    /// A document is malformed.
+    Document { what: &'static str, flaw: Flaw },
+    /// A media type that is not known where it stands.
+    MediaType { what: &'static str, media_type: String },
+    /// A layer that is elsewhere.
+    Foreign { digest: Digest, url: Option<String> },
+    /// No image for the platform.
+    Platform { wanted: Option<Platform>, offered: Vec<Platform> },
+    /// Several images, and nothing that chooses one.
+    Ambiguous { offered: Vec<String> },
+    /// No image has the name.
+    NotNamed { name: String, offered: Vec<String> },
+    /// Something does not exist.
+    Absent { what: &'static str, name: String },
     /// A system call failed.
     System { operation: &'static str, path: Option<PathBuf>, errno: Errno },
 }
@@ -68,10 +89,46 @@ impl fmt::Display for Fact {
             }
             #[cfg(feature = "registry")]
             Self::Registry { request, trouble } => write!(f, "{request}: {trouble}"),
+            Self::Layer { name: Some(name), offset, trouble } => {
+                write!(f, "layer, member {name:?}, before byte {offset}: {trouble}")
+            }
+            Self::Layer { name: None, offset: 0, trouble } => write!(f, "layer: {trouble}"),
+            Self::Layer { name: None, offset, trouble } => {
+                write!(f, "layer, before byte {offset}: {trouble}")
+            }
+            Self::Compression { name } => write!(f, "this build cannot read {name}"),
+            Self::Document { what, flaw } => write!(f, "{what}: {flaw}"),
+            Self::MediaType { what, media_type } => {
+                write!(f, "{what}: the media type {media_type:?} is not supported")
+            }
+            Self::Foreign { digest, url } => {
+                write!(f, "layer {digest} may not be distributed")?;
+                url.as_ref().map_or(Ok(()), |url| write!(f, "; it is at {url:?}"))
+            }
+            Self::Platform { wanted, offered } => {
+                let wanted = wanted.as_ref().map_or_else(|| "any".to_owned(), Platform::to_string);
+                write!(f, "no image for the platform {wanted}; there is {}", list(offered))
+            }
+            Self::Ambiguous { offered } => write!(f, "several images: {}", list(offered)),
+            Self::NotNamed { name, offered } => {
+                write!(f, "there is no image {name:?}; there is {}", list(offered))
+            }
+            Self::Absent { what, name } => write!(f, "there is no {what} {name}"),
             Self::System { operation, path: Some(path), errno } => {
                 write!(f, "{operation}({}): {errno}", path.display())
             }
             Self::System { operation, path: None, errno } => write!(f, "{operation}: {errno}"),
         }
+    }
+}
+
+/// What there is, as far as a reader wants to see it.
+fn list<T: fmt::Display>(items: &[T]) -> String {
+    const SHOWN: usize = 20;
+    let texts: Vec<String> = items.iter().take(SHOWN).map(ToString::to_string).collect();
+    match items.len() {
+        0 => "none".to_owned(),
+        len if len > SHOWN => format!("{}, and {} more", texts.join(", "), len - SHOWN),
+        _ => texts.join(", "),
     }
 }
