@@ -9,8 +9,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ampoule_image::registry::{Credentials, Login, Options, Push, Registry};
-use ampoule_image::{Digest, Error, ErrorKind, Reference};
+use ampoule_image::registry::{
+    Credentials, Login, Options, Push, Registry, RegistryImage, RegistryWriter,
+};
+use ampoule_image::{
+    Choice, Configuration, Digest, Error, ErrorKind, Manifest, Platform, Pull, Reference, Store,
+    copy,
+};
 use tempfile::TempDir;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -98,9 +103,9 @@ fn push(
         Push::Mounted => Ok(Way::Mounted),
         Push::Send(mut upload) => {
             for chunk in bytes.chunks(1_000_000) {
-                upload.write(chunk)?;
+                upload.send(chunk)?;
             }
-            upload.finish().map(|()| Way::Sent)
+            upload.commit().map(|()| Way::Sent)
         }
         other => panic!("{other:?}"),
     }
@@ -167,6 +172,46 @@ fn a_password_is_asked_for() {
         assert!(!error.to_string().contains("wrong"), "{error}");
         assert!(error.hint().is_some());
     }
+}
+
+/// A store with one image of two layers, made by hand.
+fn stocked(files: &TempDir, reference: &Reference) -> Result<Store, Error> {
+    use ampoule_image::{Compression, MediaType};
+    let store = Store::open(files.path().join("stocked"))?;
+    let layers = [blob(), vec![7; 1000]];
+    let kind = MediaType::Layer(Compression::Uncompressed);
+    let descriptors: Vec<_> =
+        layers.iter().map(|bytes| store.put(kind.clone(), bytes)).collect::<Result<_, _>>()?;
+    let mut config = Configuration::new(Platform::host());
+    config.rootfs.diff_ids = descriptors.iter().map(|layer| layer.digest).collect();
+    let config = store.put(MediaType::Config, &config.to_bytes()?)?;
+    let manifest = Manifest::new(config, descriptors).to_bytes()?;
+    let manifest = store.put(MediaType::Manifest, &manifest)?;
+    store.tag(&manifest, reference)?;
+    Ok(store)
+}
+
+#[test]
+fn an_image_goes_from_store_to_registry_to_store() {
+    let server = serve(true);
+    let files = tempfile::tempdir().unwrap();
+    let reference: Reference = format!("{}/team/app:1", server.address).parse().unwrap();
+    let image = stocked(&files, &reference).unwrap().image(&reference).unwrap();
+    let registry = Registry::new(&server.address, &options(password("secret"))).unwrap();
+    let mut writer = RegistryWriter::new(&registry, &reference);
+    copy(&image, &mut writer, None, &Choice::Host, &()).unwrap();
+    // A second time nothing is sent; from another repository blobs are taken over.
+    let other: Reference = format!("{}/team/copy:2", server.address).parse().unwrap();
+    let mut writer = RegistryWriter::new(&registry, &other).mount_from("team/app");
+    copy(&image, &mut writer, None, &Choice::Host, &()).unwrap();
+    let store = Store::open(files.path().join("pulled")).unwrap();
+    for reference in [&reference, &other] {
+        let source = RegistryImage::new(&registry, reference);
+        let pulled = store.pull(&source, reference, &Pull::new()).unwrap();
+        assert_eq!(pulled.descriptor().digest, image.descriptor().digest);
+        assert_eq!(pulled.config(), image.config());
+    }
+    assert_eq!(store.verify().unwrap().problems, []);
 }
 
 #[test]

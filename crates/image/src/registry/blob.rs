@@ -38,11 +38,11 @@ impl<'a> BlobReader<'a> {
         registry: &'a Registry,
         repository: &str,
         digest: &Digest,
-        size: u64,
+        (size, offset): (u64, u64),
     ) -> Result<Self> {
         let path = format!("/v2/{repository}/blobs/{digest}");
         let scope = pull(repository);
-        let mut reader = Self { registry, path, scope, size, offset: 0, body: None, attempts: 0 };
+        let mut reader = Self { registry, path, scope, size, offset, body: None, attempts: 0 };
         reader.connect()?;
         Ok(reader)
     }

@@ -6,6 +6,8 @@
 //! | I want … | Here |
 //! |---|---|
 //! | a registry | [`Registry::new`], with [`Options`] |
+//! | an image for [`Store::pull`](crate::Store::pull) | [`RegistryImage`] |
+//! | an image to push with [`copy`](crate::copy()) | [`RegistryWriter`] |
 //! | a manifest or an index | [`Registry::manifest`] |
 //! | a blob, with broken connections taken up again | [`Registry::blob`] |
 //! | to push | [`Registry::push_blob`], [`Registry::push_manifest`] |
@@ -27,6 +29,7 @@ mod blob;
 mod credentials;
 mod endpoint;
 mod http;
+mod image;
 mod options;
 mod token;
 mod trouble;
@@ -44,6 +47,7 @@ use crate::error::{Error, Fact, Result};
 use crate::reference::Reference;
 
 pub use blob::BlobReader;
+pub use image::{RegistryImage, RegistryWriter};
 pub use options::{Credentials, Login, Options, Scheme};
 pub(crate) use trouble::Trouble;
 pub use upload::{Push, Upload};
@@ -155,7 +159,21 @@ impl Registry {
     /// # Errors
     /// As [`Registry::manifest`]; reading gives the same errors within [`std::io::Error`].
     pub fn blob(&self, repository: &str, digest: &Digest, size: u64) -> Result<BlobReader<'_>> {
-        BlobReader::open(self, repository, digest, size)
+        self.blob_from(repository, digest, size, 0)
+    }
+
+    /// As [`Registry::blob`], from byte `offset` on.
+    ///
+    /// # Errors
+    /// As [`Registry::manifest`].
+    pub fn blob_from(
+        &self,
+        repository: &str,
+        digest: &Digest,
+        size: u64,
+        offset: u64,
+    ) -> Result<BlobReader<'_>> {
+        BlobReader::open(self, repository, digest, (size, offset))
     }
 
     /// The tags of a repository.

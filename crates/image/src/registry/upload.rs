@@ -75,36 +75,45 @@ impl Registry {
         if self.has_blob(repository, digest)? {
             return Ok(Push::AlreadyThere);
         }
-        let (query, scope) = match from {
-            // Space-separated: a token for both.
-            Some(other) => (
-                format!("?mount={digest}&from={other}"),
-                format!("{} {}", pull_push(repository), pull(other)),
-            ),
-            None => (String::new(), pull_push(repository)),
-        };
-        let path = format!("/v2/{repository}/blobs/uploads/{query}");
+        match from {
+            Some(from) => self.mount(repository, digest, from),
+            None => self.begin_upload(repository, digest).map(Push::Send),
+        }
+    }
+
+    /// Begins to push a blob, whether or not the repository has it.
+    ///
+    /// # Errors
+    /// As [`Registry::manifest`].
+    pub fn begin_upload(&self, repository: &str, digest: &Digest) -> Result<Box<Upload<'_>>> {
+        let path = format!("/v2/{repository}/blobs/uploads/");
+        let scope = pull_push(repository);
+        let location = self.patiently(&path, || self.location(&self.post(&path, &scope)?))?;
+        Ok(Upload::begun(self, (path, scope), digest, location))
+    }
+
+    /// Asks to take a blob over from another repository; a registry that does not begins an upload instead.
+    fn mount(&self, repository: &str, digest: &Digest, from: &str) -> Result<Push<'_>> {
+        let path = format!("/v2/{repository}/blobs/uploads/?mount={digest}&from={from}");
+        // Space-separated: a token for both.
+        let scope = format!("{} {}", pull_push(repository), pull(from));
         let location = self.patiently(&path, || {
-            let mut begin = self.request("POST", &path, &scope)?;
-            begin.headers.push(("content-length", "0".to_owned()));
-            let answer = http::checked(self.send(&begin)?)?;
+            let answer = self.post(&path, &scope)?;
             match answer.status().as_u16() {
                 201 => Ok(None),
                 _ => self.location(&answer).map(Some),
             }
         })?;
-        let Some(location) = location else { return Ok(Push::Mounted) };
-        let (registry, digest) = (self, *digest);
-        let waiting = Vec::new();
-        Ok(Push::Send(Box::new(Upload {
-            registry,
-            path,
-            scope,
-            digest,
-            location,
-            taken: 0,
-            waiting,
-        })))
+        Ok(match location {
+            Some(location) => Push::Send(Upload::begun(self, (path, scope), digest, location)),
+            None => Push::Mounted,
+        })
+    }
+
+    fn post(&self, path: &str, scope: &str) -> Result<Answer, Trouble> {
+        let mut request = self.request("POST", path, scope)?;
+        request.headers.push(("content-length", "0".to_owned()));
+        http::checked(self.send(&request)?)
     }
 
     /// Pushes a manifest or an index under the reference's tag, or under its digest if it has none.
@@ -136,12 +145,28 @@ impl Registry {
     }
 }
 
-impl Upload<'_> {
+impl<'a> Upload<'a> {
+    fn begun(
+        registry: &'a Registry,
+        (path, scope): (String, String),
+        digest: &Digest,
+        location: Uri,
+    ) -> Box<Self> {
+        let (digest, waiting) = (*digest, Vec::new());
+        Box::new(Self { registry, path, scope, digest, location, taken: 0, waiting })
+    }
+
+    /// Of what.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
     /// Takes the next bytes.
     ///
     /// # Errors
     /// As [`Registry::manifest`].
-    pub fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+    pub fn send(&mut self, mut bytes: &[u8]) -> Result<()> {
         while self.waiting.len() + bytes.len() > CHUNK {
             let (now, later) = bytes.split_at(CHUNK - self.waiting.len());
             self.waiting.extend_from_slice(now);
@@ -157,7 +182,7 @@ impl Upload<'_> {
     /// # Errors
     /// As [`Registry::manifest`]; [`ErrorKind::Registry`](crate::ErrorKind::Registry) also for bytes that are not those
     /// of the digest.
-    pub fn finish(mut self) -> Result<()> {
+    pub fn commit(mut self) -> Result<()> {
         let registry = self.registry;
         // With a request of its own for the last bytes, a broken one can be taken up again.
         if self.taken > 0 && !self.waiting.is_empty() {
