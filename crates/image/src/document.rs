@@ -90,7 +90,6 @@ impl Document {
     }
 }
 
-#[expect(dead_code, reason = "the store comes next")]
 /// Refuses what does not have the digest or size that was promised.
 pub(crate) fn verify(what: &'static str, bytes: &[u8], digest: &Digest, size: u64) -> Result<()> {
     if bytes.len() as u64 != size {

@@ -16,6 +16,7 @@ use crate::descriptor::Descriptor;
 use crate::digest::{DIGEST, Digest};
 use crate::media_type::MediaType;
 use crate::platform::{PLATFORM, Platform};
+use crate::reference::Reference;
 use crate::unpack::trouble::Trouble;
 pub(crate) use fact::{Fact, Reason};
 pub(crate) use flaw::Flaw;
@@ -137,6 +138,29 @@ impl Error {
         Self::at(operation, path, errno_of(error))
     }
 
+    /// Reading or writing a stream failed; an error of ours in it is taken out again.
+    pub(crate) fn stream(operation: &'static str, error: io::Error) -> Self {
+        match error.downcast::<Self>() {
+            Ok(own) => own,
+            Err(error) => Fact::System { operation, path: None, errno: errno_of(&error) }.into(),
+        }
+    }
+
+    /// A store has no such image.
+    pub(crate) fn no_image(reference: &Reference) -> Self {
+        Fact::Absent { what: "image", name: reference.to_string() }.into()
+    }
+
+    /// Nothing has this name; these there are.
+    pub(crate) fn not_named(name: &str, offered: Vec<String>) -> Self {
+        Fact::NotNamed { name: clipped(name), offered }.into()
+    }
+
+    /// A layer is not unpacked.
+    pub(crate) fn no_layer(digest: Digest) -> Self {
+        Fact::Absent { what: "unpacked layer", name: digest.to_string() }.into()
+    }
+
     /// A system call failed on `path`.
     pub(crate) fn at(operation: &'static str, path: &Path, errno: Errno) -> Self {
         Fact::System { operation, path: Some(path.to_owned()), errno }.into()
@@ -175,6 +199,7 @@ impl Error {
             Fact::Foreign { .. } => ErrorKind::ForeignLayer,
             Fact::Platform { .. } => ErrorKind::NoMatchingPlatform,
             Fact::Ambiguous { .. } => ErrorKind::Ambiguous,
+            Fact::Absent { .. } | Fact::NotNamed { .. } => ErrorKind::NotFound,
             Fact::System { errno, .. } => kind_of(*errno),
         }
     }

@@ -7,24 +7,31 @@
 //! | the name of content | [`Digest`], [`Digester`] |
 //! | a layer as files | [`unpack`] |
 //! | to read an image's documents | [`Document`], [`Manifest`], [`Index`], [`Configuration`] |
+//! | to keep images | [`Store`] |
+//! | to take one over from somewhere | [`Store::pull`], [`Source`] |
 //!
 //! Everything that comes from outside is checked: digests, sizes, media types, nesting.
 
 pub mod config;
 pub mod descriptor;
+pub mod destination;
 mod digest;
 mod document;
-#[expect(dead_code, reason = "readers of files come next")]
 mod error;
 mod index;
 mod manifest;
 mod media_type;
 pub mod platform;
+pub mod progress;
+mod pull;
 pub mod reference;
+pub mod source;
+pub mod store;
 pub mod unpack;
 
 pub use config::Configuration;
 pub use descriptor::Descriptor;
+pub use destination::{Destination, copy};
 pub use digest::{Algorithm, Digest, Digester};
 pub use document::{DOCUMENT_MAX, Document};
 pub use error::{Error, ErrorKind, Result};
@@ -32,4 +39,8 @@ pub use index::Index;
 pub use manifest::{LAYERS_MAX, Manifest};
 pub use media_type::{Compression, MediaType};
 pub use platform::{Choice, Platform};
+pub use progress::{Event, LayerState, Progress};
+pub use pull::Pull;
 pub use reference::Reference;
+pub use source::Source;
+pub use store::{Image, Layer, Store};

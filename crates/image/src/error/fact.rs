@@ -35,6 +35,10 @@ pub(crate) enum Fact {
     Platform { wanted: Option<Platform>, offered: Vec<Platform> },
     /// Several images, and nothing that chooses one.
     Ambiguous { offered: Vec<String> },
+    /// No image has the name.
+    NotNamed { name: String, offered: Vec<String> },
+    /// Something does not exist.
+    Absent { what: &'static str, name: String },
     /// A system call failed.
     System { operation: &'static str, path: Option<PathBuf>, errno: Errno },
 }
@@ -101,6 +105,10 @@ impl fmt::Display for Fact {
                 write!(f, "no image for the platform {wanted}; there is {}", list(offered))
             }
             Self::Ambiguous { offered } => write!(f, "several images: {}", list(offered)),
+            Self::NotNamed { name, offered } => {
+                write!(f, "there is no image {name:?}; there is {}", list(offered))
+            }
+            Self::Absent { what, name } => write!(f, "there is no {what} {name}"),
             Self::System { operation, path: Some(path), errno } => {
                 write!(f, "{operation}({}): {errno}", path.display())
             }
