@@ -20,6 +20,8 @@ pub mod destination;
 mod digest;
 mod document;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod index;
 mod manifest;
 mod media_type;

@@ -179,7 +179,11 @@ impl<R: BufRead> Members<R> {
             Type::File | Type::OldFile if extended.sparse.is_present() => {
                 return self.sparse_by_records(content, extended);
             }
-            Type::Sparse => return self.sparse_by_header(header, content),
+            Type::Sparse if !extended.sparse.is_present() => {
+                return self.sparse_by_header(header, content);
+            }
+            // GNU tar makes a file of whatever has such records.
+            _ if extended.sparse.is_present() => return Err(Trouble::SparseMap),
             Type::File | Type::OldFile => {
                 (self.content, self.padding) = (content, padding(content));
                 return Ok(Kind::File { size: content, sparse: None });

@@ -41,7 +41,13 @@ impl SparseMap {
     pub(crate) fn checked(self, stored: u64, size: u64) -> Result<Self, Trouble> {
         let end = self.segments.last().map_or(0, |last| last.offset + last.len);
         let data: u64 = self.segments.iter().map(|segment| segment.len).sum();
-        if end > size || data != stored { Err(Trouble::SparseMap) } else { Ok(self) }
+        // GNU tar ends the file at an empty piece, others do not.
+        let early = |segment: &Segment| segment.len == 0 && segment.offset != size;
+        if end > size || data != stored || self.segments.iter().any(early) {
+            Err(Trouble::SparseMap)
+        } else {
+            Ok(self)
+        }
     }
 
     /// The pieces, ascending.

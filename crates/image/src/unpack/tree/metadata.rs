@@ -17,6 +17,9 @@ use crate::unpack::trouble::Trouble;
 /// Where ownership is kept, as containers/storage and fuse-overlayfs do.
 pub(crate) const OVERRIDE: &str = "user.containers.override_stat";
 
+/// Bytes that the names of all attributes of a file have at most; see listxattr(2).
+const LIST_MAX: usize = 65_536;
+
 /// How metadata is set.
 pub(crate) struct Metadata {
     ownership: Ownership,
@@ -48,12 +51,11 @@ impl Metadata {
 
     /// Removes the attributes that an existing directory has from a lower layer.
     pub(crate) fn clear(&self, fd: BorrowedFd<'_>) -> Result<(), Trouble> {
-        let len = match fs::flistxattr(fd, &mut [0_u8; 0]) {
-            Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(()),
+        let mut names = vec![0_u8; LIST_MAX];
+        let len = match fs::flistxattr(fd, names.as_mut_slice()) {
+            Err(Errno::OPNOTSUPP) => return Ok(()),
             other => other.map_err(Trouble::of("flistxattr"))?,
         };
-        let mut names = vec![0_u8; len];
-        let len = fs::flistxattr(fd, names.as_mut_slice()).map_err(Trouble::of("flistxattr"))?;
         names.truncate(len);
         for name in names.split(|byte| *byte == 0).filter(|name| self.filter.allows(name)) {
             fs::fremovexattr(fd, name).map_err(Trouble::of("fremovexattr"))?;
