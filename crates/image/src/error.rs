@@ -78,6 +78,12 @@ pub enum ErrorKind {
     Certificate,
     /// Nothing came for too long.
     Timeout,
+    /// A build file does not parse, or says what cannot be; [`Error::problems`] lists what does not parse.
+    InvalidContainerfile,
+    /// A program of a build failed.
+    CommandFailed,
+    /// Who mounts layers and runs programs for a build reports an error: [`std::error::Error::source`] is it.
+    Workshop,
     /// Another system call failed; see [`Error::errno`].
     System,
 }
@@ -201,6 +207,15 @@ impl Error {
         }
     }
 
+    /// Everything that is wrong with a build file.
+    #[must_use]
+    pub fn problems(&self) -> &[crate::containerfile::Problem] {
+        match &*self.0 {
+            Fact::Build { trouble: crate::build::Trouble::Syntax(problems), .. } => problems,
+            _ => &[],
+        }
+    }
+
     /// What went wrong, for `match`.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -212,6 +227,7 @@ impl Error {
             Fact::Size { .. } => ErrorKind::SizeMismatch,
             #[cfg(feature = "registry")]
             Fact::Registry { trouble, .. } => trouble.kind(),
+            Fact::Build { trouble, .. } => trouble.kind(),
             Fact::Layer { trouble, .. } => trouble.kind(),
             Fact::Compression { .. } => ErrorKind::UnsupportedMediaType,
             Fact::Document { .. } => ErrorKind::InvalidDocument,
@@ -326,6 +342,7 @@ impl std::error::Error for Error {
             Fact::Document { flaw, .. } => Some(flaw),
             Fact::System { errno, .. } => Some(errno),
             Fact::Layer { trouble, .. } => Some(trouble),
+            Fact::Build { trouble, .. } => trouble.source(),
             _ => None,
         }
     }

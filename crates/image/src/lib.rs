@@ -5,6 +5,7 @@
 //! | the name of an image | [`Reference`] |
 //! | to choose by platform | [`Platform`], [`Choice`] |
 //! | the name of content | [`Digest`], [`Digester`] |
+//! | to build one | [`build`], [`containerfile`] |
 //! | images of a registry | `registry::Registry` (feature `registry`) |
 //! | a layer as files | [`unpack`] |
 //! | to read an image's documents | [`Document`], [`Manifest`], [`Index`], [`Configuration`] |
@@ -13,10 +14,12 @@
 //!
 //! Everything that comes from outside is checked: digests, sizes, media types, nesting.
 
+pub mod build;
 pub mod config;
 pub mod containerfile;
 pub mod descriptor;
 pub mod destination;
+mod diff;
 mod digest;
 mod document;
 mod error;

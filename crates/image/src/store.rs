@@ -25,6 +25,7 @@ mod layer;
 mod lock;
 mod pending;
 mod references;
+mod scratch;
 mod usage;
 mod verify;
 
@@ -48,6 +49,7 @@ pub use layer::{Hides, Layer, Unpacker};
 use lock::Lock;
 pub(crate) use pending::fresh as fresh_name;
 pub use references::Entry;
+pub(crate) use scratch::ScratchDirectory;
 pub use usage::Usage;
 pub use verify::Verified;
 

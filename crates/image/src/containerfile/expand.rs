@@ -18,12 +18,26 @@ const DEPTH_MAX: usize = 32;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Word {
     text: String,
-    escape: char,
+    form: Form,
+}
+
+/// How a word is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Form {
+    /// It means itself.
+    Literal,
+    /// It has variables and quotation marks, and this character before those that mean themselves.
+    Written { escape: char },
 }
 
 impl Word {
     pub(crate) fn new(text: impl Into<String>, escape: char) -> Self {
-        Self { text: text.into(), escape }
+        Self { text: text.into(), form: Form::Written { escape } }
+    }
+
+    /// A word that means itself, whatever stands in it.
+    pub fn literal(text: impl Into<String>) -> Self {
+        Self { text: text.into(), form: Form::Literal }
     }
 
     /// As it was written.
@@ -39,13 +53,9 @@ impl Word {
     /// [`ProblemKind::Variable`], [`ProblemKind::Quote`], [`ProblemKind::Pattern`] for what does not parse;
     /// [`ProblemKind::Unset`] for `${name:?message}`.
     pub fn expand(&self, lookup: &dyn Fn(&str) -> Option<String>) -> Result<String, ProblemKind> {
-        let mut expansion = Expansion {
-            rest: self.text.chars().peekable(),
-            whole: &self.text,
-            escape: self.escape,
-            lookup,
-            depth: 0,
-        };
+        let Form::Written { escape } = self.form else { return Ok(self.text.clone()) };
+        let rest = self.text.chars().peekable();
+        let mut expansion = Expansion { rest, whole: &self.text, escape, lookup, depth: 0 };
         expansion.word(&[])
     }
 }

@@ -33,6 +33,7 @@ pub use instruction::{
     Argument, Copy, CopySource, HealthTimes, Healthcheck, Instruction, Invocation, Run, RunCommand,
     RunNetwork,
 };
+pub(crate) use pattern::{Pattern, Separator};
 pub use problem::{Problem, ProblemKind};
 
 use lines::Line;

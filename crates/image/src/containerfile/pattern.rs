@@ -75,6 +75,15 @@ impl Pattern {
         self.beginnings(&text)[text.len()]
     }
 
+    /// The only text that matches, if there are no wildcards.
+    pub(crate) fn literal(&self) -> Option<String> {
+        let literal = |token: &Token| match token {
+            Token::Literal(c) => Some(*c),
+            _ => None,
+        };
+        self.tokens.iter().map(literal).collect()
+    }
+
     /// For each number of characters, none being the first, whether that beginning of the text matches.
     pub(crate) fn beginnings(&self, text: &[char]) -> Vec<bool> {
         let mut reached = vec![false; text.len() + 1];

@@ -42,6 +42,8 @@ pub(crate) enum Fact {
     NotNamed { name: String, offered: Vec<String> },
     /// Something does not exist.
     Absent { what: &'static str, name: String },
+    /// An instruction of a build was not done.
+    Build { line: usize, instruction: String, trouble: crate::build::Trouble },
     /// A system call failed.
     System { operation: &'static str, path: Option<PathBuf>, errno: Errno },
 }
@@ -114,6 +116,10 @@ impl fmt::Display for Fact {
                 write!(f, "there is no image {name:?}; there is {}", list(offered))
             }
             Self::Absent { what, name } => write!(f, "there is no {what} {name}"),
+            Self::Build { line: 0, instruction, trouble } => write!(f, "{instruction}: {trouble}"),
+            Self::Build { line, instruction, trouble } => {
+                write!(f, "line {line}, {instruction}: {trouble}")
+            }
             Self::System { operation, path: Some(path), errno } => {
                 write!(f, "{operation}({}): {errno}", path.display())
             }

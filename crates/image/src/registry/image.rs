@@ -9,12 +9,12 @@ use std::sync::OnceLock;
 use super::upload::{Push, Upload};
 use super::{FetchedManifest, Registry};
 use crate::descriptor::Descriptor;
-use crate::destination::{BlobSink, Destination};
+use crate::destination::Destination;
 use crate::document::Document;
 use crate::error::Result;
 use crate::media_type::MediaType;
 use crate::reference::Reference;
-use crate::source::{Resolved, Source};
+use crate::source::{Resolved, Source, each_chunk};
 
 /// An image of a registry, to be read.
 ///
@@ -141,11 +141,13 @@ impl Destination for RegistryWriter<'_> {
         })
     }
 
-    fn begin(&mut self, blob: &Descriptor) -> Result<Box<dyn BlobSink + '_>> {
-        match self.begun.take().filter(|begun| begun.digest() == blob.digest) {
-            Some(begun) => Ok(begun),
-            None => Ok(self.registry.begin_upload(self.reference.repository(), &blob.digest)?),
-        }
+    fn put(&mut self, blob: &Descriptor, content: &mut (dyn Read + Send)) -> Result<()> {
+        let mut upload = match self.begun.take().filter(|begun| begun.digest() == blob.digest) {
+            Some(begun) => begun,
+            None => self.registry.begin_upload(self.reference.repository(), &blob.digest)?,
+        };
+        each_chunk(content, |bytes| upload.send(bytes))?;
+        upload.commit()
     }
 
     fn finish(&mut self, image: &Resolved, name: Option<&Reference>) -> Result<()> {
@@ -155,15 +157,5 @@ impl Destination for RegistryWriter<'_> {
         };
         let media_type = image.descriptor.media_type.as_str();
         self.registry.push_manifest(&named, media_type, &image.manifest_bytes)
-    }
-}
-
-impl BlobSink for Upload<'_> {
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.send(bytes)
-    }
-
-    fn finish(self: Box<Self>) -> Result<()> {
-        self.commit()
     }
 }
