@@ -96,6 +96,9 @@ pub struct Builder {
     pub(crate) limits: ampoule_cgroups::Limits,
     #[serde(default)]
     pub(crate) cgroup_parent: Option<String>,
+    #[cfg(feature = "image")]
+    #[serde(default)]
+    pub(crate) image: Option<crate::from_image::FromImage>,
 }
 
 impl Container {
@@ -167,6 +170,8 @@ impl Builder {
             best_effort: Vec::new(),
             limits: ampoule_cgroups::Limits::default(),
             cgroup_parent: None,
+            #[cfg(feature = "image")]
+            image: None,
         }
     }
 
@@ -209,6 +214,14 @@ impl Builder {
     pub fn id_mapping(mut self, mapping: IdMapping) -> Self {
         self.id_mapping = mapping;
         self
+    }
+
+    /// The working directory that the image asks for.
+    pub(crate) fn image_working_dir(&self) -> Option<&Path> {
+        #[cfg(feature = "image")]
+        return self.image.as_ref()?.working_dir.as_deref();
+        #[cfg(not(feature = "image"))]
+        None
     }
 
     /// Who the payload runs as, by id or by name in the container's root.

@@ -131,6 +131,8 @@ mod create_file;
 mod environment;
 mod error;
 mod exit;
+#[cfg(feature = "image")]
+mod from_image;
 mod group;
 mod host;
 mod identity;
@@ -154,6 +156,13 @@ mod timings;
 #[cfg(feature = "tokio")]
 mod tokio_container;
 mod validate;
+#[cfg(feature = "image")]
+mod workshop;
+
+#[cfg(feature = "image")]
+pub use ampoule_image as image;
+#[cfg(feature = "image")]
+pub use workshop::ContainerWorkshop;
 
 pub use ampoule_cgroups::{Bytes, Cpus, Group, Limits, Max, NumberList, Stats, Weight};
 pub use ampoule_ns::{

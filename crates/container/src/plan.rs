@@ -54,7 +54,8 @@ impl Plan {
         let mut problems = Vec::new();
         let environment = environment(command, &settings);
         let argv: Vec<OsString> = command.program.iter().chain(&command.args).cloned().collect();
-        let current_dir = command.current_dir.clone().unwrap_or_else(|| "/".into());
+        let chosen = command.current_dir.as_deref().or(command.builder.image_working_dir());
+        let current_dir = chosen.unwrap_or("/".as_ref()).to_owned();
         let current_dir = crate::environment::path("current_dir", &current_dir, &mut problems)
             .unwrap_or_default();
         check(&argv, &environment, &mut problems);

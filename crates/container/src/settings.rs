@@ -40,6 +40,9 @@ pub(crate) struct Settings {
     pub(crate) identity: Identity,
     pub(crate) root: Option<RootSteps>,
     pub(crate) layers: Option<LayersPlan>,
+    #[cfg(feature = "image")]
+    #[expect(dead_code, reason = "their locks hold the layers")]
+    image_layers: Vec<ampoule_image::Layer>,
     pub(crate) proc: ProcFd,
     pub(crate) known: CapabilitySet,
     pub(crate) new_privileges: NewPrivileges,
@@ -71,6 +74,9 @@ impl Settings {
         let privilege = host::privilege();
         let (namespaces, mut left_out) = levels::namespaces(builder, privilege)?;
         let checked = crate::validate::check(command, &namespaces, privilege)?;
+        #[cfg(feature = "image")]
+        let image_layers =
+            builder.image.as_ref().map_or(Ok(Vec::new()), crate::from_image::FromImage::hold)?;
         let group = crate::group::prepare(builder, &mut left_out)?;
         let identity = Identity::resolve(builder, &namespaces, privilege)?;
         levels::groups(builder, &identity)?;
@@ -87,6 +93,8 @@ impl Settings {
             identity,
             root,
             layers: crate::root::layers(builder),
+            #[cfg(feature = "image")]
+            image_layers,
             proc,
             known,
             new_privileges: builder.new_privileges,

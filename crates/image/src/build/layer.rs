@@ -83,11 +83,11 @@ pub(super) fn make(
 }
 
 pub(super) fn directories(scratch: &ScratchDirectory) -> Result<Scratch, Trouble> {
-    let [upper, work] = ["upper", "work"].map(|name| scratch.path().join(name));
-    for path in [&upper, &work] {
+    let [upper, empty] = ["upper", "empty"].map(|name| scratch.path().join(name));
+    for path in [&upper, &empty] {
         make_directory(path)?;
     }
-    Ok(Scratch { upper, work })
+    Ok(Scratch { upper, empty })
 }
 
 fn make_directory(path: &PathBuf) -> Result<(), Trouble> {

@@ -117,7 +117,7 @@ impl std::fmt::Debug for Build<'_> {
 }
 
 /// How files are unpacked where nothing else is said.
-static UNPACK: std::sync::LazyLock<Unpack> = std::sync::LazyLock::new(Unpack::default);
+static UNPACK: std::sync::LazyLock<Unpack> = std::sync::LazyLock::new(Unpack::suited);
 
 impl<'a> Build<'a> {
     /// A build in `store`, whose images come from there, and whose programs run in `workshop`.
@@ -200,7 +200,7 @@ impl<'a> Build<'a> {
         self
     }
 
-    /// How layers are unpacked; otherwise as root does ([`Unpack::default`]).
+    /// How layers are unpacked; otherwise as suits the caller ([`Unpack::suited`]).
     #[must_use]
     pub fn unpacker(mut self, unpacker: &'a dyn Unpacker) -> Self {
         self.unpacker = unpacker;

@@ -49,11 +49,11 @@ pub trait Mounted {
     fn owner(&self, text: &str) -> Result<(u32, u32), Foreign>;
 }
 
-/// Two empty directories beside each other, for one step.
+/// Two empty directories for one step, in a directory where more can be made.
 #[derive(Debug)]
 pub struct Scratch {
     pub(super) upper: PathBuf,
-    pub(super) work: PathBuf,
+    pub(super) empty: PathBuf,
 }
 
 impl Scratch {
@@ -63,10 +63,10 @@ impl Scratch {
         &self.upper
     }
 
-    /// What an overlay needs beside it (`workdir`).
+    /// What stays empty: stands for the layers where there are none.
     #[must_use]
-    pub fn work(&self) -> &Path {
-        &self.work
+    pub fn empty(&self) -> &Path {
+        &self.empty
     }
 }
 
@@ -77,7 +77,7 @@ pub struct RunStep<'a> {
     pub argv: Vec<String>,
     /// Its whole environment.
     pub env: Vec<(String, String)>,
-    /// Where it starts; made if it is not there.
+    /// Where it starts.
     pub current_dir: String,
     /// Who it is, `user[:group]` by name or number.
     pub user: Option<String>,
@@ -106,7 +106,7 @@ impl fmt::Debug for RunStep<'_> {
 #[non_exhaustive]
 pub enum RunEnd {
     /// With this status.
-    Exited(i32),
+    Exited(u8),
     /// Otherwise, as text: by a signal, for want of memory.
     Otherwise(String),
 }

@@ -125,6 +125,12 @@ impl Store {
         }
     }
 
+    /// Where the files of an unpacked layer are, or would be.
+    #[must_use]
+    pub fn layer_path(&self, diff_id: &Digest) -> PathBuf {
+        self.named(&Area::Layers.path(diff_id)).join(DIFF)
+    }
+
     /// Whether an open directory still has this name.
     fn is_at(&self, held: &OwnedFd, name: &str) -> Result<bool> {
         let failed = |errno| Error::at("fstatat", &self.named(name), errno);
