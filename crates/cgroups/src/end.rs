@@ -4,17 +4,18 @@
 //! Invariant: a process id is acted on only while its pidfd is open and the id is still listed.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, Dir as Entries, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::group::Group;
 use crate::place::{self, Dir};
 use crate::table::Version;
+use crate::walk::{self, After};
 
 /// How long a freeze or the end of killed processes may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -37,10 +38,18 @@ impl Group {
     /// [`NotFound`](crate::ErrorKind::NotFound) when the group has been removed.
     pub fn procs(&self, depth: Depth) -> Result<BTreeSet<u32>> {
         let mut procs = BTreeSet::new();
+        let (mut found, mut gone) = (false, None);
         for dir in self.dirs() {
-            collect(dir, &self.name, depth, &mut procs)?;
+            match collect(dir, &self.name, depth, &mut procs) {
+                // A removal that failed half-way took this one away; the others count.
+                Err(error) if error.kind() == ErrorKind::NotFound => gone = Some(error),
+                result => {
+                    result?;
+                    found = true;
+                }
+            }
         }
-        Ok(procs)
+        gone.filter(|_| !found).map_or(Ok(procs), Err)
     }
 
     /// Stops all processes where they are, and waits until they have stopped.
@@ -104,12 +113,9 @@ impl Group {
 
     fn kill_once(&self) -> Result<()> {
         if let Some(dir) = self.dirs().find(|dir| dir.version == Version::V2) {
-            match place::write(&dir.fd, &format!("{}/cgroup.kill", self.name), "1") {
-                Err(Errno::NOENT) => {}
-                // Processes may be in a v1 directory only: look at these too.
-                _ => self.signal_all()?,
-            }
-            return Ok(());
+            // Processes may be in a v1 directory only, or this one may be gone: look at the others too.
+            let _kept = place::write(&dir.fd, &format!("{}/cgroup.kill", self.name), "1").is_err();
+            return self.signal_all();
         }
         // A process that forks faster than it is killed stands still meanwhile.
         let frozen = self.freeze().is_ok();
@@ -166,55 +172,58 @@ fn is(dir: &Dir, name: &str, v2: &str, v1: &str) -> Result<bool> {
 }
 
 fn collect(dir: &Dir, group: &str, depth: Depth, procs: &mut BTreeSet<u32>) -> Result<()> {
-    let file = format!("{group}/cgroup.procs");
-    match place::read(&dir.fd, &file) {
-        Ok(text) => procs.extend(text.lines().filter_map(|line| line.parse::<u32>().ok())),
-        // A threaded group, or one that was removed by now: its processes are listed above it.
-        Err(Errno::OPNOTSUPP) => {}
-        Err(Errno::NOENT | Errno::NODEV) if group.contains('/') => {}
-        Err(errno) => return Err(Error::at("read", &dir.path.join(file), errno)),
+    let failed = |errno| Error::at("read", &dir.path.join(group).join("cgroup.procs"), errno);
+    let top = open(dir, group).map_err(failed)?;
+    if depth == Depth::One {
+        return listed(&top, procs).map_err(failed);
     }
-    if depth == Depth::Recursive {
-        for below in groups_below(dir, group) {
-            collect(dir, &below, depth, procs)?;
-        }
+    walk::deepest_first(top, After::Keep, &mut |here| listed(here, procs)).map_err(failed)
+}
+
+/// Adds the processes of one group.
+fn listed(group: &OwnedFd, procs: &mut BTreeSet<u32>) -> Result<(), Errno> {
+    match place::read(group, "cgroup.procs") {
+        Ok(text) => procs.extend(text.lines().filter_map(|line| line.parse::<u32>().ok())),
+        // A threaded group: its processes are listed above it.
+        Err(Errno::OPNOTSUPP) => {}
+        Err(errno) => return Err(errno),
     }
     Ok(())
 }
 
-/// The groups in a group.
-fn groups_below(dir: &Dir, group: &str) -> Vec<String> {
-    let flags = rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
-    let open = rustix::fs::openat(&dir.fd, group, flags, rustix::fs::Mode::empty());
-    let Some(entries) = open.ok().and_then(|fd| Entries::read_from(fd).ok()) else {
-        return Vec::new();
-    };
-    let is_group = |entry: &rustix::fs::DirEntry| {
-        entry.file_type() == rustix::fs::FileType::Directory
-            && !matches!(entry.file_name().to_bytes(), b"." | b"..")
-    };
-    let named =
-        |entry: rustix::fs::DirEntry| Some(format!("{group}/{}", entry.file_name().to_str().ok()?));
-    entries.flatten().filter(is_group).filter_map(named).collect()
+fn open(dir: &Dir, group: &str) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(&dir.fd, group, flags, Mode::empty())
 }
 
 /// Removes a group, deepest first; what has just ended may take a moment to leave it.
 fn remove(dir: &Dir, group: &str, deadline: Instant) -> Result<()> {
+    let failed = |errno| Error::at("rmdir", &dir.path.join(group), errno);
     loop {
         match unlinkat(&dir.fd, group, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => return Ok(()),
             Err(Errno::BUSY) => {}
-            Err(errno) => return Err(Error::at("rmdir", &dir.path.join(group), errno)),
+            Err(errno) => return Err(failed(errno)),
         }
-        let below = groups_below(dir, group);
-        for child in &below {
-            remove(dir, child, deadline)?;
-        }
+        // Nothing is taken away from under a process that lives.
         let mut living = BTreeSet::new();
-        collect(dir, group, Depth::One, &mut living)?;
-        if below.is_empty() && (!living.is_empty() || Instant::now() > deadline) {
-            return Err(Error::at("rmdir", Path::new(&dir.path.join(group)), Errno::BUSY));
+        match collect(dir, group, Depth::Recursive, &mut living) {
+            // Somebody else was faster.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            result => result?,
         }
-        std::thread::sleep(PAUSE);
+        if !living.is_empty() || Instant::now() > deadline {
+            return Err(failed(Errno::BUSY));
+        }
+        let mut groups = 0;
+        let mut count = |_: &OwnedFd| {
+            groups += 1;
+            Ok(())
+        };
+        match open(dir, group).and_then(|top| walk::deepest_first(top, After::Remove, &mut count)) {
+            Ok(()) if groups > 1 => continue,
+            Ok(()) | Err(Errno::NOENT | Errno::BUSY) => std::thread::sleep(PAUSE),
+            Err(errno) => return Err(failed(errno)),
+        }
     }
 }

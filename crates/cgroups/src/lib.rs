@@ -52,6 +52,7 @@ pub mod pressure;
 pub mod stat;
 mod table;
 mod unit;
+mod walk;
 
 pub use controller::{Controller, Controllers};
 pub use end::Depth;
