@@ -3,7 +3,6 @@
 //! Kernel objects: one directory in each hierarchy that it needs. Invariant: a group is made with all of its limits or
 //! not at all, and a change that fails half-way is taken back. It holds no descriptor of its own.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -28,7 +27,7 @@ pub struct Group {
     pub(crate) place: Place,
     pub(crate) name: String,
     /// Which of the place's directories it is in.
-    members: u32,
+    pub(crate) members: u32,
 }
 
 impl Group {
@@ -95,15 +94,7 @@ impl Group {
             if !wanted(index, dir) && !always {
                 continue;
             }
-            mkdirat(&dir.fd, self.name.as_str(), Mode::from(0o755)).map_err(
-                |errno| match errno {
-                    Errno::ACCESS | Errno::PERM | Errno::ROFS => {
-                        Error::not_delegated(dir.path.clone(), errno)
-                    }
-                    _ => Error::at("mkdir", &dir.path.join(&self.name), errno),
-                },
-            )?;
-            self.members |= 1 << index;
+            self.make_in(index, dir)?;
             if dir.version == Version::V1 && dir.controllers.contains(Controllers::CPUSET) {
                 place::inherit_cpuset(&self.open_dir(dir)?, &dir.path.join(&self.name))?;
             }
@@ -111,81 +102,35 @@ impl Group {
         Ok(())
     }
 
+    /// Makes its directory in one hierarchy.
+    pub(crate) fn make_in(&mut self, index: usize, dir: &Dir) -> Result<()> {
+        mkdirat(&dir.fd, self.name.as_str(), Mode::from(0o755)).map_err(|errno| match errno {
+            Errno::ACCESS | Errno::PERM | Errno::ROFS => {
+                Error::not_delegated(dir.path.clone(), errno)
+            }
+            _ => Error::at("mkdir", &dir.path.join(&self.name), errno),
+        })?;
+        self.members |= 1 << index;
+        Ok(())
+    }
+
     /// Takes a group back that was just made: nothing can be in it.
-    fn undo(&self) {
+    pub(crate) fn undo(&self) {
         for dir in self.dirs() {
             let _busy = unlinkat(&dir.fd, self.name.as_str(), AtFlags::REMOVEDIR).is_err();
         }
     }
 
-    fn write(&self, index: usize, write: &Write) -> Result<()> {
+    pub(crate) fn write(&self, index: usize, write: &Write) -> Result<()> {
         let Some(dir) = self.place.dirs().get(index) else { return Ok(()) };
-        let file = format!("{}/{}", self.name, write.file);
-        place::write(&dir.fd, &file, &write.text)
-            .map_err(|errno| Error::limit(write.limit, dir.path.join(file), &write.text, errno))
+        place::write(&dir.fd, &format!("{}/{}", self.name, write.file), &write.text)
+            .map_err(|errno| self.refused(dir, write, errno))
     }
 
-    /// Changes limits of the living group; those that are not named stay as they are.
-    ///
-    /// # Errors
-    /// As [`Group::create`]; what was written before the failure is put back.
-    pub fn update(&self, limits: &Limits) -> Result<()> {
-        let mut writes = writes(&self.place, limits)?;
-        self.raise_swap_first(&mut writes);
-        let mut done: Vec<(usize, Write)> = Vec::new();
-        for (index, write) in writes {
-            if self.members & 1 << index == 0 {
-                return Err(self.restored(done, Error::missing(write.limit, write.controller)));
-            }
-            let old = self.old(index, &write);
-            if let Err(error) = self.write(index, &write) {
-                return Err(self.restored(done, error));
-            }
-            done.extend(old.map(|old| (index, old)));
-        }
-        self.restrict_devices(limits).map_err(|error| self.restored(done, error))
-    }
-
-    /// On v1 memory with swap may never be below memory: the one that grows goes first.
-    fn raise_swap_first(&self, writes: &mut [(usize, Write)]) {
-        let at = |file| writes.iter().position(|(_, write)| write.file == file);
-        let (Some(memory), Some(both)) = (at(table::LIMIT), at(table::LIMIT_WITH_SWAP)) else {
-            return;
-        };
-        let number = |text: &str| text.trim().parse::<u64>().unwrap_or(u64::MAX);
-        let (index, write) = &writes[both];
-        let now = self.read(*index, &write.file).map_or(0, |text| number(&text));
-        if now < number(&writes[memory].1.text) {
-            writes.swap(memory, both);
-        }
-    }
-
-    /// What a file has now, as a write that brings it back.
-    fn old(&self, index: usize, write: &Write) -> Option<Write> {
-        let text = self.read(index, &write.file)?;
-        let text = match write.text.split_once(' ') {
-            // A line of a device: the one that it has, or its limits taken away.
-            Some((device, rest)) if device.contains(':') => {
-                let own = |line: &&str| line.split(' ').next() == Some(device);
-                let free = || free_line(device, rest);
-                text.lines().find(own).map_or_else(free, str::to_owned)
-            }
-            _ => text.trim_end().to_owned(),
-        };
-        Some(Write { text, ..write.clone() })
-    }
-
-    fn restored(&self, done: Vec<(usize, Write)>, error: Error) -> Error {
-        for (index, write) in done.into_iter().rev() {
-            // The first error is the one to tell.
-            let _kept = self.write(index, &write).is_err();
-        }
-        error
-    }
-
-    fn read(&self, index: usize, file: &str) -> Option<String> {
-        let dir = self.place.dirs().get(index)?;
-        place::read(&dir.fd, &format!("{}/{file}", self.name)).ok()
+    /// The error of a limit at one of its files.
+    pub(crate) fn refused(&self, dir: &Dir, write: &Write, errno: Errno) -> Error {
+        let path = dir.path.join(&self.name).join(&*write.file);
+        Error::limit(write.limit, path, &write.text, errno)
     }
 
     /// The text of an interface file, such as `memory.max`; of the first hierarchy that has it.
@@ -293,7 +238,7 @@ fn files_of<'a>(
 }
 
 /// What is to be written for limits, each with the directory that it belongs to.
-fn writes(place: &Place, limits: &Limits) -> Result<Vec<(usize, Write)>> {
+pub(crate) fn writes(place: &Place, limits: &Limits) -> Result<Vec<(usize, Write)>> {
     limits.validate()?;
     let without_devices;
     let limits = if place.has_device_programs() {
@@ -321,16 +266,6 @@ fn writes(place: &Place, limits: &Limits) -> Result<Vec<(usize, Write)>> {
             .ok_or_else(|| Error::missing(write.limit, write.controller))
     };
     table::writes(limits, version)?.into_iter().map(find).collect()
-}
-
-/// The line that takes a device's limits away, in the form of the one that set them.
-fn free_line(device: &str, set: &str) -> String {
-    if !set.contains('=') {
-        return format!("{device} 0");
-    }
-    let free = set.split(' ').filter_map(|word| word.split_once('=')).map(|(key, _)| key);
-    let words: Vec<Cow<'_, str>> = free.map(|key| format!("{key}=max").into()).collect();
-    format!("{device} {}", words.join(" "))
 }
 
 /// A host that closed a standard stream must not find a descriptor of ours in its place.

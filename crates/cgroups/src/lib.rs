@@ -38,6 +38,7 @@ pub mod devices;
 mod end;
 mod error;
 pub mod events;
+mod former;
 #[doc(hidden)]
 pub mod fuzz;
 mod group;
@@ -52,6 +53,7 @@ pub mod pressure;
 pub mod stat;
 mod table;
 mod unit;
+mod update;
 mod walk;
 
 pub use controller::{Controller, Controllers};
