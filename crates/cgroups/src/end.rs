@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Absence, Error, ErrorKind, Result};
 use crate::group::Group;
 use crate::place::{self, Dir};
 use crate::table::Version;
@@ -72,7 +72,9 @@ impl Group {
         let freezer = crate::controller::Controllers::FREEZER;
         let on_v2 = self.dirs().find(|dir| dir.version == Version::V2);
         let on_v1 = self.dirs().find(|dir| dir.controllers.contains(freezer));
-        let Some(dir) = on_v2.or(on_v1) else { return Err(Error::missing("freeze", freezer)) };
+        let Some(dir) = on_v2.or(on_v1) else {
+            return Err(Error::missing("freeze", freezer, Absence::Unmounted));
+        };
         let (file, text) = match dir.version {
             Version::V2 => ("cgroup.freeze", v2),
             Version::V1 => ("freezer.state", v1),

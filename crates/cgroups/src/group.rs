@@ -254,18 +254,16 @@ pub(crate) fn writes(place: &Place, limits: &Limits) -> Result<Vec<(usize, Write
         return Err(Error::problem("io", format!("there is no block device {device}")));
     }
     let dirs = place.dirs();
-    // Limits belong to the hierarchies where the controllers are: v1 on a hybrid machine.
-    let on_v1 = dirs.iter().any(|dir| dir.version == Version::V1);
-    let version = if on_v1 { Version::V1 } else { Version::V2 };
     let find = |write: Write| {
-        let fits =
-            |dir: &Dir| dir.version == version && (dir.controllers.contains(write.controller));
-        let index = dirs.iter().position(fits);
-        index
-            .map(|index| (index, write.clone()))
-            .ok_or_else(|| Error::missing(write.limit, write.controller))
+        let version = place.version_of(write.controller);
+        let fits = |dir: &Dir| dir.version == version && dir.controllers.contains(write.controller);
+        match dirs.iter().position(fits) {
+            Some(index) => Ok((index, write)),
+            None => Err(Error::missing(write.limit, write.controller, place.absence())),
+        }
     };
-    table::writes(limits, version)?.into_iter().map(find).collect()
+    let version_of = |controller| place.version_of(controller);
+    table::writes(limits, &version_of)?.into_iter().map(find).collect()
 }
 
 /// A host that closed a standard stream must not find a descriptor of ours in its place.

@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use crate::controller::Controllers;
-use crate::error::{Error, Result};
+use crate::error::{Absence, Error, Result};
 use crate::hierarchy::{Hierarchies, Hierarchy};
 use crate::path::GroupPath;
 use crate::table::Version;
@@ -79,6 +79,22 @@ impl Place {
         self.0.iter().map(|dir| dir.path.as_path())
     }
 
+    /// Why groups made here do not have a controller.
+    pub(crate) fn absence(&self) -> Absence {
+        let v2 = self.0.iter().find(|dir| dir.version == Version::V2);
+        v2.map_or(Absence::Unmounted, |dir| Absence::Disabled(dir.path.join(SUBTREE)))
+    }
+
+    /// Which version has a controller here: v1 where it is in both; without one, what most limits are in.
+    pub(crate) fn version_of(&self, controller: Controllers) -> Version {
+        let has = |version| {
+            let fits = |dir: &&Dir| dir.version == version && dir.controllers.contains(controller);
+            self.0.iter().any(|dir| fits(&dir))
+        };
+        let any_v1 = self.0.iter().any(|dir| dir.version == Version::V1);
+        if has(Version::V1) || (any_v1 && !has(Version::V2)) { Version::V1 } else { Version::V2 }
+    }
+
     /// Whether rules for devices are a program here: in v2, where v1 does not have the controller.
     pub(crate) fn has_device_programs(&self) -> bool {
         let v1 = self.controllers().contains(Controllers::DEVICES);
@@ -130,9 +146,12 @@ fn open_below<'n>(
             .map_err(|errno| Error::at("open", &path, errno))?;
         prepare(hierarchy, &fd, &path)?;
     }
+    if hierarchy.beside_v1 {
+        hand_down(&fd);
+    }
     let controllers = match hierarchy.version {
         Version::V1 => hierarchy.controllers,
-        Version::V2 => Controllers::of_v2(&read(&fd, "cgroup.subtree_control").unwrap_or_default()),
+        Version::V2 => Controllers::of_v2(&read(&fd, SUBTREE).unwrap_or_default()),
     };
     Ok(Dir { version: hierarchy.version, controllers, path, fd })
 }
@@ -161,20 +180,29 @@ pub(crate) fn inherit_cpuset(fd: &OwnedFd, path: &Path) -> Result<()> {
 
 /// Hands every controller that is there to the groups below.
 fn enable(hierarchy: &Hierarchy, fd: &OwnedFd, path: &Path) -> Result<()> {
-    if hierarchy.version == Version::V1 || hierarchy.controllers.is_empty() {
+    // On a hybrid machine the tree of v2 belongs to the host, which uses v1 for limits.
+    if hierarchy.version == Version::V1 || hierarchy.beside_v1 {
         return Ok(());
     }
-    let file = "cgroup.subtree_control";
-    let list = |name| read(fd, name).map(|line| Controllers::of_v2(&line)).unwrap_or_default();
-    let missing = list("cgroup.controllers").difference(list(file));
-    if missing.is_empty() {
-        return Ok(());
-    }
-    match write(fd, file, &missing.to_enable()) {
+    match enable_all(fd) {
         // Whoever made this group keeps the controllers: a limit that needs one says so.
         Ok(()) | Err(Errno::ACCESS | Errno::PERM) => Ok(()),
-        Err(errno) => Err(Error::at("write", &path.join(file), errno)),
+        Err(errno) => Err(Error::at("write", &path.join(SUBTREE), errno)),
     }
+}
+
+/// On a hybrid machine: hands down what the host gave to the place itself, such as `hugetlb` where v1 does not have it.
+fn hand_down(place: &OwnedFd) {
+    // Where processes are in the place it has none to give; a limit that needs one says so.
+    let _kept = enable_all(place).is_err();
+}
+
+const SUBTREE: &str = "cgroup.subtree_control";
+
+fn enable_all(fd: &OwnedFd) -> Result<(), Errno> {
+    let list = |name| read(fd, name).map(|line| Controllers::of_v2(&line)).unwrap_or_default();
+    let missing = list("cgroup.controllers").difference(list(SUBTREE));
+    if missing.is_empty() { Ok(()) } else { write(fd, SUBTREE, &missing.to_enable()) }
 }
 
 /// The text of a file; the kernel makes it in one piece.

@@ -3,21 +3,24 @@
 //! Kernel objects: the group's interface files. Invariant: all changes are in force, or the group is as it was.
 
 use crate::controller::Controllers;
-use crate::error::{Error, Result};
+use crate::error::{Absence, Error, Result};
 use crate::former;
 use crate::group::{Group, writes};
-use crate::limits::Limits;
+use crate::limits::{Limits, Switch};
 use crate::owner::{Life, owned_name};
 use crate::place;
-use crate::table::{self, Write};
+use crate::table::{self, Version, Write};
+use crate::unit::Max;
 
 impl Group {
     /// Changes limits of the living group; those that are not named stay as they are.
     ///
     /// # Errors
-    /// As [`Group::create`]; what was written before the failure is put back.
+    /// As [`Group::create`], and [`BelowUsage`](crate::ErrorKind::BelowUsage); what was written before the failure is
+    /// put back.
     pub fn update(&self, limits: &Limits) -> Result<()> {
         let mut writes = writes(&self.place, limits)?;
+        self.check_usage(limits, &writes)?;
         self.rehearse(&writes)?;
         self.raise_swap_first(&mut writes);
         let mut done: Vec<(usize, Write)> = Vec::new();
@@ -30,10 +33,36 @@ impl Group {
         self.restrict_devices(limits).map_err(|error| self.restored(done, error))
     }
 
+    /// Refuses a limit of memory below what is used, where that is wanted.
+    fn check_usage(&self, limits: &Limits, writes: &[(usize, Write)]) -> Result<()> {
+        let (Some(Switch::On), Some(Max::Limit(asked))) =
+            (limits.memory.check_before_update, limits.memory.max)
+        else {
+            return Ok(());
+        };
+        for (index, write) in writes.iter().filter(|(_, write)| write.limit == "memory.max") {
+            let Some(dir) = self.place.dirs().get(*index) else { continue };
+            let file = match dir.version {
+                Version::V1 => "memory.usage_in_bytes",
+                Version::V2 => "memory.current",
+            };
+            let path = dir.path.join(self.name()).join(file);
+            let text = place::read(&dir.fd, &format!("{}/{file}", self.name()))
+                .map_err(|errno| Error::limit(write.limit, path.clone(), &write.text, errno))?;
+            let used = text.trim().parse().unwrap_or(0);
+            if asked.get() < used {
+                return Err(Error::below_usage(path, asked.get(), used));
+            }
+        }
+        Ok(())
+    }
+
     /// Writes, and gives the write that brings back what was there.
     fn change(&self, index: usize, write: &Write) -> Result<Option<Write>> {
         if self.members & 1 << index == 0 {
-            return Err(Error::missing(write.limit, write.controller));
+            let dir = self.place.dirs().get(index).map(|dir| dir.path.join(self.name()));
+            let absence = dir.map_or(Absence::Unmounted, Absence::Elsewhere);
+            return Err(Error::missing(write.limit, write.controller, absence));
         }
         let shown = match write.controller {
             // Rules cannot be read back as they were written; they were rehearsed instead.

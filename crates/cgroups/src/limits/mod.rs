@@ -44,6 +44,9 @@ pub struct Limits {
     pub io: IoLimits,
     /// Huge pages by size, such as `2MB` (`hugetlb.SIZE.max`).
     pub hugetlb: BTreeMap<String, Max<Bytes>>,
+    /// Huge pages that may be reserved, by size (`hugetlb.SIZE.rsvd.max`, v1 `hugetlb.SIZE.rsvd.limit_in_bytes`; since
+    /// Linux 5.7). A reservation above it fails, where a fault above [`hugetlb`](Self::hugetlb) kills.
+    pub hugetlb_reserved: BTreeMap<String, Max<Bytes>>,
     /// RDMA resources by device: a text such as `hca_handle=2 hca_object=2000` (`rdma.max`).
     pub rdma: BTreeMap<String, String>,
     /// Scalar resources by name (`misc.max`; since Linux 5.13).
@@ -87,8 +90,11 @@ impl Limits {
                 && !name.contains(['/', '\0', '\n', ' '])
                 && !name.contains("..")
         };
-        for (size, _) in self.hugetlb.iter().filter(|(size, _)| !plain(size)) {
-            problems.push(Problem::new("hugetlb", format!("{size:?} is no size of pages")));
+        for (limit, sizes) in [("hugetlb", &self.hugetlb), ("hugetlb.rsvd", &self.hugetlb_reserved)]
+        {
+            for (size, _) in sizes.iter().filter(|(size, _)| !plain(size)) {
+                problems.push(Problem::new(limit, format!("{size:?} is no size of pages")));
+            }
         }
         let devices = self.rdma.iter().filter(|(name, text)| !plain(name) || text.contains('\n'));
         for (name, _) in devices {
