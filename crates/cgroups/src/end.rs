@@ -80,21 +80,31 @@ impl Group {
             Version::V1 => ("freezer.state", v1),
         };
         let file = format!("{}/{file}", self.name);
+        place::write(&dir.fd, &file, text)
+            .map_err(|errno| Error::at("write", &dir.path.join(&file), errno))?;
+        self.settled(dir, [v2, v1]).inspect_err(|_| {
+            // Not half frozen: the error means that they go on.
+            let thawed = if dir.version == Version::V2 { "0" } else { "THAWED" };
+            let _kept = place::write(&dir.fd, &file, thawed).is_err();
+        })
+    }
+
+    /// Waits until it is frozen or thawed as asked.
+    fn settled(&self, dir: &Dir, [v2, v1]: [&str; 2]) -> Result<()> {
         let deadline = Instant::now() + LIMIT;
-        loop {
-            place::write(&dir.fd, &file, text)
-                .map_err(|errno| Error::at("write", &dir.path.join(&file), errno))?;
-            if is(dir, &self.name, v2, v1)? {
-                return Ok(());
-            }
+        while !is(dir, &self.name, v2, v1)? {
             if Instant::now() > deadline {
-                // Not half frozen: the error means that they go on.
-                let thawed = if dir.version == Version::V2 { "0" } else { "THAWED" };
-                let _kept = place::write(&dir.fd, &file, thawed).is_err();
                 return Err(Error::timeout("freezing", dir.path.join(&self.name)));
             }
             std::thread::sleep(PAUSE);
+            // v1 looks for processes that have stopped by now when it is written to.
+            if dir.version == Version::V1 {
+                let file = format!("{}/freezer.state", self.name);
+                place::write(&dir.fd, &file, v1)
+                    .map_err(|errno| Error::at("write", &dir.path.join(&file), errno))?;
+            }
         }
+        Ok(())
     }
 
     /// Kills all processes, also those of groups below, and waits for their end.
