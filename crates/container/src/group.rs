@@ -138,7 +138,8 @@ impl GroupPlan {
         };
         let failed = |error| Error::from_cgroups(Stage::Launch, error);
         let name = owned_name(None, life).map_err(failed)?;
-        let group = Group::create(&self.place, &name, &self.limits, ACCOUNTED).map_err(failed)?;
+        let group =
+            Group::create_in(&self.place, &name, &self.limits, ACCOUNTED).map_err(failed)?;
         match group.membership() {
             Ok(membership) => Ok(Made { group: Some(group), membership }),
             Err(error) => {
