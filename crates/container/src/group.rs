@@ -25,6 +25,7 @@ use crate::report::Control;
 const ACCOUNTED: Controllers = Controllers::MEMORY
     .union(Controllers::CPU)
     .union(Controllers::CPUACCT)
+    .union(Controllers::IO)
     .union(Controllers::PIDS);
 
 impl Builder {
@@ -191,6 +192,12 @@ pub struct Resources {
     pub cpu: Option<Duration>,
     /// How long processes had to wait because the quota was used up.
     pub throttled: Option<Duration>,
+    /// The most processes and threads at once (`pids.peak`, since Linux 6.1).
+    pub pids_peak: Option<u64>,
+    /// What was read from block devices.
+    pub read: Option<Bytes>,
+    /// What was written to block devices.
+    pub written: Option<Bytes>,
     /// How many processes were killed for want of memory.
     pub oom_kills: u64,
     /// Whose limit it was.
@@ -210,6 +217,7 @@ impl Resources {
     fn of(stats: &Stats) -> Self {
         let memory = &stats.memory;
         let oom_kills = memory.events.oom_kill.unwrap_or(0);
+        let io = stats.io.total();
         // v1 has no local events; its count of failures is the own limit's.
         let own = memory.events_local.oom.or(memory.events.oom).or(memory.events.max);
         let by = if own.unwrap_or(0) > 0 { LimitOf::Container } else { LimitOf::Ancestor };
@@ -217,6 +225,9 @@ impl Resources {
             memory_peak: memory.peak.map(Bytes::new),
             cpu: stats.cpu.usage,
             throttled: stats.cpu.throttled,
+            pids_peak: stats.pids.peak,
+            read: io.rbytes.map(Bytes::new),
+            written: io.wbytes.map(Bytes::new),
             oom_kills,
             oom_by: (oom_kills > 0).then_some(by),
         }
@@ -229,6 +240,12 @@ impl fmt::Display for Resources {
         let peak = self.memory_peak.map_or("?".to_owned(), |bytes| bytes.to_string());
         let (cpu, throttled) = (self.cpu.unwrap_or_default(), self.throttled.unwrap_or_default());
         write!(out, "memory peak {peak}, CPU time {cpu:.3?}, throttled {throttled:.3?}")?;
+        if let Some(pids) = self.pids_peak {
+            write!(out, ", {pids} processes at once")?;
+        }
+        // A device that was never used is not counted.
+        let [read, written] = [self.read, self.written].map(Option::unwrap_or_default);
+        write!(out, ", read {read}, written {written}")?;
         match self.oom_by {
             Some(LimitOf::Container) => write!(out, ", {} killed at the own limit", self.oom_kills),
             Some(LimitOf::Ancestor) => {
@@ -240,14 +257,6 @@ impl fmt::Display for Resources {
 }
 
 impl Container {
-    /// What the container uses now.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Limits`] without a group (no limits were asked for), or when it has ended.
-    pub fn stats(&self) -> Result<Stats, Error> {
-        self.grouped()?.stat().map_err(|error| Error::from_cgroups(Stage::Running, error))
-    }
-
     /// Changes limits while it runs; those that are not named stay.
     ///
     /// # Errors
@@ -279,7 +288,7 @@ impl Container {
         self.group.as_ref()
     }
 
-    fn grouped(&self) -> Result<&Group, Error> {
+    pub(crate) fn grouped(&self) -> Result<&Group, Error> {
         self.group.as_ref().ok_or_else(|| {
             Error::new(ErrorKind::Limits, Stage::Running)
                 .about("the container has no control group".to_owned())

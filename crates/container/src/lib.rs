@@ -147,6 +147,7 @@ mod pty;
 mod report;
 mod root;
 mod settings;
+mod stats;
 mod stdio;
 mod terminal;
 mod timings;
@@ -154,12 +155,12 @@ mod timings;
 mod tokio_container;
 mod validate;
 
-pub use ampoule_cgroups::{Bytes, Cpus, Group, Limits, Max, NumberList, Stats, Weight};
+pub use ampoule_cgroups::{Bytes, Cpus, Group, Limits, Max, NumberList, Weight};
 pub use ampoule_ns::{
     Capabilities, Capability, CapabilitySet, CpuSet, ExecutionDomain, IdMap, IdMapping, IdOrName,
-    IdRange, IoClass, IoPriority, Namespace, Personality, PersonalityFlags, Resource,
-    ResourceLimit, Rlimit, Scheduler, SchedulerFlags, SchedulerPolicy, Setting, Target, TimeOffset,
-    TimeOffsets, User,
+    IdRange, Interface, Interfaces, IoClass, IoPriority, Namespace, Personality, PersonalityFlags,
+    Resource, ResourceLimit, Rlimit, Scheduler, SchedulerFlags, SchedulerPolicy, Setting, Target,
+    TimeOffset, TimeOffsets, Traffic, User,
 };
 pub use ampoule_overlay::{
     CopyUp, Depth, HidePid, IdMapped, Mount, MountFlags, MountKind, PidSubset, Propagation, Root,
@@ -177,6 +178,7 @@ pub use pid1::Pid1;
 pub use plan::Plan;
 pub use pty::{Pty, WindowSize};
 pub use report::{Control, Entry, Level, Report, State};
+pub use stats::Stats;
 pub use stdio::Stdio;
 pub use timings::Timings;
 #[cfg(feature = "tokio")]
