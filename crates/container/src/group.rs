@@ -28,6 +28,19 @@ const ACCOUNTED: Controllers = Controllers::MEMORY
     .union(Controllers::IO)
     .union(Controllers::PIDS);
 
+/// Whether a container has a control group of its own, so that [`Container::stats`] can be asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OwnGroup {
+    /// If limits or a `cgroup_parent` were asked for.
+    #[default]
+    WithLimits,
+    /// Also without limits, where a group can be made; limits are in force in any case.
+    WherePossible,
+    /// Also without limits; where no group can be made, nothing starts.
+    Always,
+}
+
 impl Builder {
     /// The most memory that all processes together may use (`memory.max`); above it they are killed.
     #[must_use]
@@ -71,6 +84,13 @@ impl Builder {
         self.cgroup_parent = Some(path.into());
         self
     }
+
+    /// Whether it has a group also without limits: to be counted, paused, or limited later.
+    #[must_use]
+    pub fn own_group(mut self, own_group: OwnGroup) -> Self {
+        self.own_group = own_group;
+        self
+    }
 }
 
 /// Where and with what limits groups are made.
@@ -86,12 +106,15 @@ pub(crate) fn prepare(
     builder: &Builder,
     left_out: &mut Vec<LeftOut>,
 ) -> Result<Option<GroupPlan>, Error> {
-    if builder.limits.is_empty() && builder.cgroup_parent.is_none() {
+    let limited = !builder.limits.is_empty() || builder.cgroup_parent.is_some();
+    if !limited && builder.own_group == OwnGroup::WithLimits {
         return Ok(None);
     }
+    let optional = builder.best_effort.contains(&Control::Limits)
+        || (!limited && builder.own_group == OwnGroup::WherePossible);
     match find(builder) {
         Ok(plan) => Ok(Some(plan)),
-        Err(error) if builder.best_effort.contains(&Control::Limits) => {
+        Err(error) if optional => {
             left_out.push((Control::Limits, error.to_string()));
             Ok(None)
         }
@@ -292,7 +315,7 @@ impl Container {
         self.group.as_ref().ok_or_else(|| {
             Error::new(ErrorKind::Limits, Stage::Running)
                 .about("the container has no control group".to_owned())
-                .with_hint("ask for a limit, or for a cgroup_parent")
+                .with_hint("ask for a limit, or for OwnGroup::Always")
         })
     }
 

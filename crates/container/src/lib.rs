@@ -103,7 +103,7 @@
 //! | umask, directory | 0022, `/` | the same | the same |
 //! | streams | as `std::process`: inherited, piped by `output()` | the same | the same |
 //! | process 1 | init: reaps, keeps the time limit, ends with the host | the same | (not process 1) the same |
-//! | limits of memory, CPU time, processes | none; with one, a control group of its own | the same | the same |
+//! | limits of memory, CPU time, processes | none; with one, or with [`OwnGroup`], a control group of its own | the same | the same |
 //! | output kept by `output()` | 64 MiB of each stream | the same | the same |
 //! | dropping the handle | kills and reaps everything | the same | the same |
 //!
@@ -170,7 +170,7 @@ pub use command::Command;
 pub use container::{Container, OnDrop};
 pub use error::{Error, ErrorKind, Problem, Stage};
 pub use exit::{ExitStatus, Outcome, Usage};
-pub use group::{LimitOf, Resources};
+pub use group::{LimitOf, OwnGroup, Resources};
 pub use host::{CgroupMode, Host, Privilege};
 pub use launch::Launch;
 pub use output::Output;

@@ -9,7 +9,7 @@ mod scene;
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use ampoule::{Container, ErrorKind, Interfaces, Namespace, Setting, Stats};
+use ampoule::{Container, ErrorKind, Interfaces, Max, Namespace, OwnGroup, Setting, Stats};
 use nix::sched::{CloneFlags, setns};
 use oracle::{tier, unchanged};
 use scene::{refused, shell};
@@ -80,6 +80,25 @@ fn everything_that_a_table_shows_is_counted() {
         assert!(group.paths().any(counts_io), "{group}");
         let text = serde_json::to_string(&stats).expect("JSON");
         assert_eq!(serde_json::from_str::<Stats>(&text).expect("the same"), stats);
+    });
+}
+
+#[test]
+fn a_group_without_limits_counts() {
+    tier::root();
+    place_is_there();
+    unchanged(|| {
+        for own_group in [OwnGroup::WherePossible, OwnGroup::Always] {
+            let builder = Container::host_view().own_group(own_group);
+            let container = shell(builder, "sleep 100").spawn().expect("a container");
+            let stats = container.stats().expect("statistics");
+            assert!(stats.pids.current > Some(0), "{stats:?}");
+            assert_eq!(stats.pids.max, Some(Max::Max));
+        }
+        let status = shell(Container::host_view().own_group(OwnGroup::Always), "exit 3").status();
+        let status = status.expect("a run");
+        assert_eq!(status.code(), Some(3));
+        assert!(status.resources().memory_peak.is_some() && status.resources().cpu.is_some());
     });
 }
 
