@@ -32,7 +32,7 @@ pub enum ErrorKind {
     Timeout,
     /// The kernel refused for want of permission.
     Denied,
-    /// The file or group does not exist.
+    /// The file, group or process does not exist.
     NotFound,
     /// The group exists already.
     AlreadyExists,
@@ -303,7 +303,7 @@ pub(crate) const PATH: &str = "path of a group";
 fn kind_of(errno: Errno) -> ErrorKind {
     match errno {
         Errno::ACCESS | Errno::PERM => ErrorKind::Denied,
-        Errno::NOENT | Errno::NODEV => ErrorKind::NotFound,
+        Errno::NOENT | Errno::NODEV | Errno::SRCH => ErrorKind::NotFound,
         Errno::EXIST => ErrorKind::AlreadyExists,
         Errno::BUSY => ErrorKind::Busy,
         Errno::ROFS => ErrorKind::ReadOnly,

@@ -38,7 +38,7 @@ impl Group {
     /// [`MissingController`](crate::ErrorKind::MissingController), [`Unsupported`](crate::ErrorKind::Unsupported),
     /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists), [`NotDelegated`](crate::ErrorKind::NotDelegated): the
     /// limit and the file are named, and no group is left.
-    pub fn create(
+    pub fn create_in(
         place: &Place,
         name: &str,
         limits: &Limits,
@@ -173,7 +173,7 @@ impl Group {
     /// How many v1 directories a group with these limits is in, and whether it is in v2: what a plan must know.
     ///
     /// # Errors
-    /// As [`Group::create`], as far as it can be told beforehand.
+    /// As [`Group::create_in`], as far as it can be told beforehand.
     pub fn shape(place: &Place, limits: &Limits, accounting: Controllers) -> Result<Shape> {
         limits.validate()?;
         let writes = writes(place, limits)?;

@@ -6,7 +6,9 @@
 //! | to say what a group may use | [`Limits`], with [`Bytes`], [`Cpus`], [`Weight`], [`Max`] |
 //! | to know what this machine has | [`Hierarchies::detect`] |
 //! | a place where I may make groups | [`Place::find`], [`Place::open`] |
-//! | a group with limits | [`Group::create`] |
+//! | a group with limits | [`Group::create`], [`Group::create_in`] a place |
+//! | a group that is there | [`Group::find`], [`Group::open`] |
+//! | a running process in it | [`Group::add`] |
 //! | what it uses | [`Group::stat`] |
 //! | how much in a second | [`stat::Usage`], between two samples |
 //! | to be told what happens | [`Group::events`] |
@@ -19,15 +21,15 @@
 //! A limit is in force, or there is an error that names it and its file.
 //!
 //! ```no_run
-//! use ampoule_cgroups::{Bytes, Controllers, Group, Hierarchies, Limits, Place};
+//! use ampoule_cgroups::{Bytes, Group, Limits};
 //!
-//! # fn main() -> ampoule_cgroups::Result<()> {
-//! let place = Place::find(&Hierarchies::detect()?)?;
-//! let mut limits = Limits::default();
-//! limits.memory.max = Some(Bytes::mib(128).into());
-//! limits.pids_max = Some(64.into());
-//! let group = Group::create(&place, "web", &limits, Controllers::empty())?;
-//! println!("{:?}", group.stat()?.memory.max);
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let child = std::process::Command::new("true").spawn()?;
+//! let limits = Limits::default().memory_max(Bytes::mib(128)).cpus("0.5".parse()?).pids_max(64);
+//! let group = Group::create("job", &limits)?;
+//! group.add(child.id())?;
+//! println!("{:?}", group.stat()?.memory.current);
+//! group.kill()?;
 //! group.remove()?;
 //! # Ok(())
 //! # }
@@ -45,6 +47,7 @@ mod group;
 mod hierarchy;
 pub mod limits;
 mod membership;
+mod named;
 mod observe;
 mod owner;
 mod path;

@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use crate::controller::Controllers;
-use crate::error::{Absence, Error, Result};
+use crate::error::{Absence, Error, ErrorKind, Result};
 use crate::hierarchy::{Hierarchies, Hierarchy};
 use crate::path::GroupPath;
 use crate::table::Version;
@@ -65,6 +65,29 @@ impl Place {
         match refused {
             Some(error) if dirs.is_empty() => Err(error),
             _ => Ok(Self(Arc::new(dirs))),
+        }
+    }
+
+    /// Where the group at `path` is, and its name. Makes nothing; a hierarchy that does not have the way there is left
+    /// out.
+    pub(crate) fn above<'p>(
+        hierarchies: &Hierarchies,
+        path: &'p GroupPath,
+    ) -> Result<(Self, &'p str)> {
+        let mut names: Vec<&str> = path.names().collect();
+        let name = names.pop().unwrap_or_default();
+        let mut dirs = Vec::new();
+        for hierarchy in hierarchies.iter() {
+            let top = if path.is_absolute() { &hierarchy.mount } else { &hierarchy.own };
+            match look_below(hierarchy, top, &names) {
+                Ok(dir) => dirs.push(dir),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        match dirs.is_empty() {
+            true => Err(Error::at("open", Path::new(&path.to_string()), Errno::NOENT)),
+            false => Ok((Self(Arc::new(dirs)), name)),
         }
     }
 
@@ -149,11 +172,28 @@ fn open_below<'n>(
     if hierarchy.beside_v1 {
         hand_down(&fd);
     }
+    Ok(opened(hierarchy, path, fd))
+}
+
+/// As [`open_below`], for what is there.
+fn look_below(hierarchy: &Hierarchy, top: &Path, names: &[&str]) -> Result<Dir> {
+    let mut path = top.to_owned();
+    let failed = |path: &Path, errno| Error::at("open", path, errno);
+    let mut fd =
+        openat(CWD, top, DIRECTORY, Mode::empty()).map_err(|errno| failed(&path, errno))?;
+    for name in names {
+        path.push(name);
+        fd = openat(&fd, *name, DIRECTORY, Mode::empty()).map_err(|errno| failed(&path, errno))?;
+    }
+    Ok(opened(hierarchy, path, fd))
+}
+
+fn opened(hierarchy: &Hierarchy, path: PathBuf, fd: OwnedFd) -> Dir {
     let controllers = match hierarchy.version {
         Version::V1 => hierarchy.controllers,
         Version::V2 => Controllers::of_v2(&read(&fd, SUBTREE).unwrap_or_default()),
     };
-    Ok(Dir { version: hierarchy.version, controllers, path, fd })
+    Dir { version: hierarchy.version, controllers, path, fd }
 }
 
 /// Makes a new directory ready for groups below it.

@@ -16,7 +16,7 @@ impl Group {
     /// Changes limits of the living group; those that are not named stay as they are.
     ///
     /// # Errors
-    /// As [`Group::create`], and [`BelowUsage`](crate::ErrorKind::BelowUsage); what was written before the failure is
+    /// As [`Group::create_in`], and [`BelowUsage`](crate::ErrorKind::BelowUsage); what was written before the failure is
     /// put back.
     pub fn update(&self, limits: &Limits) -> Result<()> {
         let mut writes = writes(&self.place, limits)?;

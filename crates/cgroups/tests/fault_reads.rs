@@ -25,7 +25,7 @@ fn place() -> Place {
 
 fn group() -> Group {
     let name = owned_name(None, Life::WithOwner).expect("a name");
-    Group::create(&place(), &name, &Limits::default(), Controllers::FREEZER).expect("a group")
+    Group::create_in(&place(), &name, &Limits::default(), Controllers::FREEZER).expect("a group")
 }
 
 /// The second process.

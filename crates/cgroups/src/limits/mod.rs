@@ -16,16 +16,15 @@ pub use resources::{CpuLimits, CpuMax, CpusetLimits, MemoryLimits, NetworkLimits
 
 use crate::error::Problem;
 use crate::limits::devices::DeviceRule;
-use crate::unit::{Bytes, Max};
+use crate::unit::{Bytes, Cpus, Max};
 
 /// What a group may use. Nothing is limited by default.
 ///
 /// ```
 /// use ampoule_cgroups::{Bytes, Limits};
 ///
-/// let mut limits = Limits::default();
-/// limits.memory.max = Some(Bytes::mib(128).into());
-/// limits.pids_max = Some(64.into());
+/// let mut limits = Limits::default().memory_max(Bytes::mib(128)).pids_max(64);
+/// limits.memory.high = Some(Bytes::mib(96).into());
 /// assert!(limits.validate().is_ok());
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -64,6 +63,27 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// The most memory that all processes together may use (`memory.max`); above it they are killed.
+    #[must_use]
+    pub fn memory_max(mut self, max: impl Into<Bytes>) -> Self {
+        self.memory.max = Some(Max::Limit(max.into()));
+        self
+    }
+
+    /// CPU time as a number of CPUs, such as `"0.5".parse()?` (`cpu.max`).
+    #[must_use]
+    pub fn cpus(mut self, cpus: Cpus) -> Self {
+        self.cpu.max = Some(CpuMax::from(cpus));
+        self
+    }
+
+    /// The most processes and threads (`pids.max`).
+    #[must_use]
+    pub fn pids_max(mut self, max: u64) -> Self {
+        self.pids_max = Some(Max::Limit(max));
+        self
+    }
+
     /// Whether nothing is asked for.
     #[must_use]
     pub fn is_empty(&self) -> bool {
