@@ -20,7 +20,7 @@ fn create(limits: &Limits) -> Result<Group, Error> {
     let path = GroupPath::new("/ampoule-test").expect("a path");
     let place = Place::open(&hierarchies(), &path).expect("this tier is root's");
     let name = owned_name(None, Life::WithOwner).expect("a name");
-    Group::create(&place, &name, limits, Controllers::empty())
+    Group::create_in(&place, &name, limits, Controllers::empty())
 }
 
 /// Where v2 is mounted.
