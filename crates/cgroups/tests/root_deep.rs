@@ -21,7 +21,7 @@ fn place() -> Place {
 
 fn nested(name: &str) -> (Group, Child) {
     let all = Controllers::FREEZER | Controllers::PIDS;
-    let group = Group::create(&place(), name, &Limits::default(), all).expect("a group");
+    let group = Group::create_in(&place(), name, &Limits::default(), all).expect("a group");
     let mut child = Command::new("sleep").arg("1000").spawn().expect("sleep");
     for path in group.paths() {
         let deepest = nest(&path);
@@ -65,7 +65,7 @@ fn a_deep_group_ends_like_any_other() {
 fn what_a_removal_left_can_be_killed() {
     let name = owned_name(Some("half"), Life::WithOwner).expect("a name");
     let all = Controllers::FREEZER | Controllers::PIDS;
-    let group = Group::create(&place(), &name, &Limits::default(), all).expect("a group");
+    let group = Group::create_in(&place(), &name, &Limits::default(), all).expect("a group");
     let mut child = Command::new("sleep").arg("1000").spawn().expect("sleep");
     let last = group.paths().last().expect("a directory");
     std::fs::write(last.join("cgroup.procs"), child.id().to_string()).expect("it is in one only");

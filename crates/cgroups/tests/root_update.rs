@@ -56,7 +56,8 @@ fn a_failed_update_changes_nothing() {
     let mut first = Limits::default();
     first.memory.max = Some(Bytes::mib(128).into());
     first.cpuset.cpus = Some("0".parse().expect("a list"));
-    let group = Group::create(&place(), &name("back"), &first, Controllers::CPU).expect("a group");
+    let group =
+        Group::create_in(&place(), &name("back"), &first, Controllers::CPU).expect("a group");
     let before = settings(&group);
     assert!(before.len() > 8, "{before:?}");
     let error = group.update(&all_but_the_last()).expect_err("there is no such CPU");
@@ -83,7 +84,7 @@ fn rules_as_files() {
     let above = name("above");
     // The group above allows only these.
     let none = Controllers::empty();
-    Group::create(&place(), &above, &rules(&["allow c 1:* rwm"]), none).expect("a group");
+    Group::create_in(&place(), &above, &rules(&["allow c 1:* rwm"]), none).expect("a group");
     let path = GroupPath::new(format!("/ampoule-test/{above}")).expect("a path");
     let below = Place::open(&hierarchies(), &path).expect("a place");
     let group = Group::create(&below, "in", &rules(&["allow c 1:3 rwm"]), none).expect("a group");
@@ -102,7 +103,7 @@ fn rules_as_files() {
 
 fn rules_as_a_program() {
     let none = Controllers::empty();
-    let made = Group::create(&place(), &name("rules"), &rules(&["allow c 1:3 rwm"]), none);
+    let made = Group::create_in(&place(), &name("rules"), &rules(&["allow c 1:3 rwm"]), none);
     let group = made.expect("a group");
     let path = group.paths().next().expect("its directory");
     let attached = || {
