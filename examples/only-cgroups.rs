@@ -1,8 +1,8 @@
 //! How do I limit and watch a process of my own with control groups, without a container?
-#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "an example shows what it does")]
 
 use std::ffi::OsString;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use ampoule_cgroups::stat::Usage;
@@ -37,7 +37,17 @@ const BUSY: &str = "x=$(head -c 8M /dev/zero | tr '\\0' x); sleep 100 & while :;
 /// Between two looks.
 const STEP: Duration = Duration::from_millis(500);
 
-fn main() -> Result<(), Failure> {
+fn main() -> ExitCode {
+    match limited() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("only-cgroups: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn limited() -> Result<(), Failure> {
     let mut limits = Limits::default().memory_max(64 << 20).cpus("0.5".parse()?).pids_max(16);
     let mut command: Vec<OsString> = ["sh", "-c", BUSY].map(OsString::from).into();
     let mut watched = Duration::from_secs(2);

@@ -56,7 +56,7 @@ impl Place {
         let mut refused = None;
         for hierarchy in hierarchies.iter() {
             let top = delegated(hierarchy).unwrap_or_else(|| hierarchy.own.clone());
-            match open_below(hierarchy, &top, [NAME]) {
+            match open_below(hierarchy, &top, [NAME]).and_then(writable) {
                 Ok(dir) => dirs.push(dir),
                 // Another hierarchy may be enough.
                 Err(error) => refused = Some(error),
@@ -141,6 +141,14 @@ fn delegated(hierarchy: &Hierarchy) -> Option<PathBuf> {
         may(path) && may(&path.join("cgroup.procs"))
     };
     below.filter(writable).last().map(Path::to_owned)
+}
+
+/// Refuses a directory that somebody else has made, in which the caller may make no groups.
+fn writable(dir: Dir) -> Result<Dir> {
+    match rustix::fs::accessat(&dir.fd, ".", rustix::fs::Access::WRITE_OK, AtFlags::EACCESS) {
+        Ok(()) => Ok(dir),
+        Err(errno) => Err(Error::not_delegated(dir.path, errno)),
+    }
 }
 
 fn open(hierarchy: &Hierarchy, path: &GroupPath) -> Result<Dir> {
