@@ -178,6 +178,7 @@ fn clone_into(pidfd: *mut RawFd, stack: &mut [u128], run: &Run<'_>) -> io::Resul
     arguments.flags = run.recipe.flags();
     arguments.pidfd = pidfd.expose_provenance() as u64;
     arguments.exit_signal = u64::from(libc::SIGCHLD.unsigned_abs());
+    arguments.cgroup = run.recipe.group().map_or(0, |group| run.register(group));
     arguments.stack = stack.as_mut_ptr().expose_provenance() as u64;
     arguments.stack_size = size_of_val(stack) as u64;
     // SAFETY: the stack and the run outlive the child, which `Run::child` reaps.
