@@ -28,7 +28,7 @@ pub trait Contender {
 
 /// A group that was made.
 pub trait Group {
-    /// Reads the statistics of processor, memory, processes and block devices.
+    /// Reads the statistics of processor, memory and processes.
     ///
     /// # Errors
     /// What the library reports.

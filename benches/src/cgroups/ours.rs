@@ -16,8 +16,8 @@ use crate::configuration::Configuration;
 use crate::contender::Contender as Starter;
 use crate::failure::Failure;
 
-/// What the statistics are about besides the controllers of the limits.
-const ACCOUNTED: Controllers = Controllers::CPUACCT.union(Controllers::IO);
+/// What the statistics of a container are about besides the controllers of its limits.
+const ACCOUNTED: Controllers = Controllers::CPUACCT;
 
 /// Makes groups with `Group::create`.
 struct Ours {

@@ -167,6 +167,28 @@ impl Group {
         Ok(())
     }
 
+    /// Kills what is still in it and removes it with all groups below. A group that is empty is removed without a look
+    /// at its processes.
+    ///
+    /// # Errors
+    /// As [`Group::kill`] and [`Group::remove`].
+    pub fn end(mut self) -> Result<()> {
+        let mut busy = 0;
+        for (index, dir) in self.members() {
+            match unlinkat(&dir.fd, self.name.as_str(), AtFlags::REMOVEDIR) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(Errno::BUSY) => busy |= 1 << index,
+                Err(errno) => return Err(Error::at("rmdir", &dir.path.join(&self.name), errno)),
+            }
+        }
+        self.members = busy;
+        if busy == 0 {
+            return Ok(());
+        }
+        self.kill()?;
+        self.remove()
+    }
+
     fn first_path(&self) -> std::path::PathBuf {
         self.paths().next().unwrap_or_default()
     }

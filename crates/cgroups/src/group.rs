@@ -31,7 +31,8 @@ pub struct Group {
 }
 
 impl Group {
-    /// Makes a group with limits. It is in the hierarchies that the limits and `accounting` need, and always in v2.
+    /// Makes a group with limits. It is in the hierarchies that the limits and `accounting` need, and always in v2:
+    /// `cpuacct` is not needed there, because v2 counts the CPU time of every group.
     ///
     /// # Errors
     /// [`InvalidPath`](crate::ErrorKind::InvalidPath), [`InvalidLimits`](crate::ErrorKind::InvalidLimits),
@@ -83,15 +84,10 @@ impl Group {
 
     fn make(&mut self, needed: u32, accounting: Controllers) -> Result<()> {
         let place = self.place.clone();
-        let wanted = |index: usize, dir: &Dir| {
-            needed & 1 << index != 0
-                || dir.version == Version::V2
-                || dir.controllers.intersects(accounting)
-        };
-        let has_v2 = place.dirs().iter().any(|dir| dir.version == Version::V2);
+        let besides = besides(&place, accounting);
         for (index, dir) in place.dirs().iter().enumerate() {
-            let always = !has_v2 && dir.controllers.intersects(ALWAYS);
-            if !wanted(index, dir) && !always {
+            let wanted = dir.version == Version::V2 || dir.controllers.intersects(besides);
+            if needed & 1 << index == 0 && !wanted {
                 continue;
             }
             self.make_in(index, dir)?;
@@ -178,14 +174,13 @@ impl Group {
         limits.validate()?;
         let writes = writes(place, limits)?;
         let dirs = place.dirs();
-        let has_v2 = dirs.iter().any(|dir| dir.version == Version::V2);
+        let besides = besides(place, accounting);
         let joins = dirs.iter().enumerate().filter(|(index, dir)| {
             let needed = writes.iter().any(|(used, _)| used == index);
-            let always = !has_v2 && dir.controllers.intersects(ALWAYS);
-            dir.version == Version::V1
-                && (needed || always || dir.controllers.intersects(accounting))
+            dir.version == Version::V1 && (needed || dir.controllers.intersects(besides))
         });
-        Ok(Shape { joins: joins.count(), group: has_v2 })
+        let group = dirs.iter().any(|dir| dir.version == Version::V2);
+        Ok(Shape { joins: joins.count(), group })
     }
 
     /// Its name.
@@ -199,9 +194,14 @@ impl Group {
         self.dirs().map(|dir| dir.path.join(&self.name))
     }
 
-    pub(crate) fn dirs(&self) -> impl Iterator<Item = &Dir> {
+    /// Its directories' parents, each with its index in the place.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (usize, &Dir)> {
         let all = self.place.dirs().iter().enumerate();
-        all.filter(|(index, _)| self.members & 1 << index != 0).map(|(_, dir)| dir)
+        all.filter(|(index, _)| self.members & 1 << index != 0)
+    }
+
+    pub(crate) fn dirs(&self) -> impl Iterator<Item = &Dir> {
+        self.members().map(|(_, dir)| dir)
     }
 
     pub(crate) fn open_dir(&self, dir: &Dir) -> Result<OwnedFd> {
@@ -235,6 +235,14 @@ fn files_of<'a>(
     file: &str,
 ) -> impl Iterator<Item = (&'a Dir, String)> {
     dirs.map(move |dir| (dir, format!("{group}/{file}")))
+}
+
+/// Which v1 hierarchies a group is in besides those of its limits. v2 freezes, and counts CPU time, of every group.
+fn besides(place: &Place, accounting: Controllers) -> Controllers {
+    match place.dirs().iter().any(|dir| dir.version == Version::V2) {
+        true => accounting.difference(Controllers::CPUACCT),
+        false => accounting | ALWAYS,
+    }
 }
 
 /// What is to be written for limits, each with the directory that it belongs to.

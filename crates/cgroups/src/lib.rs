@@ -9,12 +9,12 @@
 //! | a group with limits | [`Group::create`], [`Group::create_in`] a place |
 //! | a group that is there | [`Group::find`], [`Group::open`] |
 //! | a running process in it | [`Group::add`] |
-//! | what it uses | [`Group::stat`] |
+//! | what it uses | [`Group::stat`], [`Group::stat_of`] |
 //! | how much in a second | [`stat::Usage`], between two samples |
 //! | to be told what happens | [`Group::events`] |
 //! | how long it waits | [`Group::pressure`], [`Group::watch_pressure`] |
 //! | to restrict device nodes | [`limits::Limits::devices`], [`devices`] |
-//! | to change, freeze, kill, remove it | [`Group::update`], [`Group::freeze`], [`Group::kill`], [`Group::remove`] |
+//! | to change, freeze, kill, remove it | [`Group::update`], [`Group::freeze`], [`Group::kill`], [`Group::remove`], [`Group::end`] |
 //! | a process born in it | [`Group::membership`] |
 //! | to clear what an ended program left | [`reconcile()`] |
 //!

@@ -219,3 +219,46 @@ fn devices_that_no_rule_allows_are_closed() {
     assert!(status.success(), "{status}");
     group.remove().expect("an empty group");
 }
+
+#[test]
+fn ending_kills_what_is_left_and_removes_all() {
+    let group = Group::create_in(&place(), &name("end"), &usual(), Controllers::CPUACCT);
+    let group = group.expect("a group");
+    let below = group.paths().last().expect("a directory").join("below");
+    std::fs::create_dir(&below).expect("a group below");
+    let mut shell = waiting_in(&group, "read line");
+    let paths: Vec<_> = group.paths().collect();
+    group.end().expect("ended");
+    assert_eq!(paths.iter().filter(|path| path.exists()).count(), 0);
+    assert!(!shell.0.wait().expect("our child").success(), "it was killed");
+
+    let empty = Group::create_in(&place(), &name("end"), &usual(), Controllers::empty());
+    let empty = empty.expect("a group");
+    let paths: Vec<_> = empty.paths().collect();
+    empty.remove().expect("removed");
+    empty.end().expect("gone already");
+    assert_eq!(paths.iter().filter(|path| path.exists()).count(), 0);
+}
+
+#[test]
+fn cpu_time_is_counted_once() {
+    let mode = hierarchies().mode();
+    let group = Group::create_in(&place(), &name("time"), &usual(), Controllers::CPUACCT);
+    let group = group.expect("a group");
+    let accounts =
+        group.paths().filter(|path| path.to_string_lossy().contains("/cpuacct/")).count();
+    // v2 counts it for every group; where it is not mounted, cpuacct does.
+    assert!(mode == Mode::V1 || accounts == 0, "{group}");
+    let shell = waiting_in(&group, "i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done; read line");
+    let begun = Instant::now();
+    let used = || group.stat().expect("statistics").cpu.usage.expect("counted");
+    while used() < Duration::from_millis(2) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?} after 20 s", used());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let part = group.stat_of(Controllers::CPU | Controllers::CPUACCT).expect("statistics");
+    assert!(part.cpu.usage >= Some(Duration::from_millis(2)), "{:?}", part.cpu);
+    assert_eq!((part.memory.current, part.pids.current), (None, None));
+    drop(shell);
+    group.end().expect("ended");
+}

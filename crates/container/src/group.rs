@@ -41,6 +41,10 @@ pub enum OwnGroup {
     Always,
 }
 
+/// What [`Resources`] are read from.
+const REPORTED: Controllers =
+    Controllers::MEMORY.union(Controllers::CPU).union(Controllers::CPUACCT);
+
 impl Builder {
     /// The most memory that all processes together may use (`memory.max`); above it they are killed.
     #[must_use]
@@ -322,18 +326,18 @@ impl Container {
     /// Reads what the group counted, and removes it; everything in it has ended.
     pub(crate) fn close_group(&mut self) {
         let Some(group) = self.group.take() else { return };
-        if let (Some(status), Ok(stats)) = (self.ended, group.stat()) {
+        if let (Some(status), Ok(stats)) = (self.ended, group.stat_of(REPORTED)) {
             let resources = Resources::of(&stats);
             let killed = matches!(status.outcome(), Outcome::Signaled { signal: 9, .. });
             let status = status.with_resources(resources);
             let oom = killed && resources.oom_kills > 0;
             self.ended = Some(if oom { status.with_outcome(Outcome::OutOfMemory) } else { status });
         }
-        self.drop_group(&group);
+        end_group(group);
     }
+}
 
-    /// Ends what is left in the group and removes it; `reconcile` does it later where that fails.
-    pub(crate) fn drop_group(&self, group: &Group) {
-        let _left = group.kill().and_then(|()| group.remove()).is_err();
-    }
+/// Ends what is left in a group and removes it; `reconcile` does it later where that fails.
+pub(crate) fn end_group(group: Group) {
+    let _left = group.end().is_err();
 }
