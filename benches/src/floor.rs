@@ -53,8 +53,9 @@ impl Contender for Floor {
             let mut watch = Stopwatch::new();
             let outcome = run.host(Stage::Before).and_then(|()| run.child(stack));
             watch.reaped();
-            run.host(Stage::After)?;
-            outcome.map(|()| watch.cleaned())
+            let after = run.host(Stage::After);
+            // What failed first is the one to tell.
+            outcome.and(after).map(|()| watch.cleaned())
         })
     }
 }
@@ -73,7 +74,8 @@ impl<'a> Run<'a> {
     fn new(recipe: &'a Recipe) -> Self {
         Self {
             recipe,
-            results: [const { AtomicI64::new(0) }; MOST_CALLS],
+            // A call that was not made has returned no descriptor.
+            results: [const { AtomicI64::new(-1) }; MOST_CALLS],
             failed: AtomicUsize::new(0),
             scratch: [const { AtomicI32::new(0) }; SCRATCH / WORD],
         }

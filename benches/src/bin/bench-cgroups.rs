@@ -26,7 +26,7 @@ const HELP: &str = "\
 How long does it take to make, read, join and remove a control group, beside the raw calls and the peers?
 
 bench-cgroups [--quick] [--rounds N] [--batch N] [--adds N] [--many N]
-              [--only NAME,...] [--json FILE]
+              [--only NAME,...] [--peers FILE] [--json FILE]
 
   --quick          3 rounds, 200 groups beside: some ten seconds
   --rounds N       rounds (15)
@@ -34,6 +34,7 @@ bench-cgroups [--quick] [--rounds N] [--batch N] [--adds N] [--many N]
   --adds N         processes added and containers started, per round and contender (10)
   --many N         groups alive beside those of two of the blocks (1000)
   --only NAME,...  raw, ours, cgroups-rs, libcgroups
+  --peers FILE     the program of benches/peers, where there is no cargo to build it
   --json FILE      every sample (target/bench/cgroups.json)
 
 Needs root. Its groups are in ampoule-bench-cgroups-PID of each hierarchy.
@@ -46,6 +47,7 @@ const QUICK: Effort = Effort { rounds: 3, batch: 20, adds: 5, many: 200 };
 struct Options {
     effort: Effort,
     only: Vec<String>,
+    peers: Option<PathBuf>,
     json: Option<PathBuf>,
     help: bool,
 }
@@ -89,7 +91,8 @@ fn run() -> Result<ExitCode, Failure> {
 /// Reads the command line.
 fn options(mut parser: lexopt::Parser) -> Result<Options, Failure> {
     use lexopt::{Arg::Long, ValueExt};
-    let mut options = Options { effort: FULL, only: Vec::new(), json: None, help: false };
+    let mut options =
+        Options { effort: FULL, only: Vec::new(), peers: None, json: None, help: false };
     while let Some(argument) = parser.next()? {
         match argument {
             Long("quick") => options.effort = QUICK,
@@ -101,6 +104,7 @@ fn options(mut parser: lexopt::Parser) -> Result<Options, Failure> {
                 let names = parser.value()?.string()?;
                 options.only.extend(names.split(',').map(str::to_owned));
             }
+            Long("peers") => options.peers = Some(parser.value()?.into()),
             Long("json") => options.json = Some(parser.value()?.into()),
             Long("help") => options.help = true,
             other => return Err(other.unexpected().into()),
@@ -114,10 +118,10 @@ fn bench(options: &Options, hierarchies: &Hierarchies, place: &str) -> Result<Ex
     let entrants = chosen(&options.only)?;
     let bench = env::current_exe().map_err(Failure::call("readlink /proc/self/exe"))?;
     let target = bench.parent().and_then(Path::parent).unwrap_or(Path::new("target")).join("bench");
-    let peers = if entrants.iter().any(|entrant| entrant.program == Program::Peers) {
-        peers::build()
-    } else {
-        Err("not asked for".into())
+    let peers = match &options.peers {
+        Some(built) => Ok(built.clone()),
+        None if entrants.iter().any(|entrant| entrant.program == Program::Peers) => peers::build(),
+        None => Err("not asked for".into()),
     };
     let programs = Programs { bench, peers };
     let stage = StageDirectory::make(&target)?;

@@ -18,6 +18,7 @@ pub mod proof;
 pub mod raw;
 pub mod report;
 pub mod schedule;
+pub mod start;
 pub mod sweep;
 pub mod table;
 pub mod worker;

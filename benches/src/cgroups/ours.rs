@@ -11,8 +11,7 @@ use ampoule_cgroups::{
 };
 
 use super::contender::{Contender, Group, Usage};
-use super::limits;
-use crate::configuration::Configuration;
+use super::{limits, start};
 use crate::contender::Contender as Starter;
 use crate::failure::Failure;
 
@@ -60,7 +59,8 @@ fn reported(error: Error) -> Failure {
 
 impl Contender for Ours {
     fn starter(&self, rootfs: &Path, _prefix: &str) -> Result<Box<dyn Starter>, Failure> {
-        let builder = crate::ours::builder(Configuration::All, rootfs).limits(self.limits.clone());
+        let builder =
+            crate::ours::builder(start::configuration(), rootfs).limits(self.limits.clone());
         crate::ours::launches(builder.cgroup_parent(&self.path))
     }
 

@@ -14,7 +14,7 @@ use super::contender::{Contender, Group, Usage};
 use super::hierarchy::{Hierarchies, Hierarchy, Version};
 use super::limits;
 use super::proof::Work;
-use crate::configuration::Configuration;
+use super::start;
 use crate::contender::{Contender as Starter, Sample};
 use crate::failure::Failure;
 use crate::floor::Floor;
@@ -100,7 +100,7 @@ impl Contender for Raw {
         };
         let directories: Vec<Directory> = plan.tops.iter().enumerate().map(directory).collect();
         let recipe = floor_group::recipe(&format!("{prefix}start"), &directories);
-        let recipe = floor_calls::extend(recipe, Configuration::All, rootfs, &["/bin/true"]);
+        let recipe = floor_calls::extend(recipe, start::configuration(), rootfs, &["/bin/true"]);
         // The recipe's calls name the descriptors of the plan.
         Ok(Box::new(Grouped { floor: Floor::new(recipe), _plan: plan.clone() }))
     }

@@ -11,6 +11,8 @@ use super::lineup::Entrant;
 use super::measure::Measure;
 use super::proof::Proof;
 use super::schedule::Outcome;
+use super::start;
+use crate::configuration::Configuration;
 use crate::failure::Failure;
 use crate::machine::{self, Machine};
 use crate::statistics::Summary;
@@ -26,6 +28,8 @@ pub struct Report {
     pub hierarchies: String,
     /// Groups alive beside those of the measures that say so.
     pub many: usize,
+    /// How containers are set up.
+    pub containers: Configuration,
     /// Who took part.
     pub contenders: Vec<Participant>,
     /// By measure, in it by contender.
@@ -85,7 +89,8 @@ impl Report {
             }
         }
         let contenders = all.into_iter().map(participant).collect();
-        Self { machine, load_after: machine::load(), hierarchies, many, contenders, lines }
+        let (load_after, containers) = (machine::load(), start::configuration());
+        Self { machine, load_after, hierarchies, many, containers, contenders, lines }
     }
 
     /// Whether the raw calls and ours did all that was asked; a peer may refuse.

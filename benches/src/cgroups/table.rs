@@ -43,7 +43,8 @@ fn header(report: &Report, f: &mut Formatter<'_>) -> fmt::Result {
         "rcu_expedited {}, load before {}, after {}",
         m.rcu_expedited, m.load, report.load_after
     )?;
-    writeln!(f, "hierarchies: {}; many are {}\n", report.hierarchies, report.many)?;
+    writeln!(f, "hierarchies: {}; many are {}", report.hierarchies, report.many)?;
+    writeln!(f, "containers are set up as `{}` of bench spawn\n", report.containers)?;
     writeln!(
         f,
         "  {:<12} {:>6} {:>10} {:>10} {:>10} {:>10} {:>10}",
