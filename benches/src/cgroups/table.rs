@@ -8,8 +8,9 @@ use super::proof::Work;
 use super::report::{Line, Participant, Report};
 
 /// What a reader of the lines about processes must know.
-const GRACE: &str = "adding (v1): a write to cgroup.procs takes a lock from all forks and exits; the first after a while waits for a grace \
-    period of RCU, which rcu_expedited shortens, those soon after it do not; a start is measured soon after one";
+const GRACE: &str = "adding: a write to cgroup.procs takes a lock from all forks and exits; the first after a while waits for \
+    a grace period of RCU, which rcu_expedited shortens, those soon after it do not; a process born in a group of v2 \
+    never does; a start is measured soon after a write";
 
 /// Displays a report.
 #[derive(Clone, Copy, Debug)]
