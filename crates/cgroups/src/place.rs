@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat};
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use crate::controller::Controllers;
@@ -56,7 +56,7 @@ impl Place {
         let mut refused = None;
         for hierarchy in hierarchies.iter() {
             let top = delegated(hierarchy).unwrap_or_else(|| hierarchy.own.clone());
-            match open_below(hierarchy, &top, [NAME]) {
+            match open_below(hierarchy, &top, [NAME]).and_then(usable) {
                 Ok(dir) => dirs.push(dir),
                 // Another hierarchy may be enough.
                 Err(error) => refused = Some(error),
@@ -129,6 +129,13 @@ impl Place {
     }
 }
 
+/// A place that was there already may be somebody else's.
+fn usable(dir: Dir) -> Result<Dir> {
+    let access = rustix::fs::accessat(&dir.fd, ".", Access::WRITE_OK, AtFlags::EACCESS);
+    access.map_err(|errno| Error::not_delegated(dir.path.clone(), errno))?;
+    Ok(dir)
+}
+
 /// The group that all groups of this crate are in.
 const NAME: &str = "ampoule";
 
@@ -136,8 +143,9 @@ const NAME: &str = "ampoule";
 fn delegated(hierarchy: &Hierarchy) -> Option<PathBuf> {
     let below = hierarchy.own.ancestors().take_while(|path| path.starts_with(&hierarchy.mount));
     let writable = |path: &&Path| {
-        let access = rustix::fs::Access::WRITE_OK;
-        let may = |path: &Path| rustix::fs::accessat(CWD, path, access, AtFlags::EACCESS).is_ok();
+        let may = |path: &Path| {
+            rustix::fs::accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+        };
         may(path) && may(&path.join("cgroup.procs"))
     };
     below.filter(writable).last().map(Path::to_owned)
