@@ -32,10 +32,21 @@ fn confined(what: &str) {
     let mut command = Command::new("unshare");
     command.args(["-m", "--propagation", "private"]);
     command.arg(std::env::current_exe().expect("own executable"));
-    command.args(["--exact", "other_main", "--nocapture"]).env(VARIABLE, what);
+    command.args(["--exact", &other(), "--nocapture"]).env(VARIABLE, what);
+    passed(command);
+}
+
+/// The name of the test that is the second process; this file is a module in another tier.
+fn other() -> String {
+    let module = module_path!().split_once("::").map(|(_, module)| format!("{module}::"));
+    format!("{}other_main", module.unwrap_or_default())
+}
+
+/// The second process has run and found nothing wrong.
+fn passed(mut command: Command) {
     let output = command.output().expect("unshare is installed");
-    let printed = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{what}: {printed}");
+    let [stdout, stderr] = [&output.stdout, &output.stderr].map(|out| String::from_utf8_lossy(out));
+    assert!(output.status.success() && stdout.contains(" 1 passed;"), "{stdout}{stderr}");
 }
 
 #[test]
@@ -136,13 +147,14 @@ fn in_group(own: &Own, what: &str) {
         own.0.paths().map(|path| format!("echo $$ > {}/cgroup.procs; ", path.display())).collect();
     let program = std::env::current_exe().expect("own executable");
     let script = format!(
-        "{joins} exec unshare -C -m --propagation private {} --exact other_main --nocapture",
-        program.display()
+        "{joins} exec unshare -C -m --propagation private {} --exact {} --nocapture",
+        program.display(),
+        other()
     );
     let before = own.tree();
-    let output = Command::new("sh").args(["-c", &script]).env(VARIABLE, what).output();
-    let output = output.expect("a shell");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]).env(VARIABLE, what);
+    passed(command);
     assert_eq!(own.tree(), before, "what was made inside was removed inside");
 }
 

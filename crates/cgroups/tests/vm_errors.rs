@@ -2,6 +2,8 @@
 //!
 //! Invariant: as in the files of the tiers root and fault.
 
+#[path = "root_confined.rs"]
+mod confined;
 #[path = "root_deep.rs"]
 mod deep;
 #[path = "root_errors.rs"]
