@@ -68,7 +68,7 @@ impl Own {
         let path = format!("/ampoule-test-{}-{what}", std::process::id());
         let path = GroupPath::new(path).expect("a path");
         let place = Place::open(&hierarchies(), &path).expect("this tier is root's");
-        let made = Group::create(&place, "one", &limits(), Controllers::all());
+        let made = Group::create_in(&place, "one", &limits(), Controllers::all());
         Self(made.expect("a group"), path)
     }
 
@@ -131,7 +131,7 @@ fn read_only(place: &str) {
     let name = path.to_string();
     let new = GroupPath::new(format!("{path}-new")).expect("a path");
     is(Place::open(&hierarchies(), &new).expect_err("read-only"), "-new");
-    let made = Group::create(&place, "two", &limits(), Controllers::all());
+    let made = Group::create_in(&place, "two", &limits(), Controllers::all());
     is(made.expect_err("read-only"), name.trim_start_matches('/'));
     let group = Group::open(&place, "one").expect("it is there");
     let error = group.update(&limits()).expect_err("read-only");
@@ -193,7 +193,7 @@ fn part(group: &str) {
     // A path from the top starts at the top of what is seen: it leads to nothing outside.
     match Place::open(&found, &GroupPath::new(group).expect("a path")) {
         Ok(place) => {
-            let made = Group::create(&place, "inner", &limits(), Controllers::all());
+            let made = Group::create_in(&place, "inner", &limits(), Controllers::all());
             let inner = made.expect("a group");
             assert!(points.iter().all(|point| point.join(&group[1..]).join("inner").is_dir()));
             inner.remove().expect("an empty group");

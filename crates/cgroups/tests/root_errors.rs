@@ -40,7 +40,7 @@ impl Own {
     #[track_caller]
     fn refused(&self, limits: &Limits) -> Error {
         let before = self.tree();
-        let made = Group::create(&self.0, "refused", limits, Controllers::all());
+        let made = Group::create_in(&self.0, "refused", limits, Controllers::all());
         let error = made.expect_err("this must be refused");
         assert_eq!(self.tree(), before, "{error}");
         error
@@ -229,7 +229,7 @@ fn refused_limits_are_named_and_leave_nothing() {
 fn a_controller_of_a_group_that_does_not_have_it() {
     let own = Own::new("missing");
     // Processes in the place keep v2 from handing its controllers on; on v1 a group is only where it was wanted.
-    let made = Group::create(&own.0, "small", &Limits::default(), Controllers::PIDS);
+    let made = Group::create_in(&own.0, "small", &Limits::default(), Controllers::PIDS);
     let group = made.expect("a group");
     let before = own.tree();
     let result = group.update(&limits(|_| ()));
@@ -252,7 +252,7 @@ fn a_controller_of_a_group_that_does_not_have_it() {
 fn a_busy_group_stays() {
     let own = Own::new("busy");
     let all = Controllers::all();
-    let group = Group::create(&own.0, "busy", &limits(|_| ()), all).expect("a group");
+    let group = Group::create_in(&own.0, "busy", &limits(|_| ()), all).expect("a group");
     let mut child = Command::new("sleep").arg("1000").spawn().expect("sleep");
     let paths: Vec<PathBuf> = group.paths().collect();
     for path in &paths {
@@ -280,9 +280,10 @@ fn a_busy_group_stays() {
 #[test]
 fn names_that_are_taken_or_gone() {
     let own = Own::new("names");
-    let group = Group::create(&own.0, "one", &limits(|_| ()), Controllers::all()).expect("a group");
+    let group =
+        Group::create_in(&own.0, "one", &limits(|_| ()), Controllers::all()).expect("a group");
     let before = own.tree();
-    let again = Group::create(&own.0, "one", &limits(|_| ()), Controllers::all());
+    let again = Group::create_in(&own.0, "one", &limits(|_| ()), Controllers::all());
     let error = again.expect_err("it is there already");
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
     assert!(error.path().is_some_and(|path| path.ends_with("one")), "{error}");
@@ -290,7 +291,7 @@ fn names_that_are_taken_or_gone() {
     let error = Group::open(&own.0, "other").expect_err("it is not there");
     assert_eq!(error.kind(), ErrorKind::NotFound);
     for name in ["", ".", "..", "a/b", "/", "cgroup.procs", "memory.max", "a\n"] {
-        let made = Group::create(&own.0, name, &Limits::default(), Controllers::all());
+        let made = Group::create_in(&own.0, name, &Limits::default(), Controllers::all());
         assert_eq!(made.expect_err(name).kind(), ErrorKind::InvalidPath, "{name:?}");
         assert_eq!(Group::open(&own.0, name).expect_err(name).kind(), ErrorKind::InvalidPath);
     }

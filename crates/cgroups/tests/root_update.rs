@@ -87,7 +87,8 @@ fn rules_as_files() {
     Group::create_in(&place(), &above, &rules(&["allow c 1:* rwm"]), none).expect("a group");
     let path = GroupPath::new(format!("/ampoule-test/{above}")).expect("a path");
     let below = Place::open(&hierarchies(), &path).expect("a place");
-    let group = Group::create_in(&below, "in", &rules(&["allow c 1:3 rwm"]), none).expect("a group");
+    let group =
+        Group::create_in(&below, "in", &rules(&["allow c 1:3 rwm"]), none).expect("a group");
     let before = settings(&group);
     let error = group.update(&rules(&["allow c 1:5 rwm", "allow c 5:* rwm"]));
     let error = error.expect_err("the group above does not allow it");

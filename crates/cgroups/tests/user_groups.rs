@@ -43,7 +43,8 @@ fn who_has_no_group_is_told_how_to_get_one() {
     if has_delegated() {
         let name = owned_name(None, Life::WithOwner).expect("a name");
         let place = place.expect("it may make groups");
-        let group = Group::create(&place, &name, &limits(), Controllers::all()).expect("a group");
+        let group =
+            Group::create_in(&place, &name, &limits(), Controllers::all()).expect("a group");
         reconcile(&place).expect("a look");
         assert!(group.paths().all(|path| path.exists()), "it is ours, and we live");
         return group.remove().expect("an empty group");

@@ -51,7 +51,7 @@ fn place(path: &str) -> Place {
 
 fn by_hand(path: &str) {
     let name = owned_name(None, Life::WithOwner).expect("a name");
-    let made = Group::create(&place(path), &name, &limits(), Controllers::FREEZER);
+    let made = Group::create_in(&place(path), &name, &limits(), Controllers::FREEZER);
     let group = made.expect("a group");
     let mut more = limits();
     more.devices = vec!["allow c 1:* rwm".parse().expect("a rule")];

@@ -40,7 +40,7 @@ fn place() -> Place {
 impl Above {
     fn new(limits: &Limits) -> Self {
         let name = owned_name(None, Life::WithOwner).expect("a name");
-        Self(Group::create(&place(), &name, limits, Controllers::all()).expect("a group"))
+        Self(Group::create_in(&place(), &name, limits, Controllers::all()).expect("a group"))
     }
 
     fn container(&self) -> Builder {
