@@ -109,6 +109,29 @@ fn an_owner_that_is_hidden_counts_as_living() {
     end(&group, child);
 }
 
+#[test]
+fn what_joins_late_is_killed_too() {
+    // As if another process with this one's id had made it.
+    let own = owned_name(None, Life::WithOwner).expect("a name");
+    let (id, owner) = own.rsplit_once('.').expect("an owner");
+    let parts: Vec<&str> = owner.split('-').collect();
+    let name = format!("{id}.{}-1-{}", parts[0], parts[2]);
+    let made = Group::create_in(&place(), &name, &Limits::default(), Controllers::FREEZER);
+    let group = made.expect("a group");
+    let mut first = sleeping_in(&group);
+    // The removal begins half a second after everything was killed.
+    let delay = "--inject=unlinkat:delay_enter=500000:when=1";
+    let wrapper = ["strace", "-f", "-qq", "-o/dev/null", "--trace=unlinkat", delay, "--"];
+    let mut reconciling = other(&wrapper, "reconcile now").stdout(Stdio::null()).spawn();
+    first.wait().expect("it is killed");
+    std::thread::sleep(Duration::from_millis(100));
+    let mut second = sleeping_in(&group);
+    let status = reconciling.as_mut().expect("strace is installed").wait().expect("our child");
+    assert!(status.success(), "{status}");
+    assert_eq!(group.paths().filter(|path| path.exists()).count(), 0);
+    second.wait().expect("it was killed");
+}
+
 /// Whether a group is to be frozen, as its file says.
 fn is_frozen(group: &Group) -> bool {
     let state = group.file("cgroup.freeze").or_else(|_| group.file("freezer.state"));

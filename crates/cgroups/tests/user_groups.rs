@@ -12,7 +12,11 @@ use ampoule_cgroups::{
 use rustix::fs::{Access, AtFlags, CWD};
 
 fn hierarchies() -> Hierarchies {
-    assert!(!rustix::process::geteuid().is_root(), "this tier is an ordinary user's");
+    assert!(
+        !rustix::process::geteuid().is_root(),
+        "this test is of tier `user` and shows nothing as root: run it as an ordinary user, or leave the tier out with \
+         `--skip user_`"
+    );
     Hierarchies::detect().expect("control groups are mounted")
 }
 

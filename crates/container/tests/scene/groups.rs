@@ -173,7 +173,7 @@ pub(crate) fn the_host_survives_an_oom_loop() {
                 let by_kernel = matches!(outcome, Outcome::OutOfMemory | Outcome::Signaled { .. });
                 assert!(by_kernel, "{status}");
             }
-            assert!(begun.elapsed() < Duration::from_secs(2400), "{} kills", kills());
+            assert!(begun.elapsed() < Duration::from_secs(3300), "{} kills", kills());
         }
         done.store(true, Ordering::Relaxed);
     });
