@@ -5,12 +5,13 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 use crate::end::Depth;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::group::Group;
 use crate::place::Place;
 
@@ -110,14 +111,30 @@ pub fn reconcile(place: &Place) -> Result<Reconciled> {
         if life == Life::Detached && !empty() {
             continue;
         }
-        match group.kill().and_then(|()| group.remove()) {
+        match end(&group) {
             Ok(()) => done.removed += 1,
             // Somebody else was faster.
-            Err(error) if error.kind() == crate::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(_) => done.failed += 1,
         }
     }
     Ok(done)
+}
+
+/// How long processes may be on their way into a group whose owner has ended.
+const ON_THE_WAY: Duration = Duration::from_secs(1);
+
+/// Kills what is in the group and removes it. A process that the owner started last may join only now.
+fn end(group: &Group) -> Result<()> {
+    let deadline = Instant::now() + ON_THE_WAY;
+    loop {
+        match group.kill().and_then(|()| group.remove()) {
+            Err(error) if error.kind() == ErrorKind::Busy && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            result => return result,
+        }
+    }
 }
 
 #[cfg(test)]

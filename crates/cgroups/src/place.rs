@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat};
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use crate::controller::Controllers;
@@ -136,8 +136,9 @@ const NAME: &str = "ampoule";
 fn delegated(hierarchy: &Hierarchy) -> Option<PathBuf> {
     let below = hierarchy.own.ancestors().take_while(|path| path.starts_with(&hierarchy.mount));
     let writable = |path: &&Path| {
-        let access = rustix::fs::Access::WRITE_OK;
-        let may = |path: &Path| rustix::fs::accessat(CWD, path, access, AtFlags::EACCESS).is_ok();
+        let may = |path: &Path| {
+            rustix::fs::accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+        };
         may(path) && may(&path.join("cgroup.procs"))
     };
     below.filter(writable).last().map(Path::to_owned)
