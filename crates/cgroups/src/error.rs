@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use crate::controller::Controllers;
+pub use crate::reason::Problem;
+use crate::reason::kind_of;
 pub(crate) use crate::reason::{Absence, NoSystemd, Reason};
 use crate::table::Version;
 
@@ -60,31 +62,6 @@ pub struct Error(Box<Fact>);
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// One thing that is wrong with limits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    limit: &'static str,
-    reason: String,
-}
-
-impl Problem {
-    pub(crate) fn new(limit: &'static str, reason: impl Into<String>) -> Self {
-        Self { limit, reason: reason.into() }
-    }
-
-    /// The limit's name.
-    #[must_use]
-    pub fn limit(&self) -> &'static str {
-        self.limit
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.limit, self.reason)
-    }
-}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Fact {
@@ -346,19 +323,6 @@ impl Error {
 
 /// What a path is called in an error about one.
 pub(crate) const PATH: &str = "path of a group";
-
-/// The kind of a plain failed system call.
-fn kind_of(errno: Errno) -> ErrorKind {
-    match errno {
-        Errno::ACCESS | Errno::PERM => ErrorKind::Denied,
-        Errno::NOENT | Errno::NODEV | Errno::SRCH => ErrorKind::NotFound,
-        Errno::EXIST => ErrorKind::AlreadyExists,
-        Errno::BUSY => ErrorKind::Busy,
-        Errno::ROFS => ErrorKind::ReadOnly,
-        Errno::NOSYS | Errno::OPNOTSUPP => ErrorKind::Unsupported,
-        _ => ErrorKind::System,
-    }
-}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

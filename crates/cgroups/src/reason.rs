@@ -1,4 +1,4 @@
-//! Why a text was refused, why a controller is not there, why systemd cannot be asked: parts of an error.
+//! What is wrong with a limit, why a text was refused, why a controller is not there, why systemd cannot be asked: parts of an error.
 //!
 //! Kernel objects: none. Invariant: as in `error.rs`.
 
@@ -6,6 +6,46 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
+
+use crate::error::ErrorKind;
+
+/// One thing that is wrong with limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    limit: &'static str,
+    reason: String,
+}
+
+impl Problem {
+    pub(crate) fn new(limit: &'static str, reason: impl Into<String>) -> Self {
+        Self { limit, reason: reason.into() }
+    }
+
+    /// The limit's name.
+    #[must_use]
+    pub fn limit(&self) -> &'static str {
+        self.limit
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.limit, self.reason)
+    }
+}
+
+/// The kind of a plain failed system call.
+pub(crate) fn kind_of(errno: Errno) -> ErrorKind {
+    match errno {
+        Errno::ACCESS | Errno::PERM => ErrorKind::Denied,
+        Errno::NOENT | Errno::NODEV | Errno::SRCH => ErrorKind::NotFound,
+        Errno::EXIST => ErrorKind::AlreadyExists,
+        Errno::BUSY => ErrorKind::Busy,
+        Errno::ROFS => ErrorKind::ReadOnly,
+        Errno::NOSYS | Errno::OPNOTSUPP => ErrorKind::Unsupported,
+        _ => ErrorKind::System,
+    }
+}
 
 /// Where a controller is looked for in vain.
 #[derive(Clone, Debug, PartialEq, Eq)]
