@@ -97,6 +97,7 @@ pub struct Builder {
     pub(crate) cgroup_parent: Option<String>,
     #[serde(default)]
     pub(crate) own_group: OwnGroup,
+    pub(crate) cgroup_placement: ampoule_cgroups::Placement,
 }
 
 impl Container {
@@ -164,6 +165,7 @@ impl Builder {
             limits: ampoule_cgroups::Limits::default(),
             cgroup_parent: None,
             own_group: OwnGroup::default(),
+            cgroup_placement: ampoule_cgroups::Placement::default(),
         }
     }
 

@@ -73,6 +73,20 @@
 //! # Ok(()) }
 //! ```
 //!
+//! Limits for an ordinary user (feature `systemd`): where no group is delegated that can be shared, a scope of systemd is
+//! asked for; [`Builder::cgroup_placement`] asks for one in any case, and in a slice:
+//!
+//! ```no_run
+//! use ampoule::{Bytes, Container, Placement, Scope};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let scope = Scope::in_slice("background.slice".parse()?);
+//! let builder = Container::host_view().cgroup_placement(Placement::Systemd(scope));
+//! let plan = builder.memory_max(Bytes::mib(128)).command("make").plan()?;
+//! println!("{}", plan.report()); // Limits in force: a group of its own in systemd's scope /sys/fs/cgroup/…
+//! # Ok(()) }
+//! ```
+//!
 //! Errors are data:
 //!
 //! ```
@@ -120,7 +134,9 @@
 //! Nothing that this crate does is visible in the calling process: working directory, umask, environment, signal
 //! handlers and mask, dumpable flag, limits, threads, mounts, descriptors and children are as before, also when a
 //! launch fails. Children are started without copying the host's memory, however large it is. While a [`Plan`] lives
-//! it keeps its descriptors open; a program in secure mode (set-user-id) is refused.
+//! it keeps its descriptors open; a program in secure mode (set-user-id) is refused. Where systemd places the groups,
+//! a thread speaks to the bus while [`Command::plan`] runs, and a child that does nothing keeps the scope as long as the
+//! plan or one of its containers lives. The calling process is never moved to another group.
 //!
 //! Linux 5.14 and later by design; tested on 6.18.
 
@@ -142,6 +158,7 @@ mod launch_error;
 mod levels;
 mod output;
 mod pid1;
+mod placement;
 mod plan;
 mod pty;
 mod report;
@@ -155,7 +172,9 @@ mod timings;
 mod tokio_container;
 mod validate;
 
-pub use ampoule_cgroups::{Bytes, Cpus, Group, Limits, Max, NumberList, Weight};
+pub use ampoule_cgroups::{
+    Bytes, Cpus, Group, Limits, Max, NumberList, Placement, Scope, Slice, Weight,
+};
 pub use ampoule_ns::{
     Capabilities, Capability, CapabilitySet, CpuSet, ExecutionDomain, IdMap, IdMapping, IdOrName,
     IdRange, Interface, Interfaces, IoClass, IoPriority, Namespace, Personality, PersonalityFlags,

@@ -20,6 +20,8 @@ pub(crate) mod inside;
 pub(crate) mod look;
 pub(crate) mod noise;
 pub(crate) mod outside;
+#[cfg(feature = "systemd")]
+pub(crate) mod placement;
 pub(crate) mod stdio;
 
 pub(crate) use look::Look;
