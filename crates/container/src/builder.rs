@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::Command;
 use crate::container::{Container, OnDrop};
 use crate::error::Error;
+use crate::group::OwnGroup;
 use crate::pid1::Pid1;
 use crate::report::Control;
 
@@ -99,6 +100,10 @@ pub struct Builder {
     #[cfg(feature = "image")]
     #[serde(default)]
     pub(crate) image: Option<crate::from_image::FromImage>,
+    #[serde(default)]
+    pub(crate) own_group: OwnGroup,
+    #[serde(default)]
+    pub(crate) cgroup_placement: ampoule_cgroups::Placement,
 }
 
 impl Container {
@@ -172,6 +177,8 @@ impl Builder {
             cgroup_parent: None,
             #[cfg(feature = "image")]
             image: None,
+            own_group: OwnGroup::default(),
+            cgroup_placement: ampoule_cgroups::Placement::default(),
         }
     }
 

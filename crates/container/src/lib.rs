@@ -73,6 +73,20 @@
 //! # Ok(()) }
 //! ```
 //!
+//! Limits for an ordinary user (feature `systemd`): where no group is delegated that can be shared, a scope of systemd is
+//! asked for; [`Builder::cgroup_placement`] asks for one in any case, and in a slice:
+//!
+//! ```no_run
+//! use ampoule::{Bytes, Container, Placement, Scope};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let scope = Scope::in_slice("background.slice".parse()?);
+//! let builder = Container::host_view().cgroup_placement(Placement::Systemd(scope));
+//! let plan = builder.memory_max(Bytes::mib(128)).command("make").plan()?;
+//! println!("{}", plan.report()); // Limits in force: a group of its own in systemd's scope /sys/fs/cgroup/…
+//! # Ok(()) }
+//! ```
+//!
 //! Errors are data:
 //!
 //! ```
@@ -103,7 +117,7 @@
 //! | umask, directory | 0022, `/` | the same | the same |
 //! | streams | as `std::process`: inherited, piped by `output()` | the same | the same |
 //! | process 1 | init: reaps, keeps the time limit, ends with the host | the same | (not process 1) the same |
-//! | limits of memory, CPU time, processes | none; with one, a control group of its own | the same | the same |
+//! | limits of memory, CPU time, processes | none; with one, or with [`OwnGroup`], a control group of its own | the same | the same |
 //! | output kept by `output()` | 64 MiB of each stream | the same | the same |
 //! | dropping the handle | kills and reaps everything | the same | the same |
 //!
@@ -120,7 +134,9 @@
 //! Nothing that this crate does is visible in the calling process: working directory, umask, environment, signal
 //! handlers and mask, dumpable flag, limits, threads, mounts, descriptors and children are as before, also when a
 //! launch fails. Children are started without copying the host's memory, however large it is. While a [`Plan`] lives
-//! it keeps its descriptors open; a program in secure mode (set-user-id) is refused.
+//! it keeps its descriptors open; a program in secure mode (set-user-id) is refused. Where systemd places the groups,
+//! a thread speaks to the bus while [`Command::plan`] runs, and a child that does nothing keeps the scope as long as the
+//! plan or one of its containers lives. The calling process is never moved to another group.
 //!
 //! Linux 5.14 and later by design; tested on 6.18.
 
@@ -145,11 +161,13 @@ mod layers;
 mod levels;
 mod output;
 mod pid1;
+mod placement;
 mod plan;
 mod pty;
 mod report;
 mod root;
 mod settings;
+mod stats;
 mod stdio;
 mod terminal;
 mod timings;
@@ -164,12 +182,14 @@ pub use ampoule_image as image;
 #[cfg(feature = "image")]
 pub use workshop::ContainerWorkshop;
 
-pub use ampoule_cgroups::{Bytes, Cpus, Group, Limits, Max, NumberList, Stats, Weight};
+pub use ampoule_cgroups::{
+    Bytes, Cpus, Group, Limits, Max, NumberList, Placement, Scope, Slice, Weight,
+};
 pub use ampoule_ns::{
     Capabilities, Capability, CapabilitySet, CpuSet, ExecutionDomain, IdMap, IdMapping, IdOrName,
-    IdRange, IoClass, IoPriority, Namespace, Personality, PersonalityFlags, Resource,
-    ResourceLimit, Rlimit, Scheduler, SchedulerFlags, SchedulerPolicy, Setting, Target, TimeOffset,
-    TimeOffsets, User,
+    IdRange, Interface, Interfaces, IoClass, IoPriority, Namespace, Personality, PersonalityFlags,
+    Resource, ResourceLimit, Rlimit, Scheduler, SchedulerFlags, SchedulerPolicy, Setting, Target,
+    TimeOffset, TimeOffsets, Traffic, User,
 };
 pub use ampoule_overlay::{
     Change, ChangeKind, CopyUp, Depth, HidePid, IdMapped, Mount, MountFlags, MountKind, PidSubset,
@@ -180,7 +200,7 @@ pub use command::Command;
 pub use container::{Container, OnDrop};
 pub use error::{Error, ErrorKind, Problem, Stage};
 pub use exit::{ExitStatus, Outcome, Usage};
-pub use group::{LimitOf, Resources};
+pub use group::{LimitOf, OwnGroup, Resources};
 pub use host::{CgroupMode, Host, Privilege};
 pub use launch::Launch;
 pub use layers::RootLayers;
@@ -189,6 +209,7 @@ pub use pid1::Pid1;
 pub use plan::Plan;
 pub use pty::{Pty, WindowSize};
 pub use report::{Control, Entry, Level, Report, State};
+pub use stats::Stats;
 pub use stdio::Stdio;
 pub use timings::Timings;
 #[cfg(feature = "tokio")]

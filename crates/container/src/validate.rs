@@ -102,6 +102,9 @@ fn values(builder: &Builder, problems: &mut Problems) {
     if !(1..=64).contains(&builder.stop_signal) {
         problems.add("stop_signal", format!("there is no signal {}", builder.stop_signal));
     }
+    if let Some(problem) = builder.placement_problem() {
+        problems.add("cgroup_placement", problem);
+    }
 }
 
 /// Settings that need a namespace of the container's own.
