@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use ampoule_image::destination::{LayoutWriter, copy};
 use ampoule_image::source::Layout;
-use ampoule_image::store::Patience;
+use ampoule_image::store::{Patience, Unpacker};
 use ampoule_image::unpack::Unpack;
 use ampoule_image::{Choice, ErrorKind, Pull, Store};
 use memory::{Memory, name};
@@ -108,7 +108,7 @@ fn finish(place: &Path) {
     let layout = Layout::directory(place.join("L"), None).expect("layout");
     let unpack = Unpack::default();
     let image = store.pull(&layout, &name("z"), &Pull::new().unpack(&unpack)).expect("pull");
-    assert_eq!(image.layers().expect("layers").len(), 3);
+    assert_eq!(image.layers(&Unpack::default().form()).expect("layers").len(), 3);
     drop(image);
     check(place);
     for entry in store.list().expect("list") {
@@ -201,7 +201,7 @@ fn on_a_full_disk(place: &Path) {
         let store = Store::open(&at).expect("store");
         assert_eq!(store.verify().expect("verify").problems, Vec::new());
         let image = store.pull(&layout, &name("x"), &Pull::new().unpack(&unpack)).expect("room");
-        assert_eq!(image.layers().expect("layers").len(), 3);
+        assert_eq!(image.layers(&Unpack::default().form()).expect("layers").len(), 3);
         drop(image);
         fs::remove_dir_all(&at).expect("away");
     }

@@ -11,8 +11,8 @@ use ampoule_image::destination::{
     DockerArchiveWriter, LayoutArchiveWriter, LayoutWriter, RootDirectory, copy,
 };
 use ampoule_image::source::{DockerArchive, Layout, Source};
-use ampoule_image::store::{Layer, Patience};
-use ampoule_image::unpack::Unpack;
+use ampoule_image::store::{Layer, Patience, Unpacker};
+use ampoule_image::unpack::{Devices, Ownership, Unpack};
 use ampoule_image::{
     Choice, Configuration, Destination, ErrorKind, Image, LayerState, Platform, Pull, Reference,
     Store,
@@ -115,7 +115,7 @@ fn what_others_wrote() {
     for (at, (tag, source)) in sources.iter().enumerate() {
         let own = place.store(tag);
         let image = pull(&own, &**source, tag);
-        check_layers(&image.layers().expect("layers"));
+        check_layers(&image.layers(&Unpack::default().form()).expect("layers"));
         let config = &image.config().config;
         assert_eq!(
             (config.user.as_deref(), config.env.as_slice()),
@@ -153,7 +153,7 @@ fn what_buildah_wrote() {
     let store = place.store("store");
     let archive = Layout::archive(place.at("oci.tar"), None).expect("oci");
     let image = pull(&store, &archive, "x");
-    let layers = image.layers().expect("layers");
+    let layers = image.layers(&Unpack::default().form()).expect("layers");
     let greeting = layers.last().expect("a layer").path().join("srv/greeting");
     assert_eq!(fs::read_to_string(greeting).expect("greeting"), "hello\n");
     assert_eq!(image.config().config.entrypoint, Some(vec!["/bin/x".to_owned()]));
@@ -212,7 +212,7 @@ fn layers_in_use_are_not_collected() {
     place.layout();
     let store = place.store("store");
     let image = pull(&store, &Layout::directory(place.at("L"), None).expect("layout"), "x");
-    let mut layers = image.layers().expect("layers");
+    let mut layers = image.layers(&Unpack::default().form()).expect("layers");
     drop(image);
     store.remove(&name("x")).expect("remove");
     drop(layers.remove(0));
@@ -263,4 +263,27 @@ fn a_root_directory_and_back() {
     assert_eq!(error.kind(), ErrorKind::InvalidArchive);
     assert_eq!(store.list().expect("list").len(), 1);
     assert_eq!(fs::read_dir(store.path().join("pending")).expect("pending").count(), 0);
+}
+
+#[test]
+fn forms_are_kept_apart() {
+    let place = Place::new();
+    place.layout();
+    let store = place.store("store");
+    let image = pull(&store, &Layout::directory(place.at("L"), None).expect("layout"), "x");
+    let mut single = Unpack::default();
+    single.ownership = Ownership::Single;
+    single.devices = Devices::Skip;
+    let error = image.layers(&single.form()).expect_err("not in this form");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    let layers = store.unpack(&image, &single, &()).expect("unpack");
+    assert!(!layers[0].path().join("null").exists(), "devices are passed over");
+    let real = image.layers(&Unpack::default().form()).expect("layers");
+    assert!(real[0].path().join("null").exists());
+    let verified = store.verify().expect("verify");
+    assert_eq!((verified.layers, verified.problems), (4, Vec::new()));
+    drop((image, real));
+    store.remove(&name("x")).expect("remove");
+    let collected = store.gc(Patience::Refuse).expect("gc");
+    assert_eq!((collected.layers, collected.in_use), (2, 2));
 }
