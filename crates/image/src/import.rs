@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::manifest::Manifest;
 use crate::media_type::{Compression, MediaType};
 use crate::reference::Reference;
-use crate::store::{Image, NewBlob, Store};
+use crate::store::{Entry, Image, NewBlob, Store};
 use crate::unpack::Quotas;
 use crate::unpack::format::members::Members;
 use crate::unpack::pipeline::{Reading, run};
@@ -63,9 +63,7 @@ impl Store {
         let config_blob = self.put(MediaType::Config, &config.to_bytes()?)?;
         let manifest = Manifest::new(config_blob, vec![layer]);
         let manifest = self.put(MediaType::Manifest, &manifest.to_bytes()?)?;
-        let reference = reference.or_latest();
-        self.name(&reference, &manifest, None, &adding)?;
-        self.image(&reference)
+        self.name(Entry::new(reference.or_latest(), &manifest, None), &adding)
     }
 }
 

@@ -13,6 +13,25 @@
 //! | to know how far it is | [`Progress`] |
 //!
 //! Everything that comes from outside is checked: digests, sizes, media types, nesting.
+//!
+//! ```no_run
+//! use ampoule_image::source::Layout;
+//! use ampoule_image::store::Unpacker;
+//! use ampoule_image::unpack::Unpack;
+//! use ampoule_image::{Event, Pull, Store};
+//!
+//! # fn main() -> ampoule_image::Result<()> {
+//! let store = Store::open("/var/lib/images")?;
+//! let source = Layout::archive("alpine.tar", None)?;
+//! let show = |event: &Event| println!("{}: {:?} {}/{}", event.digest, event.state, event.bytes, event.total);
+//! let unpack = Unpack::default();
+//! let image = store.pull(&source, &"alpine:3.22".parse()?, &Pull::new().unpack(&unpack).progress(&show))?;
+//! for layer in image.layers(&unpack.form())? {
+//!     println!("{}", layer.path().display());
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod config;
 pub mod descriptor;

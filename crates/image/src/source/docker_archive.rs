@@ -59,7 +59,9 @@ impl DockerArchive {
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound),
     /// [`ErrorKind::Ambiguous`](crate::ErrorKind::Ambiguous),
     /// [`ErrorKind::InvalidDocument`](crate::ErrorKind::InvalidDocument),
-    /// [`ErrorKind::InvalidArchive`](crate::ErrorKind::InvalidArchive).
+    /// [`ErrorKind::InvalidArchive`](crate::ErrorKind::InvalidArchive);
+    /// [`ErrorKind::UnsupportedMediaType`](crate::ErrorKind::UnsupportedMediaType) for an archive
+    /// that is compressed as a whole.
     pub fn open(path: impl AsRef<Path>, name: Option<&Reference>) -> Result<Self> {
         let archive = Archive::open(path.as_ref())?;
         let items: Vec<Item> =

@@ -93,7 +93,9 @@ impl Layout {
     /// # Errors
     ///
     /// As [`directory`](Self::directory);
-    /// [`ErrorKind::InvalidArchive`](crate::ErrorKind::InvalidArchive) for what is no tar file.
+    /// [`ErrorKind::InvalidArchive`](crate::ErrorKind::InvalidArchive) for what is no tar file, and
+    /// [`ErrorKind::UnsupportedMediaType`](crate::ErrorKind::UnsupportedMediaType) for a compressed
+    /// one.
     pub fn archive(path: impl AsRef<Path>, name: Option<&str>) -> Result<Self> {
         Self::open(Files::Archive(Archive::open(path.as_ref())?), name)
     }
