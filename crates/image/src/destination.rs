@@ -3,15 +3,23 @@
 //! Kernel objects: none. Invariant: an image becomes visible at a destination when all of it is
 //! there, and was checked on its way.
 
-mod layout_directory;
+mod archive;
+mod docker_archive;
+mod layout;
+mod pending_file;
+mod tar;
+
+use std::io::Read;
 
 use crate::descriptor::Descriptor;
 use crate::error::Result;
 use crate::platform::Choice;
 use crate::progress::{LayerState, Progress, Reporter};
 use crate::reference::Reference;
-use crate::source::{Resolved, Source, resolve, stream};
-pub use layout_directory::LayoutDirectoryWriter;
+use crate::source::{Checked, Resolved, Source, resolve};
+pub use archive::LayoutArchiveWriter;
+pub use docker_archive::DockerArchiveWriter;
+pub use layout::LayoutWriter;
 
 /// Where one image goes to: a layout, an archive, a registry.
 pub trait Destination {
@@ -22,40 +30,24 @@ pub trait Destination {
     /// What asking gives.
     fn has(&mut self, blob: &Descriptor) -> Result<bool>;
 
-    /// Takes a blob that is not there. The writer is dropped without
-    /// [`finish`](BlobSink::finish) if the content was wrong.
+    /// Takes a blob that is not there. Reading `content` to its end fails if it is not what the
+    /// descriptor says: then there must be no such blob afterwards.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NoSpace`](crate::ErrorKind::NoSpace), and what writing gives.
-    fn begin(&mut self, blob: &Descriptor) -> Result<Box<dyn BlobSink + '_>>;
+    /// What reading gives, [`ErrorKind::NoSpace`](crate::ErrorKind::NoSpace), and what writing
+    /// gives.
+    fn put(&mut self, blob: &Descriptor, content: &mut (dyn Read + Send)) -> Result<()>;
 
-    /// Takes the manifest, after everything that it leads to, and names it.
+    /// Takes the image's manifest, after everything that it leads to, and names it.
     ///
     /// # Errors
     ///
-    /// As [`begin`](Self::begin).
+    /// As [`put`](Self::put).
     fn finish(&mut self, image: &Resolved, name: Option<&Reference>) -> Result<()>;
 }
 
-/// Takes the bytes of one blob.
-pub trait BlobSink {
-    /// Takes the next bytes.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::NoSpace`](crate::ErrorKind::NoSpace), and what writing gives.
-    fn write(&mut self, bytes: &[u8]) -> Result<()>;
-
-    /// The blob is whole, and was what its digest says.
-    ///
-    /// # Errors
-    ///
-    /// As [`write`](Self::write).
-    fn finish(self: Box<Self>) -> Result<()>;
-}
-
-/// Copies one image, chosen by platform, to a destination; its bytes stay what they are.
+/// Copies one image, chosen by platform, to a destination, and checks it on its way.
 ///
 /// # Errors
 ///
@@ -76,34 +68,32 @@ pub fn copy(
             reporter.whole(LayerState::AlreadyThere);
             continue;
         }
-        let mut sink = destination.begin(layer)?;
-        let mut bytes = 0_u64;
-        reporter.tell(LayerState::Pulling, bytes);
-        stream(source, layer, |chunk| {
-            sink.write(chunk)?;
-            bytes = bytes.saturating_add(chunk.len() as u64);
-            reporter.tell(LayerState::Pulling, bytes);
-            Ok(())
-        })?;
-        reporter.whole(LayerState::Verifying);
-        sink.finish()?;
+        reporter.tell(LayerState::Pulling, 0);
+        let content = Checked::open(source, layer)?;
+        destination.put(layer, &mut Told { content, bytes: 0, reporter: &mut reporter })?;
         reporter.whole(LayerState::Done);
     }
-    put(destination, &resolved.manifest.config, &resolved.config_bytes)?;
+    let config = &resolved.manifest.config;
+    if !destination.has(config)? {
+        destination.put(config, &mut resolved.config_bytes.as_slice())?;
+    }
     destination.finish(&resolved, name)?;
     Ok(resolved)
 }
 
-/// A blob that is in memory, and was checked.
-pub(crate) fn put(
-    destination: &mut dyn Destination,
-    blob: &Descriptor,
-    bytes: &[u8],
-) -> Result<()> {
-    if destination.has(blob)? {
-        return Ok(());
+/// A layer that tells how far it was read.
+struct Told<'a, 'b> {
+    content: Checked<'a>,
+    bytes: u64,
+    reporter: &'a mut Reporter<'b>,
+}
+
+impl Read for Told<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.content.read(buffer)?;
+        self.bytes = self.bytes.saturating_add(read as u64);
+        let state = if read == 0 { LayerState::Verifying } else { LayerState::Pulling };
+        self.reporter.tell(state, self.bytes);
+        Ok(read)
     }
-    let mut sink = destination.begin(blob)?;
-    sink.write(bytes)?;
-    sink.finish()
 }

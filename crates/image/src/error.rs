@@ -156,9 +156,9 @@ impl Error {
         Fact::NotNamed { name: clipped(name), offered }.into()
     }
 
-    /// A layer is not unpacked.
-    pub(crate) fn no_layer(digest: Digest) -> Self {
-        Fact::Absent { what: "unpacked layer", name: digest.to_string() }.into()
+    /// There is no such thing of this digest.
+    pub(crate) fn absent(what: &'static str, digest: Digest) -> Self {
+        Fact::Absent { what, name: digest.to_string() }.into()
     }
 
     /// A system call failed on `path`.

@@ -18,6 +18,8 @@ pub mod destination;
 mod digest;
 mod document;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod index;
 mod manifest;
 mod media_type;

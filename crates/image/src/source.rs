@@ -3,9 +3,10 @@
 //! Kernel objects: none. Invariant: nothing of a source is believed before its digest was checked,
 //! except for the descriptor of the root, which is what the user asked for.
 
+mod archive;
+pub(crate) mod docker_archive;
 mod files;
 pub(crate) mod layout;
-mod layout_directory;
 mod resolve;
 
 use std::io::Read;
@@ -14,7 +15,8 @@ use crate::descriptor::Descriptor;
 use crate::digest::Digester;
 use crate::document::{self, DOCUMENT_MAX};
 use crate::error::{Error, Flaw, Result};
-pub use layout_directory::LayoutDirectory;
+pub use docker_archive::DockerArchive;
+pub use layout::Layout;
 pub use resolve::{Resolved, resolve};
 
 /// One image somewhere: in a layout, an archive, a registry, a store.
@@ -61,28 +63,56 @@ pub fn fetch(source: &dyn Source, descriptor: &Descriptor) -> Result<Vec<u8>> {
 /// How many bytes are moved at once.
 pub(crate) const CHUNK: usize = 256 << 10;
 
-/// Reads a whole blob and hands its bytes on, while its size and digest are checked; what was
-/// handed on is worth nothing if this fails.
-pub(crate) fn stream(
-    source: &dyn Source,
-    blob: &Descriptor,
-    mut take: impl FnMut(&[u8]) -> Result<()>,
-) -> Result<()> {
-    const WHAT: &str = "blob";
-    let mut reader = source.open(blob, 0)?;
-    let mut digester = Digester::new(blob.digest.algorithm());
-    each_chunk(&mut *reader, |bytes| {
-        digester.update(bytes);
-        if digester.len() > blob.size {
-            return Err(Error::size(WHAT, blob.digest, blob.size, digester.len()));
-        }
-        take(bytes)
-    })?;
-    if digester.len() != blob.size {
-        return Err(Error::size(WHAT, blob.digest, blob.size, digester.len()));
+/// A blob that is in memory.
+fn in_memory(bytes: &[u8], offset: u64) -> Box<dyn Read + Send + '_> {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+    Box::new(bytes.get(start..).unwrap_or_default())
+}
+
+/// Reads a blob and checks it: its end is an error if its size or its digest is wrong, so that what
+/// was read before is worth nothing.
+pub(crate) struct Checked<'a> {
+    reader: Box<dyn Read + Send + 'a>,
+    blob: Descriptor,
+    digester: Option<Digester>,
+}
+
+impl<'a> Checked<'a> {
+    pub(crate) fn open(source: &'a dyn Source, blob: &Descriptor) -> Result<Self> {
+        let digester = Some(Digester::new(blob.digest.algorithm()));
+        Ok(Self { reader: source.open(blob, 0)?, blob: blob.bare(), digester })
     }
-    let found = digester.finish();
-    if found == blob.digest { Ok(()) } else { Err(Error::mismatch(WHAT, blob.digest, found)) }
+
+    fn check(&mut self) -> Result<()> {
+        // After its end a stream is asked again by some readers.
+        let Some(digester) = self.digester.take() else { return Ok(()) };
+        let Descriptor { digest, size, .. } = self.blob;
+        if digester.len() != size {
+            return Err(Error::size("blob", digest, size, digester.len()));
+        }
+        let found = digester.finish();
+        if found == digest { Ok(()) } else { Err(Error::mismatch("blob", digest, found)) }
+    }
+}
+
+impl Read for Checked<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let read = self.reader.read(buffer)?;
+        let Descriptor { digest, size, .. } = self.blob;
+        if let Some(digester) = &mut self.digester {
+            digester.update(buffer.get(..read).unwrap_or_default());
+            if digester.len() > size {
+                return Err(Error::size("blob", digest, size, digester.len()).into());
+            }
+        }
+        if read == 0 {
+            self.check()?;
+        }
+        Ok(read)
+    }
 }
 
 /// Reads to the end.

@@ -46,6 +46,7 @@ pub use gc::{Collected, Patience};
 pub use image::Image;
 pub use layer::{Hides, Layer, Unpacker};
 use lock::Lock;
+pub(crate) use pending::fresh as fresh_name;
 pub use references::Entry;
 pub use usage::Usage;
 pub use verify::Verified;

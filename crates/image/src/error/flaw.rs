@@ -25,6 +25,8 @@ pub(crate) enum Flaw {
     TooManyLayers(usize),
     #[error("it has {diff_ids} layers, its manifest {layers}")]
     LayerCounts { layers: usize, diff_ids: usize },
+    #[error("{0:?} stands in it twice")]
+    Twice(String),
     #[error("indexes are nested more than {0} deep")]
     TooDeep(usize),
     #[error("the index {0} contains itself")]

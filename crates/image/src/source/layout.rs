@@ -3,7 +3,14 @@
 //! Kernel objects: none. Invariant: blobs are found by typed digests only, and what an index says
 //! of their size does not matter until it was checked.
 
+use std::io::Read;
+use std::path::Path;
+
+use super::Source;
+use super::archive::Archive;
+use super::files::Directory;
 use crate::descriptor::{ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME, Descriptor};
+use crate::digest::Digest;
 use crate::document::{self, Document};
 use crate::error::{Error, Flaw, Result};
 use crate::index::{INDEX, Index};
@@ -46,23 +53,91 @@ pub(crate) fn parse_index(bytes: &[u8]) -> Result<Index> {
     }
 }
 
+/// An image in an OCI layout.
+#[derive(Debug)]
+pub struct Layout {
+    files: Files,
+    root: Root,
+}
+
+#[derive(Debug)]
+enum Files {
+    Directory(Directory),
+    Archive(Archive),
+}
+
+impl Files {
+    fn document(&self, name: &'static str) -> Result<Vec<u8>> {
+        match self {
+            Self::Directory(directory) => directory.document(name, name),
+            Self::Archive(archive) => archive.document(name, name),
+        }
+    }
+}
+
+impl Layout {
+    /// Opens an image in a directory: the one with this name (a tag, or a whole reference, as the
+    /// layout has it), or without a name the only one.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound),
+    /// [`ErrorKind::Ambiguous`](crate::ErrorKind::Ambiguous),
+    /// [`ErrorKind::InvalidDocument`](crate::ErrorKind::InvalidDocument) for what is no layout.
+    pub fn directory(path: impl AsRef<Path>, name: Option<&str>) -> Result<Self> {
+        Self::open(Files::Directory(Directory::open(path.as_ref())?), name)
+    }
+
+    /// Opens an image in a tar file, like [`directory`](Self::directory).
+    ///
+    /// # Errors
+    ///
+    /// As [`directory`](Self::directory);
+    /// [`ErrorKind::InvalidArchive`](crate::ErrorKind::InvalidArchive) for what is no tar file.
+    pub fn archive(path: impl AsRef<Path>, name: Option<&str>) -> Result<Self> {
+        Self::open(Files::Archive(Archive::open(path.as_ref())?), name)
+    }
+
+    fn open(files: Files, name: Option<&str>) -> Result<Self> {
+        check_mark(&files.document(LAYOUT)?)?;
+        let index = parse_index(&files.document(INDEX_JSON)?)?;
+        Ok(Self { files, root: Root::choose(index, name)? })
+    }
+}
+
+impl Source for Layout {
+    fn root(&self) -> Result<Descriptor> {
+        Ok(self.root.descriptor.clone())
+    }
+
+    fn open(&self, blob: &Descriptor, offset: u64) -> Result<Box<dyn Read + Send + '_>> {
+        let path = blob_path(&blob.digest);
+        let is_root = blob.digest == self.root.descriptor.digest;
+        Ok(match (&self.root.bytes, &self.files) {
+            (Some(bytes), _) if is_root => super::in_memory(bytes, offset),
+            (_, Files::Directory(directory)) => Box::new(directory.file(&path, offset)?.0),
+            (_, Files::Archive(archive)) => Box::new(archive.file(&path, offset)?.0),
+        })
+    }
+}
+
 /// Where a blob is in a layout.
-pub(crate) fn blob_path(blob: &Descriptor) -> String {
-    format!("blobs/{}/{}", blob.digest.algorithm(), blob.digest.hex())
+pub(crate) fn blob_path(digest: &Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm(), digest.hex())
 }
 
 /// The image that is wanted of a layout, and the index that holds nothing but it if there are
 /// several of the same name.
 #[derive(Debug)]
-pub(crate) struct Root {
-    pub(crate) descriptor: Descriptor,
+struct Root {
+    descriptor: Descriptor,
     /// The bytes of the descriptor's blob, if it is none of the layout's.
-    pub(crate) bytes: Option<Vec<u8>>,
+    bytes: Option<Vec<u8>>,
 }
 
 impl Root {
     /// The only image, or the one that has the name.
-    pub(crate) fn choose(index: Index, name: Option<&str>) -> Result<Self> {
+    fn choose(index: Index, name: Option<&str>) -> Result<Self> {
         let offered: Vec<String> = index.manifests.iter().filter_map(name_of).collect();
         let wanted = |entry: &Descriptor| name.is_none_or(|name| is_named(entry, name));
         let mut fitting: Vec<Descriptor> =

@@ -107,7 +107,8 @@ impl Image {
     /// [`ErrorKind::NotFound`] if one of them is not unpacked (see [`Store::unpack`]).
     pub fn layers(&self) -> Result<Vec<Layer>> {
         let ids = self.config.rootfs.diff_ids.iter();
-        ids.map(|id| self.store.layer(id)?.ok_or_else(|| Error::no_layer(*id))).collect()
+        ids.map(|id| self.store.layer(id)?.ok_or_else(|| Error::absent("unpacked layer", *id)))
+            .collect()
     }
 }
 

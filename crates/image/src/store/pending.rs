@@ -38,7 +38,7 @@ pub(super) fn path(name: &str) -> String {
 }
 
 /// A name that nobody else has: of this process, of its age, and counted.
-pub(super) fn fresh(prefix: &str) -> String {
+pub(crate) fn fresh(prefix: &str) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);

@@ -18,7 +18,7 @@ pub(crate) mod decoder;
 pub(crate) mod format;
 pub(crate) mod name;
 mod options;
-mod pipeline;
+pub(crate) mod pipeline;
 pub(crate) mod quotas;
 pub(crate) mod tree;
 pub(crate) mod trouble;
