@@ -7,6 +7,7 @@ mod archive;
 mod docker_archive;
 mod layout;
 mod pending_file;
+mod root_directory;
 mod tar;
 
 use std::io::Read;
@@ -20,6 +21,7 @@ use crate::source::{Checked, Resolved, Source, resolve};
 pub use archive::LayoutArchiveWriter;
 pub use docker_archive::DockerArchiveWriter;
 pub use layout::LayoutWriter;
+pub use root_directory::RootDirectory;
 
 /// Where one image goes to: a layout, an archive, a registry.
 pub trait Destination {

@@ -9,7 +9,9 @@
 //! | files as a layer | [`diff`] |
 //! | to read an image's documents | [`Document`], [`Manifest`], [`Index`], [`Configuration`] |
 //! | to keep images | [`Store`] |
-//! | to take one over from somewhere | [`Store::pull`], [`Source`] |
+//! | to take one over from somewhere | [`Store::pull`], [`Store::import`], [`source`] |
+//! | to hand one on | [`copy()`], [`destination`] |
+//! | to know how far it is | [`Progress`] |
 //!
 //! Everything that comes from outside is checked: digests, sizes, media types, nesting.
 
@@ -22,6 +24,7 @@ mod document;
 mod error;
 #[doc(hidden)]
 pub mod fuzz;
+mod import;
 mod index;
 mod manifest;
 mod media_type;

@@ -127,7 +127,7 @@ impl Store {
         let ids = &image.config().rootfs.diff_ids;
         let jobs = Job::all(&image.manifest().layers, ids, progress);
         work(jobs, JOBS, |mut job| {
-            let there = self.layer(&job.diff_id)?.is_some();
+            let there = self.layer(&job.diff_id, &unpacker.form())?.is_some();
             if there {
                 job.reporter.whole(LayerState::AlreadyThere);
                 return Ok(());
@@ -136,7 +136,7 @@ impl Store {
             job.reporter.whole(LayerState::Done);
             Ok(())
         })?;
-        image.layers()
+        image.layers(&unpacker.form())
     }
 
     fn pull_layer(
@@ -163,7 +163,7 @@ impl Store {
             }
         };
         let is_unpacked = match unpacker {
-            Some(_) => self.layer(&job.diff_id)?.is_some(),
+            Some(unpacker) => self.layer(&job.diff_id, &unpacker.form())?.is_some(),
             None => true,
         };
         match unpacker {

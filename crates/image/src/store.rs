@@ -10,7 +10,7 @@
 //! | below the directory | is |
 //! |---|---|
 //! | `blobs/sha256/…` | manifests, configurations and layers as they came, by their digest |
-//! | `layers/sha256/…/diff` | unpacked layers, by the digest of their uncompressed content |
+//! | `layers/sha256/…/diff` | unpacked layers, by the digest of their uncompressed content and their form |
 //! | `references/…` | one small file for each name of an image, by the digest of the name |
 //! | `pending/` | what is not finished |
 //! | `lock` | held shared by who adds, alone by who cleans up |
@@ -23,8 +23,10 @@ mod gc;
 mod image;
 mod layer;
 mod lock;
+mod make_layer;
 mod pending;
 mod references;
+mod unpacker;
 mod usage;
 mod verify;
 
@@ -44,10 +46,11 @@ use crate::error::{Error, Result};
 pub use blob::{Blob, BlobWriter, NewBlob, Slot};
 pub use gc::{Collected, Patience};
 pub use image::Image;
-pub use layer::{Hides, Layer, Unpacker};
+pub use layer::{Hides, Layer};
 use lock::Lock;
 pub(crate) use pending::fresh as fresh_name;
 pub use references::Entry;
+pub use unpacker::{Form, Unpacker};
 pub use usage::Usage;
 pub use verify::Verified;
 

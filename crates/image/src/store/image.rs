@@ -7,7 +7,7 @@ use std::io::{Read, Seek, SeekFrom};
 
 use super::blob::Blob;
 use super::layer::Layer;
-use super::{Area, Entry, Store, lock};
+use super::{Area, Entry, Form, Store, lock};
 use crate::config::Configuration;
 use crate::descriptor::Descriptor;
 use crate::document::Document;
@@ -100,15 +100,18 @@ impl Image {
             .fold(self.entry.manifest.size, |sum, blob| sum.saturating_add(blob.size))
     }
 
-    /// Its unpacked layers, the lowest first.
+    /// Its layers as they were unpacked in this form (see [`Unpacker::form`](super::Unpacker)), the
+    /// lowest first.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`] if one of them is not unpacked (see [`Store::unpack`]).
-    pub fn layers(&self) -> Result<Vec<Layer>> {
+    pub fn layers(&self, form: &Form) -> Result<Vec<Layer>> {
         let ids = self.config.rootfs.diff_ids.iter();
-        ids.map(|id| self.store.layer(id)?.ok_or_else(|| Error::absent("unpacked layer", *id)))
-            .collect()
+        ids.map(|id| {
+            self.store.layer(id, form)?.ok_or_else(|| Error::absent("unpacked layer", *id))
+        })
+        .collect()
     }
 }
 
