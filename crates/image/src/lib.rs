@@ -6,6 +6,7 @@
 //! | to choose by platform | [`Platform`], [`Choice`] |
 //! | the name of content | [`Digest`], [`Digester`] |
 //! | a layer as files | [`unpack`] |
+//! | files as a layer | [`diff`] |
 //! | to read an image's documents | [`Document`], [`Manifest`], [`Index`], [`Configuration`] |
 //! | to keep images | [`Store`] |
 //! | to take one over from somewhere | [`Store::pull`], [`Store::import`], [`source`] |
@@ -36,6 +37,7 @@
 pub mod config;
 pub mod descriptor;
 pub mod destination;
+pub mod diff;
 mod digest;
 mod document;
 mod error;
