@@ -9,7 +9,8 @@
 //! | files as a layer | [`diff`] |
 //! | to read an image's documents | [`Document`], [`Manifest`], [`Index`], [`Configuration`] |
 //! | to keep images | [`Store`] |
-//! | to take one over from somewhere | [`Store::pull`], [`Store::import`], [`source`] |
+//! | to take one over from somewhere | [`Store::pull`], [`source`] |
+//! | to make one | [`Store::commit`], [`Store::import`], [`NewImage`] |
 //! | to hand one on | [`copy()`], [`destination`] |
 //! | to know how far it is | [`Progress`] |
 //!
@@ -34,6 +35,7 @@
 //! # }
 //! ```
 
+mod commit;
 pub mod config;
 pub mod descriptor;
 pub mod destination;
@@ -43,7 +45,6 @@ mod document;
 mod error;
 #[doc(hidden)]
 pub mod fuzz;
-mod import;
 mod index;
 mod manifest;
 mod media_type;
@@ -55,6 +56,7 @@ pub mod source;
 pub mod store;
 pub mod unpack;
 
+pub use commit::NewImage;
 pub use config::Configuration;
 pub use descriptor::Descriptor;
 pub use destination::{Destination, copy};

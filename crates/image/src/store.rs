@@ -49,6 +49,7 @@ pub use image::Image;
 pub use layer::{Hides, Layer};
 use lock::Lock;
 pub(crate) use pending::fresh as fresh_name;
+pub(crate) use references::Adding;
 pub use references::Entry;
 pub use unpacker::{Form, Unpacker};
 pub use usage::Usage;
