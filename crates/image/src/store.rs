@@ -200,7 +200,7 @@ impl Store {
 }
 
 fn check_mark(bytes: &[u8], path: &Path) -> Result<()> {
-    let mark: Mark = document::strict(MARK, bytes)?;
+    let mark: Mark = document::strict(MARK, &["version"], bytes)?;
     if mark.version == VERSION {
         Ok(())
     } else {

@@ -34,7 +34,7 @@ pub(crate) struct Mark {
 
 /// Refuses what is no layout, or one of another version.
 pub(crate) fn check_mark(bytes: &[u8]) -> Result<()> {
-    let mark: Mark = document::strict(LAYOUT, bytes)?;
+    let mark: Mark = document::strict(LAYOUT, &["imageLayoutVersion"], bytes)?;
     // Versions with the same first number can be read.
     if mark.version.starts_with("1.") {
         Ok(())

@@ -131,6 +131,6 @@ impl Store {
         let mut bytes = Vec::new();
         std::io::Read::read_to_end(&mut std::io::Read::take(opened, DOCUMENT_MAX), &mut bytes)
             .map_err(|error| Error::io("read", &path, &error))?;
-        document::strict(REFERENCE, &bytes)
+        document::strict(REFERENCE, document::FIELDS, &bytes)
     }
 }
