@@ -8,7 +8,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use ampoule_image::config::Execution;
-use ampoule_image::store::Hides;
+use ampoule_image::store::{Form, Hides, Unpacker};
+use ampoule_image::unpack::Unpack;
 use ampoule_image::{Digest, Image, Layer, Store};
 use ampoule_ns::User;
 use ampoule_overlay::{CopyUp, Mount, MountFlags, MountKind};
@@ -23,6 +24,8 @@ use crate::error::{Error, ErrorKind, Problem, Stage};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct FromImage {
     store: PathBuf,
+    /// How they were unpacked.
+    form: Form,
     /// Digests of the uncompressed layers, the lowest first.
     layers: Vec<Digest>,
     entrypoint: Vec<String>,
@@ -64,12 +67,12 @@ impl Container {
     ///
     /// ```no_run
     /// use ampoule::Container;
-    /// use ampoule::image::{Pull, Reference, Store, source::LayoutDirectory, unpack::Unpack};
+    /// use ampoule::image::{Pull, Reference, Store, source::Layout, unpack::Unpack};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let store = Store::open("/var/lib/app/images")?;
     /// let name: Reference = "localhost/web:1".parse()?;
-    /// let source = LayoutDirectory::open("/srv/web.oci", None)?;
+    /// let source = Layout::archive("/srv/web.tar", None)?;
     /// let image = store.pull(&source, &name, &Pull::new().unpack(&Unpack::suited()))?;
     /// let status = Container::from_image(&image).default_command().status()?;
     /// println!("{status}");
@@ -78,12 +81,20 @@ impl Container {
     /// ```
     #[must_use]
     pub fn from_image(image: &Image) -> Builder {
+        Self::from_image_in(image, &Unpack::suited().form())
+    }
+
+    /// As [`Container::from_image`], with layers that were unpacked in another form than the one that suits the caller
+    /// ([`Unpacker::form`]).
+    #[must_use]
+    pub fn from_image_in(image: &Image, form: &Form) -> Builder {
         let store = image.store();
         let layers = image.config().rootfs.diff_ids.clone();
-        let mut builder = Builder::from_layers(paths(image, store));
+        let mut builder = Builder::from_layers(paths(image, form));
         let config = &image.config().config;
         let mut from = FromImage {
             store: store.path().to_owned(),
+            form: form.clone(),
             layers,
             entrypoint: config.entrypoint.clone().unwrap_or_default(),
             cmd: config.cmd.clone().unwrap_or_default(),
@@ -97,13 +108,13 @@ impl Container {
 }
 
 /// The directories of an image's layers, the uppermost first.
-fn paths(image: &Image, store: &Store) -> Vec<PathBuf> {
-    let layers: Vec<(PathBuf, Hides)> = match image.layers() {
+fn paths(image: &Image, form: &Form) -> Vec<PathBuf> {
+    let layers: Vec<(PathBuf, Hides)> = match image.layers(form) {
         Ok(layers) => layers.iter().map(|layer| (layer.path().to_owned(), layer.hides())).collect(),
         // The plan says what is missing.
         Err(_) => {
             let ids = image.config().rootfs.diff_ids.iter();
-            ids.map(|id| (store.layer_path(id), Hides::Whiteouts)).collect()
+            ids.map(|id| (image.store().layer_path(id, form), Hides::Whiteouts)).collect()
         }
     };
     let mut paths = Vec::new();
@@ -168,7 +179,7 @@ impl FromImage {
             made.caused_by(error)
         };
         let store = Store::open(&self.store).map_err(failed)?;
-        let layer = |id: &Digest| match store.layer(id) {
+        let layer = |id: &Digest| match store.layer(id, &self.form) {
             Ok(Some(layer)) => Ok(layer),
             Ok(None) => {
                 let reason =
@@ -281,6 +292,7 @@ mod tests {
         config.volumes = ["data".to_owned(), "/data".to_owned()].into();
         let mut from = FromImage {
             store: PathBuf::new(),
+            form: Unpack::default().form(),
             layers: Vec::new(),
             entrypoint: Vec::new(),
             cmd: Vec::new(),

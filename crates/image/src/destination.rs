@@ -7,6 +7,8 @@ mod archive;
 mod docker_archive;
 mod layout;
 mod pending_file;
+mod root_directory;
+mod root_tar;
 mod tar;
 
 use std::io::Read;
@@ -20,6 +22,8 @@ use crate::source::{Checked, Resolved, Source, resolve};
 pub use archive::LayoutArchiveWriter;
 pub use docker_archive::DockerArchiveWriter;
 pub use layout::LayoutWriter;
+pub use root_directory::RootDirectory;
+pub use root_tar::RootTar;
 
 /// Where one image goes to: a layout, an archive, a registry.
 pub trait Destination {

@@ -15,7 +15,7 @@ use crate::platform::Choice;
 use crate::progress::{LayerState, Progress, Reporter};
 use crate::reference::Reference;
 use crate::source::{Resolved, Source, each_chunk, resolve};
-use crate::store::{BlobWriter, Image, Layer, Slot, Store, Unpacker};
+use crate::store::{BlobWriter, Entry, Image, Layer, Slot, Store, Unpacker};
 
 /// How many layers are worked on at the same time, unless said otherwise.
 const JOBS: usize = 4;
@@ -107,8 +107,7 @@ impl Store {
         let jobs = Job::all(&manifest.layers, &config.rootfs.diff_ids, pull.progress);
         work(jobs, pull.jobs, |job| self.pull_layer(source, job, pull.unpacker))?;
         self.put_checked(descriptor, &resolved.manifest_bytes)?;
-        self.name(&reference, descriptor, *index, &adding)?;
-        self.image(&reference)
+        self.name(Entry::new(reference, descriptor, *index), &adding)
     }
 
     /// Unpacks the layers of an image that are not unpacked yet; returns all of them, the lowest
@@ -127,7 +126,7 @@ impl Store {
         let ids = &image.config().rootfs.diff_ids;
         let jobs = Job::all(&image.manifest().layers, ids, progress);
         work(jobs, JOBS, |mut job| {
-            let there = self.layer(&job.diff_id)?.is_some();
+            let there = self.layer(&job.diff_id, &unpacker.form())?.is_some();
             if there {
                 job.reporter.whole(LayerState::AlreadyThere);
                 return Ok(());
@@ -136,7 +135,7 @@ impl Store {
             job.reporter.whole(LayerState::Done);
             Ok(())
         })?;
-        image.layers()
+        image.layers(&unpacker.form())
     }
 
     fn pull_layer(
@@ -163,7 +162,7 @@ impl Store {
             }
         };
         let is_unpacked = match unpacker {
-            Some(_) => self.layer(&job.diff_id)?.is_some(),
+            Some(unpacker) => self.layer(&job.diff_id, &unpacker.form())?.is_some(),
             None => true,
         };
         match unpacker {

@@ -10,7 +10,7 @@
 //! | below the directory | is |
 //! |---|---|
 //! | `blobs/sha256/…` | manifests, configurations and layers as they came, by their digest |
-//! | `layers/sha256/…/diff` | unpacked layers, by the digest of their uncompressed content |
+//! | `layers/sha256/…/diff` | unpacked layers, by the digest of their uncompressed content and their form |
 //! | `references/…` | one small file for each name of an image, by the digest of the name |
 //! | `pending/` | what is not finished |
 //! | `lock` | held shared by who adds, alone by who cleans up |
@@ -23,9 +23,11 @@ mod gc;
 mod image;
 mod layer;
 mod lock;
+mod make_layer;
 mod pending;
 mod references;
 mod scratch;
+mod unpacker;
 mod usage;
 mod verify;
 
@@ -45,11 +47,13 @@ use crate::error::{Error, Result};
 pub use blob::{Blob, BlobWriter, NewBlob, Slot};
 pub use gc::{Collected, Patience};
 pub use image::Image;
-pub use layer::{Hides, Layer, Unpacker};
+pub use layer::{Hides, Layer};
 use lock::Lock;
 pub(crate) use pending::fresh as fresh_name;
+pub(crate) use references::Adding;
 pub use references::Entry;
 pub(crate) use scratch::ScratchDirectory;
+pub use unpacker::{Form, Unpacker};
 pub use usage::Usage;
 pub use verify::Verified;
 
@@ -198,7 +202,7 @@ impl Store {
 }
 
 fn check_mark(bytes: &[u8], path: &Path) -> Result<()> {
-    let mark: Mark = document::strict(MARK, bytes)?;
+    let mark: Mark = document::strict(MARK, &["version"], bytes)?;
     if mark.version == VERSION {
         Ok(())
     } else {

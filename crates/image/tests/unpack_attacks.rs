@@ -295,7 +295,7 @@ fn bombs_end_at_the_quota() {
     let scene = Scene::new();
     let giant = Entry { size: Some(1 << 40), ..Entry::default() };
     assert_eq!(kind(&scene.unpack(&options, &Archive::new().entry(&giant).end())), quota);
-    let sparse = [("GNU.sparse.size", "1099511627776"), ("GNU.sparse.map", "0,1")];
+    let sparse = [("GNU.sparse.size", "1099511627776"), ("GNU.sparse.map", "0,1,1099511627776,0")];
     let sparse = Archive::new().pax(&sparse).file("s", "x").end();
     assert_eq!(kind(&scene.unpack(&options, &sparse)), quota);
     let ratio = layers::gzip(&vec![0; 4 << 20]);

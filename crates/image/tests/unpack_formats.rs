@@ -208,13 +208,14 @@ fn fields_that_are_off() {
 fn sparse_files_in_every_notation() {
     let data = [b"head".as_slice(), &[7; 600]].concat();
     let expected = [b"head".as_slice(), &vec![0; 1_000_000 - 4], &[7; 600], &[0; 400]].concat();
-    let map = "0,4,1000000,600";
+    let map = "0,4,1000000,600,1001000,0";
     let size = "1001000";
     let version_0_0: String = [
         record("GNU.sparse.size", size),
-        record("GNU.sparse.numblocks", "2"),
+        record("GNU.sparse.numblocks", "3"),
         record("GNU.sparse.offset", "0") + &record("GNU.sparse.numbytes", "4"),
         record("GNU.sparse.offset", "1000000") + &record("GNU.sparse.numbytes", "600"),
+        record("GNU.sparse.offset", size) + &record("GNU.sparse.numbytes", "0"),
     ]
     .concat();
     let version_0_0 = Archive::new().raw_pax(b'x', version_0_0.as_bytes()).file("s", &data);
@@ -227,7 +228,7 @@ fn sparse_files_in_every_notation() {
         ("GNU.sparse.name", "s"),
         ("GNU.sparse.realsize", size),
     ];
-    let mut in_content = b"2\n0\n4\n1000000\n600\n".to_vec();
+    let mut in_content = b"3\n0\n4\n1000000\n600\n1001000\n0\n".to_vec();
     in_content.resize(512, 0);
     let in_content = [in_content, data].concat();
     let version_1_0 = Archive::new().pax(&version_1_0).file("GNUSparseFile.1/s", &in_content);
@@ -244,10 +245,12 @@ fn sparse_files_in_every_notation() {
 #[test]
 fn maps_of_sparse_files_that_are_off() {
     for (map, size, data) in [
-        ("0,4,2,2", "10", 6),
+        ("0,4,2,8", "10", 12),
+        ("0,4", "10", 4),
+        ("0,4,6,0,8,2", "10", 6),
         ("8,4", "10", 4),
-        ("0,4", "10", 5),
-        ("0,4", "10", 3),
+        ("0,4", "4", 5),
+        ("0,4", "4", 3),
         ("18446744073709551615,4", "10", 4),
         ("0", "10", 0),
     ] {

@@ -236,9 +236,11 @@ impl Driver<'_> {
     fn other(&mut self, at: usize, text: &str) -> Result<Vec<Layer>, Trouble> {
         let store = self.build.store;
         match self.before(text, at) {
-            Some(stage) => self.stage(stage)?.open_layers(store),
+            Some(stage) => self.stage(stage)?.open_layers(store, &self.build.unpacker.form()),
             None if text.parse::<usize>().is_ok() => Err(Trouble::NoStage(text.to_owned())),
-            None => Ok(self.image(text, &self.build.platform)?.layers()?),
+            None => {
+                Ok(self.image(text, &self.build.platform)?.layers(&self.build.unpacker.form())?)
+            }
         }
     }
 }

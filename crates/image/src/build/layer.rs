@@ -11,10 +11,9 @@ use super::stage::Stage;
 use super::trouble::Trouble;
 use super::workshop::Scratch;
 use super::{Build, Cache, Outcome};
-use crate::diff::Diff;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::media_type::{Compression, MediaType};
+use crate::media_type::MediaType;
 use crate::progress::Reporter;
 use crate::reference::Reference;
 use crate::store::{Layer, ScratchDirectory, Store};
@@ -64,7 +63,7 @@ pub(super) fn make(
             Err(error) => return Err(error.into()),
         }
     }
-    let layers = stage.open_layers(store)?;
+    let layers = stage.open_layers(store, &build.unpacker.form())?;
     let scratch = store.scratch()?;
     let directories = directories(&scratch)?;
     work(&layers, &directories)?;
@@ -106,12 +105,11 @@ fn pack(
 ) -> Result<Option<(crate::descriptor::Descriptor, Digest)>, Trouble> {
     let upper = scratch.open("upper")?;
     let mut blob = build.store.new_blob()?;
-    let diff = Diff { compression: Compression::Gzip, latest: build.epoch, ..Diff::default() };
-    let packed = diff.write(std::os::fd::AsFd::as_fd(&upper), &mut blob)?;
+    let packed = build.diff.write(std::os::fd::AsFd::as_fd(&upper), &mut blob)?;
     if packed.entries == 0 {
         return Ok(None);
     }
-    let layer = blob.finish(MediaType::Layer(Compression::Gzip))?;
+    let layer = blob.finish(MediaType::Layer(build.diff.compression))?;
     Ok(Some((layer, packed.diff_id)))
 }
 

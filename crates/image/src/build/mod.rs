@@ -29,6 +29,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::containerfile::{Containerfile, Ignore, RunNetwork};
+use crate::diff::{Diff, Holes};
 use crate::error::Result;
 use crate::platform::Platform;
 use crate::reference::Reference;
@@ -99,7 +100,7 @@ pub struct Build<'a> {
     platform: Platform,
     network: RunNetwork,
     cache: Cache,
-    epoch: Option<SystemTime>,
+    diff: Diff,
     created: String,
     events: &'a (dyn Fn(&BuildEvent<'_>) + Sync),
 }
@@ -135,7 +136,7 @@ impl<'a> Build<'a> {
             platform: Platform::host(),
             network: RunNetwork::Host,
             cache: Cache::Used,
-            epoch: None,
+            diff: Diff::suited(),
             created: timestamp(SystemTime::now()),
             events: &|_| {},
         }
@@ -194,16 +195,21 @@ impl<'a> Build<'a> {
     /// The time of the image, and of every file in it that is later (`SOURCE_DATE_EPOCH`, in seconds since 1970).
     #[must_use]
     pub fn source_date_epoch(mut self, seconds: u64) -> Self {
-        let epoch = UNIX_EPOCH + Duration::from_secs(seconds.min(LATEST));
-        self.created = timestamp(epoch);
-        self.epoch = Some(epoch);
+        let seconds = seconds.min(LATEST);
+        self.created = timestamp(UNIX_EPOCH + Duration::from_secs(seconds));
+        self.diff.source_date_epoch = i64::try_from(seconds).ok();
+        self.diff.holes = Holes::Filled;
         self
     }
 
-    /// How layers are unpacked; otherwise as suits the caller ([`Unpack::suited`]).
+    /// How layers are unpacked, and how what is written over them is packed; otherwise as suits the caller
+    /// ([`Unpack::suited`], [`Diff::suited`]). Both must agree on owners and whiteouts.
     #[must_use]
-    pub fn unpacker(mut self, unpacker: &'a dyn Unpacker) -> Self {
+    pub fn layers(mut self, unpacker: &'a dyn Unpacker, diff: Diff) -> Self {
+        let epoch = self.diff.source_date_epoch;
         self.unpacker = unpacker;
+        self.diff = diff;
+        self.diff.source_date_epoch = epoch.or(self.diff.source_date_epoch);
         self
     }
 

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::manifest::Manifest;
 use crate::media_type::MediaType;
 use crate::platform::Platform;
-use crate::store::{Image, Layer, Store};
+use crate::store::{Form, Image, Layer, Store};
 
 /// What a stage has become.
 #[derive(Clone, Debug)]
@@ -71,11 +71,11 @@ impl Stage {
     }
 
     /// Its unpacked layers, held as long as the result lives.
-    pub(super) fn open_layers(&self, store: &Store) -> Result<Vec<Layer>, Trouble> {
+    pub(super) fn open_layers(&self, store: &Store, form: &Form) -> Result<Vec<Layer>, Trouble> {
         let ids = self.config.rootfs.diff_ids.iter();
         let open = |id: &Digest| {
             store
-                .layer(id)?
+                .layer(id, form)?
                 .ok_or_else(|| Trouble::Inner(crate::error::Error::absent("unpacked layer", *id)))
         };
         ids.map(open).collect()

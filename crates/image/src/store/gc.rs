@@ -55,8 +55,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InUse`](crate::ErrorKind::InUse) with [`Patience::Refuse`];
-    /// [`ErrorKind::InvalidDocument`](crate::ErrorKind::InvalidDocument) if a reference was changed
+    /// [`ErrorKind::InUse`] with [`Patience::Refuse`];
+    /// [`ErrorKind::InvalidDocument`] if a reference was changed
     /// from outside: nothing is removed then. What the kernel says.
     pub fn gc(&self, patience: Patience) -> Result<Collected> {
         let alone = match patience {
@@ -71,7 +71,7 @@ impl Store {
             self.mark(&mut marked, &entry.manifest.digest)?;
         }
         self.collect_manifests(&mut marked, &mut collected)?;
-        for blob in self.digests(Area::Blobs)? {
+        for blob in self.blobs()? {
             if !marked.blobs.contains(&blob) {
                 self.collect_blob(&blob, &mut collected)?;
             }
@@ -87,17 +87,25 @@ impl Store {
         Ok(collected)
     }
 
-    /// What there is in an area; names that are no digests are none of ours.
-    pub(super) fn digests(&self, area: Area) -> Result<Vec<Digest>> {
-        let mut digests = Vec::new();
-        for algorithm in Algorithm::ALL {
+    /// The names in an area, by algorithm.
+    pub(super) fn names(&self, area: Area) -> Result<Vec<(Algorithm, Vec<String>)>> {
+        let of = |algorithm: Algorithm| {
             let place = area.directory(algorithm);
             let names = directory::names(self.root(), &place)
                 .map_err(|errno| Error::at("openat", &self.named(&place), errno))?;
+            Ok((algorithm, names))
+        };
+        Algorithm::ALL.into_iter().map(of).collect()
+    }
+
+    /// Every blob; names that are no digests are none of ours.
+    pub(super) fn blobs(&self) -> Result<Vec<Digest>> {
+        let mut found = Vec::new();
+        for (algorithm, names) in self.names(Area::Blobs)? {
             let parsed = names.iter().map(|name| format!("{algorithm}:{name}").parse::<Digest>());
-            digests.extend(parsed.filter_map(Result::ok));
+            found.extend(parsed.filter_map(Result::ok));
         }
-        Ok(digests)
+        Ok(found)
     }
 
     /// Marks what a manifest leads to, as far as it is there and readable.
@@ -131,7 +139,7 @@ impl Store {
 
     /// Manifests go first: one that is in use keeps everything that it leads to.
     fn collect_manifests(&self, marked: &mut Marked, collected: &mut Collected) -> Result<()> {
-        for digest in self.digests(Area::Blobs)? {
+        for digest in self.blobs()? {
             if marked.blobs.contains(&digest) {
                 continue;
             }
@@ -167,11 +175,11 @@ impl Store {
         collected: &mut Collected,
     ) -> Result<Vec<(String, OwnedFd)>> {
         let mut dead = Vec::new();
-        for digest in self.digests(Area::Layers)? {
-            if marked.layers.contains(&digest) {
+        for layer in self.layer_names()? {
+            if marked.layers.contains(&layer.digest) {
                 continue;
             }
-            let place = Area::Layers.path(&digest);
+            let place = layer.place();
             let failed = |errno| Error::at("renameat", &self.named(&place), errno);
             let held = directory::open_at(self.root(), &place).map_err(failed)?;
             if !lock::try_alone(&held, &self.named(&place))? {

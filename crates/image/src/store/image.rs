@@ -7,7 +7,7 @@ use std::io::{Read, Seek, SeekFrom};
 
 use super::blob::Blob;
 use super::layer::Layer;
-use super::{Area, Entry, Store, lock};
+use super::{Area, Entry, Form, Store, lock};
 use crate::config::Configuration;
 use crate::descriptor::Descriptor;
 use crate::document::Document;
@@ -36,19 +36,26 @@ impl Store {
     /// [`ErrorKind::DigestMismatch`] for documents that were changed on the disk.
     pub fn image(&self, reference: &Reference) -> Result<Image> {
         loop {
-            let entry = self.entry(reference)?;
-            let Some(held) = self.hold(&entry.manifest)? else { continue };
-            let bytes = self.blob(&entry.manifest.digest)?.read_document()?;
-            let Document::Manifest(manifest) =
-                Document::parse(&bytes, Some(&entry.manifest.media_type))?
-            else {
-                let found = entry.manifest.media_type.to_string();
-                return Err(Error::document(MANIFEST, Flaw::NotWhatItSays(found)));
-            };
-            let bytes = self.blob(&manifest.config.digest)?.read_document()?;
-            let config = Configuration::parse_for(&bytes, &manifest)?;
-            return Ok(Image { store: self.clone(), entry, manifest: *manifest, config, held });
+            // Collected just before: the name is gone, too, or stands for something else.
+            if let Some(image) = self.open_entry(self.entry(reference)?)? {
+                return Ok(image);
+            }
         }
+    }
+
+    /// Opens an image; `None` if it was collected just before.
+    pub(super) fn open_entry(&self, entry: Entry) -> Result<Option<Image>> {
+        let Some(held) = self.hold(&entry.manifest)? else { return Ok(None) };
+        let bytes = self.blob(&entry.manifest.digest)?.read_document()?;
+        let Document::Manifest(manifest) =
+            Document::parse(&bytes, Some(&entry.manifest.media_type))?
+        else {
+            let found = entry.manifest.media_type.to_string();
+            return Err(Error::document(MANIFEST, Flaw::NotWhatItSays(found)));
+        };
+        let bytes = self.blob(&manifest.config.digest)?.read_document()?;
+        let config = Configuration::parse_for(&bytes, &manifest)?;
+        Ok(Some(Image { store: self.clone(), entry, manifest: *manifest, config, held }))
     }
 
     /// Locks a manifest against being collected; `None` if it was collected just before.
@@ -100,15 +107,18 @@ impl Image {
             .fold(self.entry.manifest.size, |sum, blob| sum.saturating_add(blob.size))
     }
 
-    /// Its unpacked layers, the lowest first.
+    /// Its layers as they were unpacked in this form (see [`Unpacker::form`](super::Unpacker)), the
+    /// lowest first.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`] if one of them is not unpacked (see [`Store::unpack`]).
-    pub fn layers(&self) -> Result<Vec<Layer>> {
+    pub fn layers(&self, form: &Form) -> Result<Vec<Layer>> {
         let ids = self.config.rootfs.diff_ids.iter();
-        ids.map(|id| self.store.layer(id)?.ok_or_else(|| Error::absent("unpacked layer", *id)))
-            .collect()
+        ids.map(|id| {
+            self.store.layer(id, form)?.ok_or_else(|| Error::absent("unpacked layer", *id))
+        })
+        .collect()
     }
 }
 

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
+use super::Store;
 use super::image::absent;
 use super::lock::Lock;
-use super::{Area, Store};
 use crate::digest::{Digest, Digester};
 use crate::error::{Error, Result};
 use crate::manifest::Manifest;
@@ -39,7 +39,7 @@ impl Store {
         let _adding = Lock::shared(self)?;
         let mut verified = Verified::default();
         let mut sizes = BTreeMap::new();
-        for digest in self.digests(Area::Blobs)? {
+        for digest in self.blobs()? {
             match self.verify_blob(&digest) {
                 Ok(Some(size)) => {
                     verified.blobs += 1;
@@ -56,8 +56,8 @@ impl Store {
                 verified.problems.push(error);
             }
         }
-        for digest in self.digests(Area::Layers)? {
-            match self.layer(&digest) {
+        for layer in self.layer_names()? {
+            match self.open_layer(&layer) {
                 Ok(found) => verified.layers += u64::from(found.is_some()),
                 Err(error) => verified.problems.push(error),
             }

@@ -57,6 +57,10 @@ pub(crate) enum Trouble {
     Quota(Quota, u64),
     #[error("{0}")]
     Decoder(String),
+    #[error("it changes while it is read")]
+    Changed,
+    #[error("an overlay with {0} keeps a part of it in another layer")]
+    Overlay(&'static str),
     #[error("{0}: {1}")]
     System(&'static str, Errno),
     /// An error that came through the stream.
@@ -90,6 +94,8 @@ impl Trouble {
             | Self::Whiteout
             | Self::WhiteoutDevice
             | Self::Device => ErrorKind::UnsafeLayer,
+            Self::Changed => ErrorKind::InUse,
+            Self::Overlay(_) => ErrorKind::Unsupported,
             Self::System(_, errno) => crate::error::kind_of(*errno),
             Self::Stream(error) => error.kind(),
             _ => ErrorKind::InvalidArchive,

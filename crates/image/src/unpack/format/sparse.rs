@@ -1,7 +1,7 @@
 //! Sparse files: where their data stands, in GNU tar's four notations.
 //!
-//! Kernel objects: none. Invariant: pieces ascend, do not touch the end of the file from beyond,
-//! and together are exactly what the archive stores.
+//! Kernel objects: none. Invariant: pieces ascend, end where the file ends, and together are exactly
+//! what the archive stores.
 
 use super::number;
 use crate::unpack::quotas::Quota;
@@ -37,13 +37,14 @@ impl SparseMap {
         Ok(())
     }
 
-    /// The map, if its pieces hold `stored` bytes and end inside a file of `size` bytes.
+    /// The map, if its pieces hold `stored` bytes and end where a file of `size` bytes ends.
     pub(crate) fn checked(self, stored: u64, size: u64) -> Result<Self, Trouble> {
         let end = self.segments.last().map_or(0, |last| last.offset + last.len);
         let data: u64 = self.segments.iter().map(|segment| segment.len).sum();
-        // GNU tar ends the file at an empty piece, others do not.
+        // Writers mark a hole at the end with an empty piece behind it. Without one GNU tar ends the
+        // file early; at an empty piece in the middle, too.
         let early = |segment: &Segment| segment.len == 0 && segment.offset != size;
-        if end > size || data != stored || self.segments.iter().any(early) {
+        if end != size || data != stored || self.segments.iter().any(early) {
             Err(Trouble::SparseMap)
         } else {
             Ok(self)
@@ -78,7 +79,7 @@ mod tests {
         let map = SparseMap::parse(b"0,10,512,1,1024,0").expect("a map");
         assert_eq!(map.segments().len(), 3);
         assert!(map.clone().checked(11, 1024).is_ok());
-        assert!(map.clone().checked(11, 1023).is_err());
+        assert!(map.clone().checked(11, 1025).is_err());
         assert!(map.checked(12, 1024).is_err());
         for bad in
             ["", "1", "0,5,4,1", "1,18446744073709551615", "0,1,", "a,b", "9223372036854775807,1"]
