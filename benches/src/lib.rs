@@ -3,6 +3,8 @@
 //! The table of `cargo xtask bench spawn` comes from [`schedule`], which asks one worker process per row
 //! ([`worker`]) in turn for a few samples, so that drift of the machine hits all rows alike. What is
 //! measured is a [`contender::Contender`]; which rows there are stands in [`lineup`].
+//!
+//! The table of `cargo xtask bench image` (unpacking a layer) comes from [`unpacking`].
 
 pub mod bundle;
 pub mod command_line;
@@ -27,4 +29,6 @@ pub mod statistics;
 mod system_call;
 pub mod table;
 pub mod throughput;
+#[cfg(feature = "ours")]
+pub mod unpacking;
 pub mod worker;
