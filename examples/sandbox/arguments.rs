@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ampoule::{
-    Builder, Capabilities, Capability, Command, Container, IdMapping, Namespace, Pid1, Root,
-    Setting, User,
+    Builder, Capabilities, Capability, Command, Container, IdMapping, Namespace, OwnGroup, Pid1,
+    Root, Setting, User,
 };
 use ampoule_examples::arguments::Failure;
 
@@ -47,7 +47,7 @@ Shown
   --explain             print the steps, one a line, and run nothing
   --report              print what is in force, then run
   --timings             print how long the stages of the start took
-  --stats               print at the end what was used
+  --stats               print at the end what was used: memory, CPU time, processes, block devices
   --doctor              print what this machine can do
   -h, --help            this text
 
@@ -106,6 +106,7 @@ enum Setter {
     Cpus(ampoule::Cpus),
     Pids(u64),
     Cpuset(ampoule::NumberList),
+    Counted,
 }
 
 /// A change of the capabilities.
@@ -179,7 +180,10 @@ impl Options {
             "explain" => self.shown.push(Shown::Plan),
             "report" => self.shown.push(Shown::Report),
             "timings" => self.shown.push(Shown::Timings),
-            "stats" => self.shown.push(Shown::Stats),
+            "stats" => {
+                self.shown.push(Shown::Stats);
+                self.settings.push(Setter::Counted);
+            }
             _ => return false,
         }
         true
@@ -258,6 +262,7 @@ impl Setter {
             Self::Cpus(cpus) => builder.cpus(cpus),
             Self::Pids(max) => builder.pids_max(max),
             Self::Cpuset(cpus) => builder.cpuset(cpus),
+            Self::Counted => builder.own_group(OwnGroup::WherePossible),
         }
     }
 }

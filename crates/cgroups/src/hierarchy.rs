@@ -37,6 +37,8 @@ pub struct Hierarchy {
     pub own: PathBuf,
     /// Whether it is mounted read-only.
     pub read_only: bool,
+    /// Whether it is the one of version 2 on a hybrid machine.
+    pub(crate) beside_v1: bool,
 }
 
 /// The hierarchies that this process sees.
@@ -53,10 +55,9 @@ impl Hierarchies {
             std::fs::read(path).map_err(|error| Error::io("read", Path::new(path), &error))
         };
         let mut found = parse(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?);
-        // On a hybrid machine limits are v1's: nothing is enabled in the tree of v2, which belongs to the host.
         let hybrid = found.iter().any(|one| one.version == Version::V1);
-        let of_v2 = |one: &&mut Hierarchy| one.version == Version::V2 && !hybrid;
-        for hierarchy in found.iter_mut().filter(of_v2) {
+        for hierarchy in found.iter_mut().filter(|one| one.version == Version::V2) {
+            hierarchy.beside_v1 = hybrid;
             let line = std::fs::read_to_string(hierarchy.mount.join("cgroup.controllers"));
             hierarchy.controllers = Controllers::of_v2(&line.unwrap_or_default());
         }
@@ -94,7 +95,15 @@ fn parse(mountinfo: &[u8], own: &[u8]) -> Vec<Hierarchy> {
     let mut found: Vec<Hierarchy> = Vec::new();
     for mount in mountinfo.split(|&byte| byte == b'\n').filter_map(Mount::parse) {
         let Some(group) = mount.group(&own) else { continue };
+        // Its root is above that of the own cgroup namespace: the way from there to the own group is not shown.
+        if mount.root.starts_with("/..") {
+            continue;
+        }
         let hierarchy = mount.hierarchy(&group);
+        if let Some(covered) = found.iter_mut().find(|other| other.mount == hierarchy.mount) {
+            *covered = hierarchy;
+            continue;
+        }
         // A second mount of the same hierarchy shows nothing more.
         let known = found.iter().any(|other| {
             other.version == hierarchy.version && other.controllers == hierarchy.controllers
@@ -168,6 +177,7 @@ impl Mount {
                 _ => self.point.clone(),
             },
             read_only: self.read_only,
+            beside_v1: false,
         }
     }
 }
@@ -232,6 +242,18 @@ mod tests {
         let found = parse(line.as_bytes(), b"0::/pod/one/inner\n");
         assert_eq!(found[0].own, Path::new("/sys/fs/cgroup/inner"));
         assert_eq!(Hierarchies(found).mode(), Mode::V2);
+    }
+
+    #[test]
+    fn a_cgroup_namespace() {
+        let above = "1 0 0:1 /../.. /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        assert_eq!(parse(above.as_bytes(), b"0::/\n"), []);
+        let covered = format!("{above}2 1 0:1 / /sys/fs/cgroup ro - cgroup2 cgroup2 rw\n");
+        let found = parse(covered.as_bytes(), b"0::/in\n");
+        assert_eq!(found[0].own, Path::new("/sys/fs/cgroup/in"));
+        let again = covered.replace("/../..", "/");
+        let found = parse(again.as_bytes(), b"0::/in\n");
+        assert!(found.len() == 1 && found[0].read_only, "the mount above is the one that is seen");
     }
 
     proptest! {

@@ -5,9 +5,13 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 use crate::end::Depth;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::group::Group;
 use crate::place::Place;
 
@@ -38,8 +42,7 @@ pub fn owned_name(id: Option<&str>, life: Life) -> Result<String> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let pid = std::process::id();
-    let start =
-        start_time(pid).ok_or_else(|| Error::system("read of procfs", rustix::io::Errno::NOENT))?;
+    let start = start_time(pid).ok_or_else(|| Error::system("read of procfs", Errno::NOENT))?;
     let letter = match life {
         Life::WithOwner => 'w',
         Life::Detached => 'd',
@@ -64,9 +67,11 @@ fn start_time(pid: u32) -> Option<u64> {
 fn has_ended(pid: u32, start: u64) -> bool {
     match std::fs::metadata(format!("/proc/{pid}")) {
         Ok(_) => start_time(pid).is_some_and(|other| other != start),
-        // Where procfs itself shows nothing, nothing is known.
+        // It may be hidden (`hidepid` of proc(5)), or procfs may not be there at all: the kernel knows.
         Err(error) => {
-            error.kind() == std::io::ErrorKind::NotFound && start_time(std::process::id()).is_some()
+            let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+            let gone = pid.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH));
+            gone && error.kind() == std::io::ErrorKind::NotFound
         }
     }
 }
@@ -106,14 +111,30 @@ pub fn reconcile(place: &Place) -> Result<Reconciled> {
         if life == Life::Detached && !empty() {
             continue;
         }
-        match group.kill().and_then(|()| group.remove()) {
+        match end(&group) {
             Ok(()) => done.removed += 1,
             // Somebody else was faster.
-            Err(error) if error.kind() == crate::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(_) => done.failed += 1,
         }
     }
     Ok(done)
+}
+
+/// How long processes may be on their way into a group whose owner has ended.
+const ON_THE_WAY: Duration = Duration::from_secs(1);
+
+/// Kills what is in the group and removes it. A process that the owner started last may join only now.
+fn end(group: &Group) -> Result<()> {
+    let deadline = Instant::now() + ON_THE_WAY;
+    loop {
+        match group.kill().and_then(|()| group.remove()) {
+            Err(error) if error.kind() == ErrorKind::Busy && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            result => return result,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -7,11 +7,11 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat};
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use crate::controller::Controllers;
-use crate::error::{Error, Result};
+use crate::error::{Absence, Error, ErrorKind, Result};
 use crate::hierarchy::{Hierarchies, Hierarchy};
 use crate::path::GroupPath;
 use crate::table::Version;
@@ -56,7 +56,7 @@ impl Place {
         let mut refused = None;
         for hierarchy in hierarchies.iter() {
             let top = delegated(hierarchy).unwrap_or_else(|| hierarchy.own.clone());
-            match open_below(hierarchy, &top, [NAME]) {
+            match open_below(hierarchy, &top, [NAME]).and_then(writable) {
                 Ok(dir) => dirs.push(dir),
                 // Another hierarchy may be enough.
                 Err(error) => refused = Some(error),
@@ -65,6 +65,29 @@ impl Place {
         match refused {
             Some(error) if dirs.is_empty() => Err(error),
             _ => Ok(Self(Arc::new(dirs))),
+        }
+    }
+
+    /// Where the group at `path` is, and its name. Makes nothing; a hierarchy that does not have the way there is left
+    /// out.
+    pub(crate) fn above<'p>(
+        hierarchies: &Hierarchies,
+        path: &'p GroupPath,
+    ) -> Result<(Self, &'p str)> {
+        let mut names: Vec<&str> = path.names().collect();
+        let name = names.pop().unwrap_or_default();
+        let mut dirs = Vec::new();
+        for hierarchy in hierarchies.iter() {
+            let top = if path.is_absolute() { &hierarchy.mount } else { &hierarchy.own };
+            match look_below(hierarchy, top, &names) {
+                Ok(dir) => dirs.push(dir),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        match dirs.is_empty() {
+            true => Err(Error::at("open", Path::new(&path.to_string()), Errno::NOENT)),
+            false => Ok((Self(Arc::new(dirs)), name)),
         }
     }
 
@@ -77,6 +100,22 @@ impl Place {
     /// The directories, one for each hierarchy.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.0.iter().map(|dir| dir.path.as_path())
+    }
+
+    /// Why groups made here do not have a controller.
+    pub(crate) fn absence(&self) -> Absence {
+        let v2 = self.0.iter().find(|dir| dir.version == Version::V2);
+        v2.map_or(Absence::Unmounted, |dir| Absence::Disabled(dir.path.join(SUBTREE)))
+    }
+
+    /// Which version has a controller here: v1 where it is in both; without one, what most limits are in.
+    pub(crate) fn version_of(&self, controller: Controllers) -> Version {
+        let has = |version| {
+            let fits = |dir: &&Dir| dir.version == version && dir.controllers.contains(controller);
+            self.0.iter().any(|dir| fits(&dir))
+        };
+        let any_v1 = self.0.iter().any(|dir| dir.version == Version::V1);
+        if has(Version::V1) || (any_v1 && !has(Version::V2)) { Version::V1 } else { Version::V2 }
     }
 
     /// Whether rules for devices are a program here: in v2, where v1 does not have the controller.
@@ -97,11 +136,20 @@ const NAME: &str = "ampoule";
 fn delegated(hierarchy: &Hierarchy) -> Option<PathBuf> {
     let below = hierarchy.own.ancestors().take_while(|path| path.starts_with(&hierarchy.mount));
     let writable = |path: &&Path| {
-        let access = rustix::fs::Access::WRITE_OK;
-        let may = |path: &Path| rustix::fs::accessat(CWD, path, access, AtFlags::EACCESS).is_ok();
+        let may = |path: &Path| {
+            rustix::fs::accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+        };
         may(path) && may(&path.join("cgroup.procs"))
     };
     below.filter(writable).last().map(Path::to_owned)
+}
+
+/// Refuses a directory that somebody else has made, in which the caller may make no groups.
+fn writable(dir: Dir) -> Result<Dir> {
+    match rustix::fs::accessat(&dir.fd, ".", rustix::fs::Access::WRITE_OK, AtFlags::EACCESS) {
+        Ok(()) => Ok(dir),
+        Err(errno) => Err(Error::not_delegated(dir.path, errno)),
+    }
 }
 
 fn open(hierarchy: &Hierarchy, path: &GroupPath) -> Result<Dir> {
@@ -130,11 +178,31 @@ fn open_below<'n>(
             .map_err(|errno| Error::at("open", &path, errno))?;
         prepare(hierarchy, &fd, &path)?;
     }
+    if hierarchy.beside_v1 {
+        hand_down(&fd);
+    }
+    Ok(opened(hierarchy, path, fd))
+}
+
+/// As [`open_below`], for what is there.
+fn look_below(hierarchy: &Hierarchy, top: &Path, names: &[&str]) -> Result<Dir> {
+    let mut path = top.to_owned();
+    let failed = |path: &Path, errno| Error::at("open", path, errno);
+    let mut fd =
+        openat(CWD, top, DIRECTORY, Mode::empty()).map_err(|errno| failed(&path, errno))?;
+    for name in names {
+        path.push(name);
+        fd = openat(&fd, *name, DIRECTORY, Mode::empty()).map_err(|errno| failed(&path, errno))?;
+    }
+    Ok(opened(hierarchy, path, fd))
+}
+
+fn opened(hierarchy: &Hierarchy, path: PathBuf, fd: OwnedFd) -> Dir {
     let controllers = match hierarchy.version {
         Version::V1 => hierarchy.controllers,
-        Version::V2 => Controllers::of_v2(&read(&fd, "cgroup.subtree_control").unwrap_or_default()),
+        Version::V2 => Controllers::of_v2(&read(&fd, SUBTREE).unwrap_or_default()),
     };
-    Ok(Dir { version: hierarchy.version, controllers, path, fd })
+    Dir { version: hierarchy.version, controllers, path, fd }
 }
 
 /// Makes a new directory ready for groups below it.
@@ -161,20 +229,29 @@ pub(crate) fn inherit_cpuset(fd: &OwnedFd, path: &Path) -> Result<()> {
 
 /// Hands every controller that is there to the groups below.
 fn enable(hierarchy: &Hierarchy, fd: &OwnedFd, path: &Path) -> Result<()> {
-    if hierarchy.version == Version::V1 || hierarchy.controllers.is_empty() {
+    // On a hybrid machine the tree of v2 belongs to the host, which uses v1 for limits.
+    if hierarchy.version == Version::V1 || hierarchy.beside_v1 {
         return Ok(());
     }
-    let file = "cgroup.subtree_control";
-    let list = |name| read(fd, name).map(|line| Controllers::of_v2(&line)).unwrap_or_default();
-    let missing = list("cgroup.controllers").difference(list(file));
-    if missing.is_empty() {
-        return Ok(());
-    }
-    match write(fd, file, &missing.to_enable()) {
+    match enable_all(fd) {
         // Whoever made this group keeps the controllers: a limit that needs one says so.
         Ok(()) | Err(Errno::ACCESS | Errno::PERM) => Ok(()),
-        Err(errno) => Err(Error::at("write", &path.join(file), errno)),
+        Err(errno) => Err(Error::at("write", &path.join(SUBTREE), errno)),
     }
+}
+
+/// On a hybrid machine: hands down what the host gave to the place itself, such as `hugetlb` where v1 does not have it.
+fn hand_down(place: &OwnedFd) {
+    // Where processes are in the place it has none to give; a limit that needs one says so.
+    let _kept = enable_all(place).is_err();
+}
+
+const SUBTREE: &str = "cgroup.subtree_control";
+
+fn enable_all(fd: &OwnedFd) -> Result<(), Errno> {
+    let list = |name| read(fd, name).map(|line| Controllers::of_v2(&line)).unwrap_or_default();
+    let missing = list("cgroup.controllers").difference(list(SUBTREE));
+    if missing.is_empty() { Ok(()) } else { write(fd, SUBTREE, &missing.to_enable()) }
 }
 
 /// The text of a file; the kernel makes it in one piece.

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::Command;
 use crate::container::{Container, OnDrop};
 use crate::error::Error;
+use crate::group::OwnGroup;
 use crate::pid1::Pid1;
 use crate::report::Control;
 
@@ -94,6 +95,8 @@ pub struct Builder {
     pub(crate) limits: ampoule_cgroups::Limits,
     #[serde(default)]
     pub(crate) cgroup_parent: Option<String>,
+    #[serde(default)]
+    pub(crate) own_group: OwnGroup,
 }
 
 impl Container {
@@ -160,6 +163,7 @@ impl Builder {
             best_effort: Vec::new(),
             limits: ampoule_cgroups::Limits::default(),
             cgroup_parent: None,
+            own_group: OwnGroup::default(),
         }
     }
 

@@ -25,7 +25,25 @@ use crate::report::Control;
 const ACCOUNTED: Controllers = Controllers::MEMORY
     .union(Controllers::CPU)
     .union(Controllers::CPUACCT)
+    .union(Controllers::IO)
     .union(Controllers::PIDS);
+
+/// Whether a container has a control group of its own, so that [`Container::stats`] can be asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OwnGroup {
+    /// If limits or a `cgroup_parent` were asked for.
+    #[default]
+    WithLimits,
+    /// Also without limits, where a group can be made; limits are in force in any case.
+    WherePossible,
+    /// Also without limits; where no group can be made, nothing starts.
+    Always,
+}
+
+/// What [`Resources`] are read from.
+const REPORTED: Controllers =
+    Controllers::MEMORY.union(Controllers::CPU).union(Controllers::CPUACCT);
 
 impl Builder {
     /// The most memory that all processes together may use (`memory.max`); above it they are killed.
@@ -70,6 +88,13 @@ impl Builder {
         self.cgroup_parent = Some(path.into());
         self
     }
+
+    /// Whether it has a group also without limits: to be counted, paused, or limited later.
+    #[must_use]
+    pub fn own_group(mut self, own_group: OwnGroup) -> Self {
+        self.own_group = own_group;
+        self
+    }
 }
 
 /// Where and with what limits groups are made.
@@ -85,12 +110,15 @@ pub(crate) fn prepare(
     builder: &Builder,
     left_out: &mut Vec<LeftOut>,
 ) -> Result<Option<GroupPlan>, Error> {
-    if builder.limits.is_empty() && builder.cgroup_parent.is_none() {
+    let limited = !builder.limits.is_empty() || builder.cgroup_parent.is_some();
+    if !limited && builder.own_group == OwnGroup::WithLimits {
         return Ok(None);
     }
+    let optional = builder.best_effort.contains(&Control::Limits)
+        || (!limited && builder.own_group == OwnGroup::WherePossible);
     match find(builder) {
         Ok(plan) => Ok(Some(plan)),
-        Err(error) if builder.best_effort.contains(&Control::Limits) => {
+        Err(error) if optional => {
             left_out.push((Control::Limits, error.to_string()));
             Ok(None)
         }
@@ -138,7 +166,8 @@ impl GroupPlan {
         };
         let failed = |error| Error::from_cgroups(Stage::Launch, error);
         let name = owned_name(None, life).map_err(failed)?;
-        let group = Group::create(&self.place, &name, &self.limits, ACCOUNTED).map_err(failed)?;
+        let group =
+            Group::create_in(&self.place, &name, &self.limits, ACCOUNTED).map_err(failed)?;
         match group.membership() {
             Ok(membership) => Ok(Made { group: Some(group), membership }),
             Err(error) => {
@@ -190,6 +219,12 @@ pub struct Resources {
     pub cpu: Option<Duration>,
     /// How long processes had to wait because the quota was used up.
     pub throttled: Option<Duration>,
+    /// The most processes and threads at once (`pids.peak`, since Linux 6.1).
+    pub pids_peak: Option<u64>,
+    /// What was read from block devices.
+    pub read: Option<Bytes>,
+    /// What was written to block devices.
+    pub written: Option<Bytes>,
     /// How many processes were killed for want of memory.
     pub oom_kills: u64,
     /// Whose limit it was.
@@ -209,6 +244,7 @@ impl Resources {
     fn of(stats: &Stats) -> Self {
         let memory = &stats.memory;
         let oom_kills = memory.events.oom_kill.unwrap_or(0);
+        let io = stats.io.total();
         // v1 has no local events; its count of failures is the own limit's.
         let own = memory.events_local.oom.or(memory.events.oom).or(memory.events.max);
         let by = if own.unwrap_or(0) > 0 { LimitOf::Container } else { LimitOf::Ancestor };
@@ -216,6 +252,9 @@ impl Resources {
             memory_peak: memory.peak.map(Bytes::new),
             cpu: stats.cpu.usage,
             throttled: stats.cpu.throttled,
+            pids_peak: stats.pids.peak,
+            read: io.rbytes.map(Bytes::new),
+            written: io.wbytes.map(Bytes::new),
             oom_kills,
             oom_by: (oom_kills > 0).then_some(by),
         }
@@ -228,6 +267,12 @@ impl fmt::Display for Resources {
         let peak = self.memory_peak.map_or("?".to_owned(), |bytes| bytes.to_string());
         let (cpu, throttled) = (self.cpu.unwrap_or_default(), self.throttled.unwrap_or_default());
         write!(out, "memory peak {peak}, CPU time {cpu:.3?}, throttled {throttled:.3?}")?;
+        if let Some(pids) = self.pids_peak {
+            write!(out, ", {pids} processes at once")?;
+        }
+        // A device that was never used is not counted.
+        let [read, written] = [self.read, self.written].map(Option::unwrap_or_default);
+        write!(out, ", read {read}, written {written}")?;
         match self.oom_by {
             Some(LimitOf::Container) => write!(out, ", {} killed at the own limit", self.oom_kills),
             Some(LimitOf::Ancestor) => {
@@ -239,14 +284,6 @@ impl fmt::Display for Resources {
 }
 
 impl Container {
-    /// What the container uses now.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Limits`] without a group (no limits were asked for), or when it has ended.
-    pub fn stats(&self) -> Result<Stats, Error> {
-        self.grouped()?.stat().map_err(|error| Error::from_cgroups(Stage::Running, error))
-    }
-
     /// Changes limits while it runs; those that are not named stay.
     ///
     /// # Errors
@@ -278,29 +315,29 @@ impl Container {
         self.group.as_ref()
     }
 
-    fn grouped(&self) -> Result<&Group, Error> {
+    pub(crate) fn grouped(&self) -> Result<&Group, Error> {
         self.group.as_ref().ok_or_else(|| {
             Error::new(ErrorKind::Limits, Stage::Running)
                 .about("the container has no control group".to_owned())
-                .with_hint("ask for a limit, or for a cgroup_parent")
+                .with_hint("ask for a limit, or for OwnGroup::Always")
         })
     }
 
     /// Reads what the group counted, and removes it; everything in it has ended.
     pub(crate) fn close_group(&mut self) {
         let Some(group) = self.group.take() else { return };
-        if let (Some(status), Ok(stats)) = (self.ended, group.stat()) {
+        if let (Some(status), Ok(stats)) = (self.ended, group.stat_of(REPORTED)) {
             let resources = Resources::of(&stats);
             let killed = matches!(status.outcome(), Outcome::Signaled { signal: 9, .. });
             let status = status.with_resources(resources);
             let oom = killed && resources.oom_kills > 0;
             self.ended = Some(if oom { status.with_outcome(Outcome::OutOfMemory) } else { status });
         }
-        self.drop_group(&group);
+        end_group(group);
     }
+}
 
-    /// Ends what is left in the group and removes it; `reconcile` does it later where that fails.
-    pub(crate) fn drop_group(&self, group: &Group) {
-        let _left = group.kill().and_then(|()| group.remove()).is_err();
-    }
+/// Ends what is left in a group and removes it; `reconcile` does it later where that fails.
+pub(crate) fn end_group(group: Group) {
+    let _left = group.end().is_err();
 }

@@ -103,7 +103,7 @@
 //! | umask, directory | 0022, `/` | the same | the same |
 //! | streams | as `std::process`: inherited, piped by `output()` | the same | the same |
 //! | process 1 | init: reaps, keeps the time limit, ends with the host | the same | (not process 1) the same |
-//! | limits of memory, CPU time, processes | none; with one, a control group of its own | the same | the same |
+//! | limits of memory, CPU time, processes | none; with one, or with [`OwnGroup`], a control group of its own | the same | the same |
 //! | output kept by `output()` | 64 MiB of each stream | the same | the same |
 //! | dropping the handle | kills and reaps everything | the same | the same |
 //!
@@ -147,6 +147,7 @@ mod pty;
 mod report;
 mod root;
 mod settings;
+mod stats;
 mod stdio;
 mod terminal;
 mod timings;
@@ -154,12 +155,12 @@ mod timings;
 mod tokio_container;
 mod validate;
 
-pub use ampoule_cgroups::{Bytes, Cpus, Group, Limits, Max, NumberList, Stats, Weight};
+pub use ampoule_cgroups::{Bytes, Cpus, Group, Limits, Max, NumberList, Weight};
 pub use ampoule_ns::{
     Capabilities, Capability, CapabilitySet, CpuSet, ExecutionDomain, IdMap, IdMapping, IdOrName,
-    IdRange, IoClass, IoPriority, Namespace, Personality, PersonalityFlags, Resource,
-    ResourceLimit, Rlimit, Scheduler, SchedulerFlags, SchedulerPolicy, Setting, Target, TimeOffset,
-    TimeOffsets, User,
+    IdRange, Interface, Interfaces, IoClass, IoPriority, Namespace, Personality, PersonalityFlags,
+    Resource, ResourceLimit, Rlimit, Scheduler, SchedulerFlags, SchedulerPolicy, Setting, Target,
+    TimeOffset, TimeOffsets, Traffic, User,
 };
 pub use ampoule_overlay::{
     CopyUp, Depth, HidePid, IdMapped, Mount, MountFlags, MountKind, PidSubset, Propagation, Root,
@@ -169,7 +170,7 @@ pub use command::Command;
 pub use container::{Container, OnDrop};
 pub use error::{Error, ErrorKind, Problem, Stage};
 pub use exit::{ExitStatus, Outcome, Usage};
-pub use group::{LimitOf, Resources};
+pub use group::{LimitOf, OwnGroup, Resources};
 pub use host::{CgroupMode, Host, Privilege};
 pub use launch::Launch;
 pub use output::Output;
@@ -177,6 +178,7 @@ pub use pid1::Pid1;
 pub use plan::Plan;
 pub use pty::{Pty, WindowSize};
 pub use report::{Control, Entry, Level, Report, State};
+pub use stats::Stats;
 pub use stdio::Stdio;
 pub use timings::Timings;
 #[cfg(feature = "tokio")]

@@ -18,6 +18,15 @@ use crate::platform::Platform;
 /// What a configuration is called in errors.
 pub(crate) const CONFIG: &str = "configuration";
 
+/// What means something in a configuration.
+#[rustfmt::skip]
+const FIELDS: document::Fields = &[
+    "created", "author", "architecture", "os", "os.version", "os.features", "variant", "config", "rootfs", "history",
+    "User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Volumes", "WorkingDir", "Labels", "StopSignal",
+    "Healthcheck", "OnBuild", "Shell", "Test", "Interval", "Timeout", "StartPeriod", "StartInterval", "Retries",
+    "type", "diff_ids", "created_by", "comment", "empty_layer",
+];
+
 /// The configuration of an image.
 ///
 /// Nothing in it is trusted: it is data of whoever made the image.
@@ -220,7 +229,7 @@ impl Configuration {
     /// [`ErrorKind::InvalidDocument`](crate::ErrorKind::InvalidDocument) for what is too large, no
     /// JSON, ambiguous, or no configuration of an image made of layers.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let config: Self = document::strict(CONFIG, bytes)?;
+        let config: Self = document::strict(CONFIG, FIELDS, bytes)?;
         if config.rootfs.kind == LAYERS {
             Ok(config)
         } else {

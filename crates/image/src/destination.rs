@@ -8,6 +8,7 @@ mod docker_archive;
 mod layout;
 mod pending_file;
 mod root_directory;
+mod root_tar;
 mod tar;
 
 use std::io::Read;
@@ -22,6 +23,7 @@ pub use archive::LayoutArchiveWriter;
 pub use docker_archive::DockerArchiveWriter;
 pub use layout::LayoutWriter;
 pub use root_directory::RootDirectory;
+pub use root_tar::RootTar;
 
 /// Where one image goes to: a layout, an archive, a registry.
 pub trait Destination {

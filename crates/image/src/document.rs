@@ -1,8 +1,8 @@
 //! Documents: JSON that comes from outside, bounded and unambiguous, before anything is made of it.
 //!
 //! Kernel objects: none. Invariant: no two readers can see two different things in an accepted
-//! document: no key stands twice, not even in another case (Go ignores case), and a manifest is not
-//! an index at the same time.
+//! document: no key stands twice or is a field in another case (Go ignores case), and a manifest is
+//! not an index at the same time.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -54,7 +54,7 @@ impl Document {
     /// types; [`ErrorKind::ForeignLayer`](crate::ErrorKind::ForeignLayer).
     pub fn parse(bytes: &[u8], declared: Option<&MediaType>) -> Result<Self> {
         let what = "manifest";
-        let shape: Shape = strict(what, bytes)?;
+        let shape: Shape = strict(what, FIELDS, bytes)?;
         let is_index = shape.manifests.is_some();
         let is_manifest = shape.config.is_some() || shape.layers.is_some();
         if is_index && (is_manifest || shape.fs_layers.is_some()) {
@@ -101,13 +101,29 @@ pub(crate) fn verify(what: &'static str, bytes: &[u8], digest: &Digest, size: u6
     if found == *digest { Ok(()) } else { Err(Error::mismatch(what, *digest, found)) }
 }
 
-/// Parses `bytes` after checking that they are bounded and say everything once.
-pub(crate) fn strict<'de, T: Deserialize<'de>>(what: &'static str, bytes: &'de [u8]) -> Result<T> {
+/// The fields of manifests and indexes.
+#[rustfmt::skip]
+pub(crate) const FIELDS: Fields = &[
+    "schemaVersion", "mediaType", "config", "layers", "fsLayers", "manifests", "annotations", "subject", "artifactType",
+    "digest", "size", "urls", "data", "platform",
+    "architecture", "os", "os.version", "os.features", "variant", "features",
+];
+
+/// Names that mean something in a document.
+pub(crate) type Fields = &'static [&'static str];
+
+/// Parses `bytes` after checking that they are bounded, say everything once, and write none of
+/// `fields` in another case.
+pub(crate) fn strict<'de, T: Deserialize<'de>>(
+    what: &'static str,
+    fields: Fields,
+    bytes: &'de [u8],
+) -> Result<T> {
     if bytes.len() as u64 > DOCUMENT_MAX {
         return Err(Error::document(what, Flaw::TooLarge(bytes.len() as u64)));
     }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let once = Once { nesting: 0, case: Case::Ignored };
+    let once = Once { fields, nesting: 0, case: Case::Ignored };
     once.deserialize(&mut reader).map_err(|error| Error::json(what, &error))?;
     reader.end().map_err(|error| Error::json(what, &error))?;
     serde_json::from_slice(bytes).map_err(|error| Error::json(what, &error))
@@ -116,6 +132,16 @@ pub(crate) fn strict<'de, T: Deserialize<'de>>(what: &'static str, bytes: &'de [
 /// The JSON of a document of ours.
 pub(crate) fn to_json<T: serde::Serialize>(what: &'static str, value: &T) -> Result<Vec<u8>> {
     serde_json::to_vec(value).map_err(|error| Error::json(what, &error))
+}
+
+/// A key as Go compares it: without case, and with the two letters that fold to ASCII.
+fn folded(key: &str) -> String {
+    let ascii = |letter| match letter {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        other => other,
+    };
+    key.chars().map(ascii).collect::<String>().to_lowercase()
 }
 
 /// Whether keys that differ in case only are two keys.
@@ -133,18 +159,25 @@ const MAPS: [&str; 4] = ["annotations", "Labels", "ExposedPorts", "Volumes"];
 /// Walks a value and refuses keys that stand twice in one object.
 #[derive(Clone, Copy)]
 struct Once {
+    fields: Fields,
     nesting: usize,
     case: Case,
 }
 
 impl Once {
+    fn is_field_in_another_case(self, key: &str, folded: &str) -> bool {
+        let mut fields = self.fields.iter().filter(|field| field.eq_ignore_ascii_case(folded));
+        let is_one = fields.clone().next().is_some();
+        is_one && !fields.any(|field| *field == key)
+    }
+
     fn below<E: de::Error>(self, key: Option<&str>) -> Result<Self, E> {
         if self.nesting >= NESTING_MAX {
             return Err(E::custom(format_args!("nested more than {NESTING_MAX} deep")));
         }
         let is_map = key.is_some_and(|key| MAPS.contains(&key));
         let case = if is_map { Case::Matters } else { Case::Ignored };
-        Ok(Self { nesting: self.nesting + 1, case })
+        Ok(Self { nesting: self.nesting + 1, case, ..self })
     }
 }
 
@@ -198,9 +231,12 @@ impl<'de> Visitor<'de> for Once {
         while let Some(key) = entries.next_key::<String>()? {
             entries.next_value_seed(self.below(Some(&key))?)?;
             let folded = match self.case {
-                Case::Ignored => key.to_lowercase(),
+                Case::Ignored => folded(&key),
                 Case::Matters => key.clone(),
             };
+            if self.case == Case::Ignored && self.is_field_in_another_case(&key, &folded) {
+                return Err(de::Error::custom(format_args!("{key:?} is a field in another case")));
+            }
             if !seen.insert(folded) {
                 return Err(de::Error::custom(format_args!("the key {key:?} stands twice")));
             }

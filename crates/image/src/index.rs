@@ -53,7 +53,7 @@ impl Index {
 
     /// From JSON that was found to be unambiguous, and an index.
     pub(crate) fn from_json(bytes: &[u8], media_type: MediaType) -> Result<Self> {
-        let json: Json = document::strict(INDEX, bytes)?;
+        let json: Json = document::strict(INDEX, document::FIELDS, bytes)?;
         Ok(Self { media_type, manifests: json.manifests, annotations: json.annotations })
     }
 

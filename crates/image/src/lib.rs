@@ -9,12 +9,33 @@
 //! | files as a layer | [`diff`] |
 //! | to read an image's documents | [`Document`], [`Manifest`], [`Index`], [`Configuration`] |
 //! | to keep images | [`Store`] |
-//! | to take one over from somewhere | [`Store::pull`], [`Store::import`], [`source`] |
+//! | to take one over from somewhere | [`Store::pull`], [`source`] |
+//! | to make one | [`Store::commit`], [`Store::import`], [`NewImage`] |
 //! | to hand one on | [`copy()`], [`destination`] |
 //! | to know how far it is | [`Progress`] |
 //!
 //! Everything that comes from outside is checked: digests, sizes, media types, nesting.
+//!
+//! ```no_run
+//! use ampoule_image::source::Layout;
+//! use ampoule_image::store::Unpacker;
+//! use ampoule_image::unpack::Unpack;
+//! use ampoule_image::{Event, Pull, Store};
+//!
+//! # fn main() -> ampoule_image::Result<()> {
+//! let store = Store::open("/var/lib/images")?;
+//! let source = Layout::archive("alpine.tar", None)?;
+//! let show = |event: &Event| println!("{}: {:?} {}/{}", event.digest, event.state, event.bytes, event.total);
+//! let unpack = Unpack::default();
+//! let image = store.pull(&source, &"alpine:3.22".parse()?, &Pull::new().unpack(&unpack).progress(&show))?;
+//! for layer in image.layers(&unpack.form())? {
+//!     println!("{}", layer.path().display());
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
+mod commit;
 pub mod config;
 pub mod descriptor;
 pub mod destination;
@@ -24,7 +45,6 @@ mod document;
 mod error;
 #[doc(hidden)]
 pub mod fuzz;
-mod import;
 mod index;
 mod manifest;
 mod media_type;
@@ -36,6 +56,7 @@ pub mod source;
 pub mod store;
 pub mod unpack;
 
+pub use commit::NewImage;
 pub use config::Configuration;
 pub use descriptor::Descriptor;
 pub use destination::{Destination, copy};

@@ -74,7 +74,7 @@ impl Manifest {
 
     /// From JSON that was found to be unambiguous, and a manifest.
     pub(crate) fn from_json(bytes: &[u8], media_type: MediaType) -> Result<Self> {
-        let json: Json = document::strict(MANIFEST, bytes)?;
+        let json: Json = document::strict(MANIFEST, document::FIELDS, bytes)?;
         if !json.config.media_type.is_config() {
             return Err(Error::media_type("configuration", &json.config.media_type));
         }

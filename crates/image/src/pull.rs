@@ -15,7 +15,7 @@ use crate::platform::Choice;
 use crate::progress::{LayerState, Progress, Reporter};
 use crate::reference::Reference;
 use crate::source::{Resolved, Source, each_chunk, resolve};
-use crate::store::{BlobWriter, Image, Layer, Slot, Store, Unpacker};
+use crate::store::{BlobWriter, Entry, Image, Layer, Slot, Store, Unpacker};
 
 /// How many layers are worked on at the same time, unless said otherwise.
 const JOBS: usize = 4;
@@ -107,8 +107,7 @@ impl Store {
         let jobs = Job::all(&manifest.layers, &config.rootfs.diff_ids, pull.progress);
         work(jobs, pull.jobs, |job| self.pull_layer(source, job, pull.unpacker))?;
         self.put_checked(descriptor, &resolved.manifest_bytes)?;
-        self.name(&reference, descriptor, *index, &adding)?;
-        self.image(&reference)
+        self.name(Entry::new(reference, descriptor, *index), &adding)
     }
 
     /// Unpacks the layers of an image that are not unpacked yet; returns all of them, the lowest

@@ -49,6 +49,7 @@ pub use image::Image;
 pub use layer::{Hides, Layer};
 use lock::Lock;
 pub(crate) use pending::fresh as fresh_name;
+pub(crate) use references::Adding;
 pub use references::Entry;
 pub use unpacker::{Form, Unpacker};
 pub use usage::Usage;
@@ -199,7 +200,7 @@ impl Store {
 }
 
 fn check_mark(bytes: &[u8], path: &Path) -> Result<()> {
-    let mark: Mark = document::strict(MARK, bytes)?;
+    let mark: Mark = document::strict(MARK, &["version"], bytes)?;
     if mark.version == VERSION {
         Ok(())
     } else {

@@ -52,7 +52,10 @@ fn what_is_two_things_is_refused() {
     for (text, part) in [
         (manifest(r#","manifests":[]"#), "at the same time"),
         (manifest(r#","layers":[]"#), "twice"),
-        (manifest(r#","Layers":[]"#), "twice"),
+        (manifest(r#","x":1,"X":2"#), "twice"),
+        (manifest(r#","Layers":[]"#), "another case"),
+        (manifest("").replace("layers", "Layers"), "another case"),
+        (manifest("").replace("\"size", "\"\u{17f}ize"), "another case"),
         (manifest(r#","annotations":{"a":"1","a":"2"}"#), "twice"),
         (manifest(&format!(r#","mediaType":"{LIST}""#)), "is not"),
         (r#"{"schemaVersion":2,"manifests":[],"fsLayers":[]}"#.to_owned(), "at the same time"),
@@ -181,9 +184,11 @@ fn configurations_survive() {
 fn configurations_that_are_refused() {
     for (text, part) in [
         (CONFIG.replace("\"layers\"", "\"turtles\""), "turtles"),
-        (CONFIG.replace("\"os\":\"linux\"", "\"os\":\"linux\",\"OS\":\"x\""), "twice"),
-        (CONFIG.replace("\"Cmd\":", "\"cmd\":[],\"Cmd\":"), "twice"),
+        (CONFIG.replace("\"os\":\"linux\"", "\"os\":\"linux\",\"OS\":\"x\""), "another case"),
+        (CONFIG.replace("\"Cmd\":", "\"cmd\":[],\"Cmd\":"), "another case"),
         (CONFIG.replace("\"diff_ids\":[]", "\"diff_ids\":[\"sha256:/etc/passwd\"]"), "digest"),
+        (CONFIG.replace("architecture", "arcHitecture"), "another case"),
+        (CONFIG.replace("Volumes", "volumes"), "another case"),
         ("{}".to_owned(), "rootfs"),
     ] {
         let error = Configuration::parse(text.as_bytes()).expect_err(&text);

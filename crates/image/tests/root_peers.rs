@@ -3,19 +3,21 @@
 
 use std::fs;
 use std::io::Read;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ampoule_image::destination::{
-    DockerArchiveWriter, LayoutArchiveWriter, LayoutWriter, RootDirectory, copy,
+    DockerArchiveWriter, LayoutArchiveWriter, LayoutWriter, RootDirectory, RootTar, copy,
 };
+use ampoule_image::diff::Diff;
 use ampoule_image::source::{DockerArchive, Layout, Source};
 use ampoule_image::store::{Layer, Patience, Unpacker};
 use ampoule_image::unpack::{Devices, Ownership, Unpack};
 use ampoule_image::{
-    Choice, Configuration, Destination, ErrorKind, Image, LayerState, Platform, Pull, Reference,
-    Store,
+    Choice, Configuration, Destination, ErrorKind, Image, LayerState, NewImage, Platform, Pull,
+    Reference, Store,
 };
 
 fn name(text: &str) -> Reference {
@@ -246,20 +248,22 @@ fn a_root_directory_and_back() {
     assert_eq!(place.run(&format!("cd R; {tree}")), place.run(&format!("cd B/rootfs; {tree}")));
     place.run("tar --numeric-owner -czf root.tgz -C R .");
     let store = place.store("store");
-    let mut config = Configuration::new(Platform::host());
-    config.config.cmd = Some(vec!["sh".to_owned()]);
     let tgz = || fs::File::open(place.at("root.tgz")).expect("tar");
-    let image = store.import(tgz(), config.clone(), &name("imported")).expect("import");
+    let (imported, other) = (name("imported"), name("other"));
+    let config = Configuration::new(Platform::host());
+    let new = NewImage::from_scratch(config.clone(), &imported).created_by("by hand");
+    let image = store.import(&new, tgz()).expect("import");
     let layers = store.unpack(&image, &unpack, &()).expect("unpack");
     assert_eq!(
         place.run(&format!("cd {}; {tree}", layers[0].path().display())),
         place.run(&format!("cd R; {tree}"))
     );
     save(&image, &mut LayoutWriter::open(place.at("O")).expect("layout"), "i:1");
-    assert!(place.run("skopeo inspect --config oci:O:1").contains("imported"));
-    let error = store.import(tgz().take(300), config.clone(), &name("cut")).expect_err("cut");
+    assert!(place.run("skopeo inspect --config oci:O:1").contains("by hand"));
+    let new = NewImage::from_scratch(config, &other);
+    let error = store.import(&new, tgz().take(300)).expect_err("cut");
     assert_eq!(error.kind(), ErrorKind::InvalidArchive);
-    let error = store.import(b"junk".as_slice(), config, &name("junk")).expect_err("junk");
+    let error = store.import(&new, b"junk".as_slice()).expect_err("junk");
     assert_eq!(error.kind(), ErrorKind::InvalidArchive);
     assert_eq!(store.list().expect("list").len(), 1);
     assert_eq!(fs::read_dir(store.path().join("pending")).expect("pending").count(), 0);
@@ -286,4 +290,43 @@ fn forms_are_kept_apart() {
     store.remove(&name("x")).expect("remove");
     let collected = store.gc(Patience::Refuse).expect("gc");
     assert_eq!((collected.layers, collected.in_use), (2, 2));
+}
+
+#[test]
+fn commits_are_what_others_see() {
+    let place = Place::new();
+    place.layout();
+    let store = place.store("store");
+    let image = pull(&store, &Layout::directory(place.at("L"), None).expect("layout"), "x");
+    place.run("mkdir -p U/dir; echo new > U/dir/new; mknod U/zeros c 0 0; chown 9:9 U/dir/new");
+    let upper = fs::File::open(place.at("U")).expect("upper");
+    let mut diff = Diff::default();
+    diff.source_date_epoch = Some(1_000_000_000);
+    let reference = name("committed:1");
+    let new = || {
+        NewImage::on(&image, &reference)
+            .configure(|config| config.config.working_dir = Some("/dir".to_owned()))
+            .created("2001-09-09T01:46:40Z")
+            .created_by("sh -c 'echo new'")
+    };
+    let made = store.commit(&new(), upper.as_fd(), &diff).expect("commit");
+    assert_eq!((made.manifest().layers.len(), made.config().history.len()), (3, 4));
+    let again = store.commit(&new(), upper.as_fd(), &diff).expect("commit");
+    assert_eq!(again.descriptor(), made.descriptor(), "the same image every time");
+    save(&made, &mut LayoutWriter::open(place.at("O")).expect("layout"), "committed:1");
+    place.run("umoci unpack --image O:1 B; test ! -e B/rootfs/zeros; cat B/rootfs/dir/new");
+    let (unpack, plain) = (Unpack::default(), Diff::default());
+    let mut tar = RootTar::create(place.at("root.tar.gz"), &unpack, &plain).expect("tar");
+    copy(&made, &mut tar, None, &Choice::Host, &()).expect("copy");
+    drop(tar);
+    let script =
+        "mkdir T; tar --numeric-owner -xpf root.tar.gz -C T; ls; cd T; cat dir/new; ls -n dir/new";
+    let said = place.run(script);
+    assert!(said.contains("new\n") && said.contains(" 9 9 "), "{said}");
+    assert!(!said.contains("pending"), "{said}");
+    let tree = |at: &str| {
+        place.run(&format!("cd {at}; find . ! -type d -printf '%y %m %U %G %s %l %P\\n' | sort"))
+    };
+    assert_eq!(tree("T"), tree("B/rootfs"));
+    assert_eq!(store.verify().expect("verify").problems, Vec::new());
 }

@@ -3,14 +3,14 @@
 //! Kernel objects: one file. Invariant: everything has time 0, owner 0 and one mode.
 
 use std::io::{Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tar::Header;
 
 use super::pending_file::PendingFile;
+use super::root_tar::beside;
 use crate::error::{Error, Result};
 use crate::source::each_chunk;
-use crate::store::fresh_name;
 
 /// The size of a header, and what contents are filled up to.
 const BLOCK: u64 = 512;
@@ -23,10 +23,7 @@ pub(super) struct TarFile {
 
 impl TarFile {
     pub(super) fn create(path: &Path) -> Result<Self> {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(".");
-        name.push(fresh_name("pending-"));
-        let temporary: PathBuf = path.with_file_name(name);
+        let temporary = beside(path);
         Ok(Self { file: PendingFile::create(temporary, path.to_owned())? })
     }
 

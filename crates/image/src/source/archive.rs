@@ -14,6 +14,7 @@ use rustix::fs::{Mode, OFlags};
 use super::CHUNK;
 use crate::document::DOCUMENT_MAX;
 use crate::error::{Error, Flaw, Result};
+use crate::media_type::{Compression, MediaType};
 use crate::unpack::Quotas;
 use crate::unpack::format::member::{Kind, Member};
 use crate::unpack::format::members::Members;
@@ -50,8 +51,22 @@ impl Archive {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
         let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?);
         let mut archive = Self { file, path: path.to_owned(), members: BTreeMap::new() };
+        archive.check_form()?;
         archive.find_members()?;
         Ok(archive)
+    }
+
+    /// A compressed archive cannot be read in any order.
+    fn check_form(&self) -> Result<()> {
+        let mut magic = Vec::new();
+        let read = self.reader(0, 4).read_to_end(&mut magic);
+        read.map_err(|error| Error::io("read", &self.path, &error))?;
+        let compression = match Compression::of_magic(&magic) {
+            Compression::Uncompressed => return Ok(()),
+            Compression::Gzip => "gzip",
+            Compression::Zstd => "zstd",
+        };
+        Err(Error::media_type("archive of an image", &MediaType::Other(compression.to_owned())))
     }
 
     fn find_members(&mut self) -> Result<()> {

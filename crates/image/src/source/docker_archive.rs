@@ -59,11 +59,14 @@ impl DockerArchive {
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound),
     /// [`ErrorKind::Ambiguous`](crate::ErrorKind::Ambiguous),
     /// [`ErrorKind::InvalidDocument`](crate::ErrorKind::InvalidDocument),
-    /// [`ErrorKind::InvalidArchive`](crate::ErrorKind::InvalidArchive).
+    /// [`ErrorKind::InvalidArchive`](crate::ErrorKind::InvalidArchive);
+    /// [`ErrorKind::UnsupportedMediaType`](crate::ErrorKind::UnsupportedMediaType) for an archive
+    /// that is compressed as a whole.
     pub fn open(path: impl AsRef<Path>, name: Option<&Reference>) -> Result<Self> {
         let archive = Archive::open(path.as_ref())?;
-        let items: Vec<Item> =
-            document::strict(MANIFEST_JSON, &archive.document(MANIFEST_JSON, MANIFEST_JSON)?)?;
+        let bytes = archive.document(MANIFEST_JSON, MANIFEST_JSON)?;
+        let fields = &["Config", "RepoTags", "Layers"];
+        let items: Vec<Item> = document::strict(MANIFEST_JSON, fields, &bytes)?;
         let item = choose(items, name)?;
         let names = item.repo_tags.iter().filter_map(|tag| tag.parse().ok()).collect();
         let root = Descriptor::of(MediaType::Manifest, b"");

@@ -34,7 +34,7 @@ pub(crate) struct Mark {
 
 /// Refuses what is no layout, or one of another version.
 pub(crate) fn check_mark(bytes: &[u8]) -> Result<()> {
-    let mark: Mark = document::strict(LAYOUT, bytes)?;
+    let mark: Mark = document::strict(LAYOUT, &["imageLayoutVersion"], bytes)?;
     // Versions with the same first number can be read.
     if mark.version.starts_with("1.") {
         Ok(())
@@ -93,7 +93,9 @@ impl Layout {
     /// # Errors
     ///
     /// As [`directory`](Self::directory);
-    /// [`ErrorKind::InvalidArchive`](crate::ErrorKind::InvalidArchive) for what is no tar file.
+    /// [`ErrorKind::InvalidArchive`](crate::ErrorKind::InvalidArchive) for what is no tar file, and
+    /// [`ErrorKind::UnsupportedMediaType`](crate::ErrorKind::UnsupportedMediaType) for a compressed
+    /// one.
     pub fn archive(path: impl AsRef<Path>, name: Option<&str>) -> Result<Self> {
         Self::open(Files::Archive(Archive::open(path.as_ref())?), name)
     }

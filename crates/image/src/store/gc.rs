@@ -55,8 +55,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InUse`](crate::ErrorKind::InUse) with [`Patience::Refuse`];
-    /// [`ErrorKind::InvalidDocument`](crate::ErrorKind::InvalidDocument) if a reference was changed
+    /// [`ErrorKind::InUse`] with [`Patience::Refuse`];
+    /// [`ErrorKind::InvalidDocument`] if a reference was changed
     /// from outside: nothing is removed then. What the kernel says.
     pub fn gc(&self, patience: Patience) -> Result<Collected> {
         let alone = match patience {

@@ -36,19 +36,26 @@ impl Store {
     /// [`ErrorKind::DigestMismatch`] for documents that were changed on the disk.
     pub fn image(&self, reference: &Reference) -> Result<Image> {
         loop {
-            let entry = self.entry(reference)?;
-            let Some(held) = self.hold(&entry.manifest)? else { continue };
-            let bytes = self.blob(&entry.manifest.digest)?.read_document()?;
-            let Document::Manifest(manifest) =
-                Document::parse(&bytes, Some(&entry.manifest.media_type))?
-            else {
-                let found = entry.manifest.media_type.to_string();
-                return Err(Error::document(MANIFEST, Flaw::NotWhatItSays(found)));
-            };
-            let bytes = self.blob(&manifest.config.digest)?.read_document()?;
-            let config = Configuration::parse_for(&bytes, &manifest)?;
-            return Ok(Image { store: self.clone(), entry, manifest: *manifest, config, held });
+            // Collected just before: the name is gone, too, or stands for something else.
+            if let Some(image) = self.open_entry(self.entry(reference)?)? {
+                return Ok(image);
+            }
         }
+    }
+
+    /// Opens an image; `None` if it was collected just before.
+    pub(super) fn open_entry(&self, entry: Entry) -> Result<Option<Image>> {
+        let Some(held) = self.hold(&entry.manifest)? else { return Ok(None) };
+        let bytes = self.blob(&entry.manifest.digest)?.read_document()?;
+        let Document::Manifest(manifest) =
+            Document::parse(&bytes, Some(&entry.manifest.media_type))?
+        else {
+            let found = entry.manifest.media_type.to_string();
+            return Err(Error::document(MANIFEST, Flaw::NotWhatItSays(found)));
+        };
+        let bytes = self.blob(&manifest.config.digest)?.read_document()?;
+        let config = Configuration::parse_for(&bytes, &manifest)?;
+        Ok(Some(Image { store: self.clone(), entry, manifest: *manifest, config, held }))
     }
 
     /// Locks a manifest against being collected; `None` if it was collected just before.

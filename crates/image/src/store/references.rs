@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::lock::Lock;
-use super::{REFERENCES, Store, directory, pending};
+use super::{Image, REFERENCES, Store, directory, pending};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::document::{self, DOCUMENT_MAX};
@@ -29,6 +29,12 @@ pub struct Entry {
 /// Somebody is adding something.
 #[derive(Debug)]
 pub(crate) struct Adding(Lock);
+
+impl Entry {
+    pub(crate) fn new(reference: Reference, manifest: &Descriptor, index: Option<Digest>) -> Self {
+        Self { reference, manifest: manifest.bare(), index }
+    }
+}
 
 fn place(reference: &Reference) -> String {
     format!("{REFERENCES}/{}", Digest::of(reference.to_string().as_bytes()).hex())
@@ -104,16 +110,12 @@ impl Store {
         Lock::shared(self).map(Adding)
     }
 
-    /// Names an image that was added.
-    pub(crate) fn name(
-        &self,
-        reference: &Reference,
-        manifest: &Descriptor,
-        index: Option<Digest>,
-        adding: &Adding,
-    ) -> Result<()> {
-        let (reference, manifest) = (reference.clone(), manifest.bare());
-        self.set(&Entry { reference, manifest, index }, &adding.0)
+    /// Names an image that was added, and opens it.
+    pub(crate) fn name(&self, entry: Entry, adding: &Adding) -> Result<Image> {
+        self.set(&entry, &adding.0)?;
+        // Nothing is collected meanwhile; the name may be somebody else's again.
+        let reference = entry.reference.clone();
+        self.open_entry(entry)?.ok_or_else(|| Error::no_image(&reference))
     }
 
     /// Writes a name, whose image is whole and stays so as long as `_adding` is held.
@@ -129,6 +131,6 @@ impl Store {
         let mut bytes = Vec::new();
         std::io::Read::read_to_end(&mut std::io::Read::take(opened, DOCUMENT_MAX), &mut bytes)
             .map_err(|error| Error::io("read", &path, &error))?;
-        document::strict(REFERENCE, &bytes)
+        document::strict(REFERENCE, document::FIELDS, &bytes)
     }
 }
