@@ -10,11 +10,11 @@
 //! The tree is what an attacker wrote: it is read by descriptor, no link is followed, and what
 //! would mean something else in a layer (a file called `.wh.x`) is refused.
 
-mod compress;
+pub(crate) mod compress;
 mod records;
 mod upper;
 mod walk;
-mod writer;
+pub(crate) mod writer;
 
 use std::io::Write;
 use std::os::fd::BorrowedFd;
