@@ -61,8 +61,7 @@ pub fn members(data: &[u8]) {
 
 /// The member as it is read after it was written.
 fn rewritten(member: &Member, content: u64) -> Option<Member> {
-    let mut diff = Diff::default();
-    diff.compression = Compression::Uncompressed;
+    let diff = Diff { compression: Compression::Uncompressed, ..Diff::default() };
     let mut bytes = Vec::new();
     let mut output = Output::new(&diff, &mut bytes).ok()?;
     let size = writer::begin(&mut output, member).ok()?;
@@ -80,11 +79,13 @@ fn rewritten(member: &Member, content: u64) -> Option<Member> {
 /// A layer into `directory`, in the form that the first byte says.
 pub fn apply(data: &[u8], directory: BorrowedFd<'_>) {
     let (form, data) = data.split_first().unwrap_or((&0, data));
-    let mut options = Unpack::default();
-    options.quotas = quotas();
-    options.devices = Devices::Skip;
-    options.ownership = Ownership::Single;
-    options.whiteouts = if form & 1 == 0 { Whiteouts::Applied } else { Whiteouts::User };
+    let options = Unpack {
+        quotas: quotas(),
+        devices: Devices::Skip,
+        ownership: Ownership::Single,
+        whiteouts: if form & 1 == 0 { Whiteouts::Applied } else { Whiteouts::User },
+        ..Unpack::default()
+    };
     let data = with_checksums(data);
     let mut layer = Layer::new(&options, directory);
     let written = layer.write(&mut Members::new(data.as_slice(), options.quotas));
