@@ -57,29 +57,45 @@
 //! masks and clear read-only flags. A second user and mount namespace locks them (mount_namespaces(7)).
 
 mod assembly;
+mod changes;
+mod discard;
+mod enclave;
 mod error;
 mod file;
 mod file_system;
 mod flags;
 mod host_view;
 mod identity;
+mod kernel;
 mod layers;
+mod merged;
 mod mount;
+mod mounted;
 mod mountinfo;
+mod overlay;
 mod prepared;
 mod propagation;
 mod root;
 mod situation;
 mod target;
+mod upper;
 mod view;
+mod volatile;
+mod walk;
 
+pub use changes::{Change, ChangeKind};
 pub use error::{Error, ErrorKind, Problem};
 pub use file::{File, Link};
 pub use file_system::FileSystem;
 pub use flags::MountFlags;
 pub use host_view::{HostView, host_view};
+pub use kernel::Kernel;
+pub use merged::Notes;
 pub use mount::{CopyUp, Depth, HidePid, IdMapped, Mount, MountKind, PidSubset};
+pub use mounted::MountedOverlay;
+pub use overlay::Overlay;
 pub use prepared::{Prepared, Substitution, prepare};
 pub use propagation::Propagation;
 pub use root::{Base, Root};
 pub use situation::{Access, Namespace, Situation, TtyGroup, UserNamespace};
+pub use upper::UpperLayer;

@@ -148,7 +148,7 @@ impl Assembly<'_> {
             None => self.fs.base == Base::Keep,
             Some(index) => mounts[index].all_flags().contains(MountFlags::RDONLY),
         };
-        if read_only && view::look(self.fs, path, mounts.len()) == Found::Nothing {
+        if read_only && self.view.look(path, mounts.len()) == Found::Nothing {
             self.problems.push(Problem::new(ErrorKind::TargetMissing, path));
         }
     }
