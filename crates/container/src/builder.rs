@@ -30,6 +30,8 @@ pub enum Origin {
     HostView,
     /// A directory with a root file system.
     Directory(PathBuf),
+    /// Directories with the layers of a root file system, the uppermost first.
+    Layers(Vec<PathBuf>),
     /// The host's own root, nothing mounted or changed but what is asked for.
     Bare,
 }
@@ -128,6 +130,11 @@ impl Container {
 impl Builder {
     /// How much a payload can write to an [`Root::Ephemeral`] root unless another size is chosen.
     pub const EPHEMERAL_SIZE: Bytes = Bytes::gib(1);
+
+    pub(crate) fn from_layers(layers: Vec<PathBuf>) -> Self {
+        let size = Self::EPHEMERAL_SIZE.get();
+        Self::new(Origin::Layers(layers), Root::Ephemeral { size })
+    }
 
     fn new(origin: Origin, root: Root) -> Self {
         Self {

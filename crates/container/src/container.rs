@@ -62,6 +62,8 @@ pub struct Container {
     pub(crate) early: Mutex<Option<Ended>>,
     pub(crate) reaped: bool,
     pub(crate) group: Option<ampoule_cgroups::Group>,
+    /// The root's upper layer, where it is in memory.
+    pub(crate) upper: Option<OwnedFd>,
 }
 
 impl Container {

@@ -155,6 +155,7 @@ mod inside;
 mod joined_user;
 mod launch;
 mod launch_error;
+mod layers;
 mod levels;
 mod output;
 mod pid1;
@@ -182,7 +183,8 @@ pub use ampoule_ns::{
     TimeOffset, TimeOffsets, Traffic, User,
 };
 pub use ampoule_overlay::{
-    CopyUp, Depth, HidePid, IdMapped, Mount, MountFlags, MountKind, PidSubset, Propagation, Root,
+    Change, ChangeKind, CopyUp, Depth, HidePid, IdMapped, Mount, MountFlags, MountKind, PidSubset,
+    Propagation, Root,
 };
 pub use builder::{Builder, NewPrivileges, Origin, WithHost};
 pub use command::Command;
@@ -192,6 +194,7 @@ pub use exit::{ExitStatus, Outcome, Usage};
 pub use group::{LimitOf, OwnGroup, Resources};
 pub use host::{CgroupMode, Host, Privilege};
 pub use launch::Launch;
+pub use layers::RootLayers;
 pub use output::Output;
 pub use pid1::Pid1;
 pub use plan::Plan;

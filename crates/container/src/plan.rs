@@ -266,6 +266,8 @@ fn build(settings: &Settings, to: &mut Ordered) {
     let Some(root) = &settings.root else { return };
     // Sources are opened before anything is mounted: nothing of the container can stand in the way.
     to.first(root.open.iter().chain(&root.build).cloned());
+    // The upper layer, while there is something to be sent on: its file system goes with the old root.
+    to.first(root.upper.map(|upper| l::send_fd(crate::layers::UPPER, upper)));
     to.end(Stage::Mounts, "mounts");
     // The new /proc is mounted by now; the kernel would refuse it once the old root is gone.
     to.first(root.enter.iter().chain(&root.seal).cloned());

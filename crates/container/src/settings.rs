@@ -19,6 +19,7 @@ use crate::error::{Error, ErrorKind, Problem, Stage};
 use crate::group::GroupPlan;
 use crate::host::{self, Privilege};
 use crate::identity::Identity;
+use crate::layers::LayersPlan;
 use crate::levels::{self, LeftOut};
 use crate::pid1::Pid1;
 use crate::plan::{ProcFd, RootSteps};
@@ -38,6 +39,7 @@ pub(crate) struct Settings {
     pub(crate) time_offsets: TimeOffsets,
     pub(crate) identity: Identity,
     pub(crate) root: Option<RootSteps>,
+    pub(crate) layers: Option<LayersPlan>,
     pub(crate) proc: ProcFd,
     pub(crate) known: CapabilitySet,
     pub(crate) new_privileges: NewPrivileges,
@@ -84,6 +86,7 @@ impl Settings {
             time_offsets: builder.time_offsets,
             identity,
             root,
+            layers: crate::root::layers(builder),
             proc,
             known,
             new_privileges: builder.new_privileges,

@@ -79,23 +79,23 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    /// The names that may have changed: those in the upper layer, or all where it covers what is below.
+    /// The names that may have changed: those in the upper layer where the rest is as it was, else all.
     fn names(&self, pair: &Pair) -> Result<Vec<OsString>, Failed> {
-        let (Some(before), false) = (&pair.before, pair.after.cut) else {
-            let mut names = self.after.names(&pair.after.parts)?;
-            if let Some(before) = &pair.before {
-                names.extend(self.before.names(&before.parts)?);
-            }
-            names.sort_unstable();
-            names.dedup();
-            return Ok(names);
+        let (upper, rest) = pair.after.split();
+        let Some(before) = &pair.before else {
+            return self.after.names(&pair.after.parts);
         };
-        // Where nothing is in the upper layer both are the same.
-        let same = before.parts.len() == pair.after.parts.len();
-        match pair.after.upper_part().filter(|_| !same) {
-            Some(part) => self.after.names(std::slice::from_ref(part)),
-            None => Ok(Vec::new()),
+        // The same layers, one of which is not counted here.
+        let same =
+            |(after, was): (&Place, &Place)| after.layer == was.layer + 1 && after.path == was.path;
+        if rest.len() == before.parts.len() && rest.iter().zip(&before.parts).all(same) {
+            return self.after.names(upper);
         }
+        let mut names = self.after.names(&pair.after.parts)?;
+        names.extend(self.before.names(&before.parts)?);
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
     }
 
     fn name(&mut self, pair: &Pair, name: &OsStr) -> Result<(), Failed> {

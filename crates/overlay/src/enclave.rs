@@ -34,6 +34,18 @@ pub(crate) enum Users {
     Of(Arc<OwnedFd>),
 }
 
+impl Users {
+    /// This process's, if it may mount in a new mount namespace without a new user namespace.
+    pub(crate) fn default_ones() -> Self {
+        let sets = rustix::thread::capabilities(None);
+        let needed = rustix::thread::CapabilitySet::SYS_ADMIN;
+        match sets.is_ok_and(|sets| sets.effective.contains(needed)) {
+            true => Self::Own,
+            false => Self::New,
+        }
+    }
+}
+
 /// Why there is no result.
 #[derive(Debug)]
 pub(crate) enum Failure {

@@ -61,8 +61,6 @@ pub(crate) struct Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Directory {
     pub(crate) parts: Vec<Place>,
-    /// Whether its uppermost part hides, or moves away from, what is at the same path below.
-    pub(crate) cut: bool,
 }
 
 /// What is at a name.
@@ -102,13 +100,12 @@ impl Layers<'_> {
     /// The root of all.
     pub(crate) fn root(&self) -> Directory {
         let part = |layer| Place { layer, path: PathBuf::new() };
-        Directory { parts: (0..self.roots.len()).map(part).collect(), cut: false }
+        Directory { parts: (0..self.roots.len()).map(part).collect() }
     }
 
     /// What is at a name in a directory.
     pub(crate) fn look(&self, dir: &Directory, name: &OsStr) -> Result<Node, Failed> {
         let mut found: Vec<Place> = Vec::new();
-        let mut cut = false;
         let mut places: Vec<Place> = dir.parts.iter().map(|part| part.child(name)).collect();
         let mut index = 0;
         while let Some(place) = places.get(index).cloned() {
@@ -120,19 +117,17 @@ impl Layers<'_> {
                 _ if self.is_whiteout(&place, &stat) => return Ok(Node::Missing),
                 _ => return Ok(Node::Other { place, fd, stat }),
             }
-            let first = found.is_empty();
             found.push(place.clone());
             match self.below(&place)? {
-                Below::Merged => continue,
+                Below::Merged => {}
                 Below::Hidden => places.truncate(index),
                 Below::Moved(target) => self.redirect(&mut places, index, &target),
             }
-            cut |= first;
         }
         if found.is_empty() {
             return Ok(Node::Missing);
         }
-        Ok(Node::Directory(Directory { parts: found, cut }))
+        Ok(Node::Directory(Directory { parts: found }))
     }
 
     /// The names in the parts of a directory, sorted; those that are hidden or removed are among them.
@@ -259,8 +254,9 @@ impl Place {
 }
 
 impl Directory {
-    /// Its part in the uppermost layer of all, if it has one there.
-    pub(crate) fn upper_part(&self) -> Option<&Place> {
-        self.parts.first().filter(|part| part.layer == 0)
+    /// Its parts in the uppermost layer of all, which is one or none, and in those below.
+    pub(crate) fn split(&self) -> (&[Place], &[Place]) {
+        let upper = self.parts.first().filter(|part| part.layer == 0);
+        self.parts.split_at(usize::from(upper.is_some()))
     }
 }

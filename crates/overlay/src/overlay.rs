@@ -182,8 +182,7 @@ impl Overlay {
     pub(crate) fn users(&self) -> Users {
         match &self.user_namespace {
             Some(namespace) => Users::Of(Arc::clone(namespace)),
-            None if may_mount() => Users::Own,
-            None => Users::New,
+            None => Users::default_ones(),
         }
     }
 
@@ -274,12 +273,6 @@ impl Overlay {
         };
         self.lower.iter().chain(&self.upper).find(on_overlay).map(PathBuf::as_path)
     }
-}
-
-/// Whether this process may mount in a new mount namespace without a new user namespace.
-fn may_mount() -> bool {
-    let sets = rustix::thread::capabilities(None);
-    sets.is_ok_and(|sets| sets.effective.contains(rustix::thread::CapabilitySet::SYS_ADMIN))
 }
 
 /// Whether what these users mount can keep `trusted` attributes: only the machine's first user namespace can.

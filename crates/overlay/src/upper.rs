@@ -46,7 +46,8 @@ impl UpperLayer {
         lower: impl IntoIterator<Item = impl Into<PathBuf>>,
     ) -> Self {
         let lower = lower.into_iter().map(Into::into).collect();
-        Self { upper: upper.into(), lower, notes: Notes::Trusted, users: Users::Own, id_map: None }
+        let (upper, notes) = (upper.into(), Notes::Trusted);
+        Self { upper, lower, notes, users: Users::default_ones(), id_map: None }
     }
 
     /// The attributes in which the overlay keeps its notes: those of trusted(7) by default.
@@ -56,7 +57,8 @@ impl UpperLayer {
         self
     }
 
-    /// What this process may not do is done as user 0 of this user namespace.
+    /// What this process may not do is done as user 0 of this user namespace. By default a host without privilege makes
+    /// one in which its own user is the only one.
     #[must_use]
     pub fn user_namespace(mut self, user_namespace: impl Into<OwnedFd>) -> Self {
         self.users = Users::Of(Arc::new(user_namespace.into()));

@@ -44,7 +44,7 @@ pub(crate) fn walk(layers: &Layers<'_>, path: &Path) -> Result<Node, Failed> {
             found => return Ok(found),
         }
     }
-    let reached = passed.pop().unwrap_or(Directory { parts: Vec::new(), cut: false });
+    let reached = passed.pop().unwrap_or(Directory { parts: Vec::new() });
     Ok(Node::Directory(reached))
 }
 

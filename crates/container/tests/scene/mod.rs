@@ -17,7 +17,9 @@ pub(crate) mod guest;
 pub(crate) mod host;
 pub(crate) mod idle;
 pub(crate) mod inside;
+pub(crate) mod layers;
 pub(crate) mod look;
+pub(crate) mod model;
 pub(crate) mod noise;
 pub(crate) mod outside;
 #[cfg(feature = "systemd")]
