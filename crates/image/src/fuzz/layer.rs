@@ -18,10 +18,7 @@ use crate::unpack::{Devices, Ownership, Quotas, Unpack, Whiteouts};
 
 /// Small ones, so that they are reached.
 fn quotas() -> Quotas {
-    let mut quotas = Quotas::default();
-    (quotas.bytes, quotas.entries, quotas.depth, quotas.name) = (1 << 20, 40, 8, 300);
-    quotas.attribute = 1024;
-    quotas
+    Quotas { bytes: 1 << 20, entries: 40, depth: 8, name: 300, attribute: 1024 }
 }
 
 /// Makes the checksum right of every block that says it is a header: no input gets far otherwise.
@@ -61,8 +58,7 @@ pub fn members(data: &[u8]) {
 
 /// The member as it is read after it was written.
 fn rewritten(member: &Member, content: u64) -> Option<Member> {
-    let mut diff = Diff::default();
-    diff.compression = Compression::Uncompressed;
+    let diff = Diff { compression: Compression::Uncompressed, ..Diff::default() };
     let mut bytes = Vec::new();
     let mut output = Output::new(&diff, &mut bytes).ok()?;
     let size = writer::begin(&mut output, member).ok()?;
@@ -71,20 +67,21 @@ fn rewritten(member: &Member, content: u64) -> Option<Member> {
     writer::pad(&mut output, size).ok()?;
     writer::end(&mut output).ok()?;
     output.finish().ok()?;
-    let mut quotas = quotas();
     // An extended header may say more than the one that it comes from: the name of a sparse file.
-    (quotas.bytes, quotas.attribute) = (4 << 20, 4096);
+    let quotas = Quotas { bytes: 4 << 20, attribute: 4096, ..quotas() };
     Members::new(bytes.as_slice(), quotas).next().ok()?
 }
 
 /// A layer into `directory`, in the form that the first byte says.
 pub fn apply(data: &[u8], directory: BorrowedFd<'_>) {
     let (form, data) = data.split_first().unwrap_or((&0, data));
-    let mut options = Unpack::default();
-    options.quotas = quotas();
-    options.devices = Devices::Skip;
-    options.ownership = Ownership::Single;
-    options.whiteouts = if form & 1 == 0 { Whiteouts::Applied } else { Whiteouts::User };
+    let options = Unpack {
+        quotas: quotas(),
+        devices: Devices::Skip,
+        ownership: Ownership::Single,
+        whiteouts: if form & 1 == 0 { Whiteouts::Applied } else { Whiteouts::User },
+        ..Unpack::default()
+    };
     let data = with_checksums(data);
     let mut layer = Layer::new(&options, directory);
     let written = layer.write(&mut Members::new(data.as_slice(), options.quotas));
