@@ -24,7 +24,7 @@ use crate::error::{Error, Problem, Stage};
 use crate::exit::ExitStatus;
 use crate::group::Made;
 use crate::launch_error::explain;
-use crate::layers;
+use crate::layers::{self, InMemory};
 use crate::output::{self, Output};
 use crate::pid1::Pid1;
 use crate::plan::{Plan, Prepared};
@@ -278,6 +278,7 @@ impl Launch {
                 _ => {}
             }
         }
+        let upper = InMemory::of(self.plan.settings.layers.as_ref(), upper);
         Container {
             stdin: next().map(ChildStdin::from),
             stdout: next().map(ChildStdout::from),
