@@ -8,6 +8,7 @@ use crate::bpf::Program;
 use crate::compile;
 use crate::error::{Error, Result};
 use crate::filter::{Filter, Flags};
+use crate::problem::Problem;
 
 /// A filter made ready to load: a program, and how it is loaded. Cheap to clone and to share between threads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +20,7 @@ struct Inner {
     flags: Flags,
     notifies: bool,
     /// Why no program can be executed with it.
-    lockout: Option<Error>,
+    lockout: Vec<Problem>,
 }
 
 impl Filter {
@@ -40,7 +41,7 @@ impl Compiled {
             program,
             flags: filter.flags,
             notifies: filter.notifies(),
-            lockout: filter.validate_for_exec().err(),
+            lockout: filter.lockouts(),
         }))
     }
 
@@ -67,6 +68,9 @@ impl Compiled {
     /// # Errors
     /// [`LocksOutExec`](crate::ErrorKind::LocksOutExec), see [`Filter::validate_for_exec`].
     pub fn check_exec(&self) -> Result<()> {
-        self.0.lockout.clone().map_or(Ok(()), Err)
+        if self.0.lockout.is_empty() {
+            return Ok(());
+        }
+        Err(Error::problems_of(self.0.lockout.clone()))
     }
 }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 use crate::problem::Problem;
 
@@ -14,6 +15,8 @@ use crate::problem::Problem;
 pub enum ErrorKind {
     /// The filter cannot be used; [`Error::problems`] lists every reason.
     InvalidFilter,
+    /// A profile is not the JSON that it should be, or too long.
+    Malformed,
     /// The filter does not let a program be executed, which it was about to be.
     LocksOutExec,
     /// The compiled filter has more than 4096 instructions, which the kernel does not take.
@@ -33,14 +36,16 @@ pub enum ErrorKind {
 }
 
 /// An error of this crate: opaque, with [`kind`](Self::kind), [`errno`](Self::errno) and [`hint`](Self::hint).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Error(Box<Fact>);
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum Fact {
+    Json(Arc<serde_json::Error>),
+    TooLong(usize),
     Problems(ErrorKind, Vec<Problem>),
     TooLarge(usize),
     Listener { notifies: bool },
@@ -67,6 +72,15 @@ impl Error {
 
     pub(crate) fn too_large(instructions: usize) -> Self {
         Self(Box::new(Fact::TooLarge(instructions)))
+    }
+
+    pub(crate) fn json(error: serde_json::Error) -> Self {
+        Self(Box::new(Fact::Json(Arc::new(error))))
+    }
+
+    /// A profile of this many bytes.
+    pub(crate) fn too_long(bytes: usize) -> Self {
+        Self(Box::new(Fact::TooLong(bytes)))
     }
 
     /// The load and the filter disagree on a listener.
@@ -101,6 +115,7 @@ impl Error {
         match &*self.0 {
             Fact::Problems(kind, _) | Fact::System { kind, .. } => *kind,
             Fact::TooLarge(_) => ErrorKind::TooLarge,
+            Fact::Json(_) | Fact::TooLong(_) => ErrorKind::Malformed,
             Fact::Listener { .. } => ErrorKind::Listener,
         }
     }
@@ -159,6 +174,8 @@ impl fmt::Display for Error {
                     "seccomp filter: {instructions} instructions, and the kernel takes 4096"
                 )
             }
+            Fact::Json(error) => write!(out, "seccomp profile: {error}"),
+            Fact::TooLong(bytes) => write!(out, "seccomp profile: {bytes} bytes are too many"),
             Fact::Listener { notifies: true } => {
                 out.write_str("the filter notifies, and nobody takes its listener")
             }
@@ -175,7 +192,10 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.problems().first().map(|first| first as _)
+        match &*self.0 {
+            Fact::Json(error) => Some(&**error),
+            _ => self.problems().first().map(|first| first as _),
+        }
     }
 }
 

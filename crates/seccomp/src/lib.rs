@@ -8,6 +8,7 @@
 //! | to confine this program | [`Compiled::apply_to_this_thread`], [`Compiled::apply_to_this_process`] |
 //! | a step of a container | [`prepared`] |
 //! | a program for the kernel | [`Filter::compile`], [`Compiled`], [`Cache`] |
+//! | to read and write profiles of OCI, Docker, Podman | [`Profile`], [`Host`], [`Filter::to_oci_json`] |
 //! | names and numbers of system calls | [`syscall`] |
 //!
 //! A filter is plain data; it is compiled without any C library into one program for all entries of a machine (x86-64
@@ -36,8 +37,10 @@ mod compiled;
 mod condition;
 mod error;
 mod filter;
+mod host;
 pub mod prepared;
 mod problem;
+mod profile;
 pub mod syscall;
 mod validate;
 
@@ -48,7 +51,9 @@ pub use compiled::Compiled;
 pub use condition::{Arg, Condition, Operator, arg};
 pub use error::{Error, ErrorKind, Result};
 pub use filter::{Filter, Flags, Rule};
-pub use problem::Problem;
+pub use host::{Granted, Host, Kernel, NoKernel};
+pub use problem::{Inexpressible, Problem};
+pub use profile::{Ignored, Profile, Resolved};
 pub use validate::CALLS_OF_EXEC;
 
 /// The example of the README compiles.

@@ -95,6 +95,58 @@ pub enum Problem {
     /// A flag of notifications without one.
     #[error("WAIT_KILLABLE_RECV is for filters that notify")]
     NothingNotifies,
+    /// A profile names an action that does not exist.
+    #[error("{}action {name:?} is not known", in_entry(place))]
+    UnknownAction {
+        /// The entry's position in `syscalls`; `None` is the default action.
+        place: Option<usize>,
+        /// The name, shortened to 80 characters.
+        name: String,
+    },
+    /// A profile names an architecture that does not exist.
+    #[error("architecture {name:?} is not known")]
+    UnknownArchitecture {
+        /// The name, shortened to 80 characters.
+        name: String,
+    },
+    /// A profile names an operator that does not exist.
+    #[error("rule {rule}: operator {name:?} is not known")]
+    UnknownOperator {
+        /// The entry's position in `syscalls`.
+        rule: usize,
+        /// The name, shortened to 80 characters.
+        name: String,
+    },
+    /// A profile names a flag that does not exist.
+    #[error("flag {name:?} is not known")]
+    UnknownFlag {
+        /// The name, shortened to 80 characters.
+        name: String,
+    },
+    /// A profile names a capability that does not exist.
+    #[error("rule {rule}: capability {name:?} is not known")]
+    UnknownCapability {
+        /// The entry's position in `syscalls`.
+        rule: usize,
+        /// The name, shortened to 80 characters.
+        name: String,
+    },
+    /// A profile depends on something that is not a kernel's version.
+    #[error("rule {rule}: {name:?} is not a kernel's version")]
+    UnknownKernel {
+        /// The entry's position in `syscalls`.
+        rule: usize,
+        /// The text, shortened to 80 characters.
+        name: String,
+    },
+    /// The other format, or the other back end, cannot say this.
+    #[error("{}{what}", in_entry(rule))]
+    Inexpressible {
+        /// The rule, if it is about one.
+        rule: Option<usize>,
+        /// What cannot be said.
+        what: Inexpressible,
+    },
     /// A call that is made between the load and the program's first instruction is refused.
     #[error("{name} is needed to execute the program, and the answer is {action}")]
     LocksOut {
@@ -103,4 +155,26 @@ pub enum Problem {
         /// What happens to it.
         action: Action,
     },
+}
+
+/// What an OCI profile, or libseccomp, cannot say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Inexpressible {
+    /// What happens to calls through entries that are not covered.
+    #[error("an answer for entries that are not covered")]
+    Foreign,
+    /// What happens to newer calls.
+    #[error("an answer for newer calls")]
+    Newer,
+    /// A rule for some of the entries only.
+    #[error("it is for some of the architectures only")]
+    SomeArchitectures,
+    /// Two conditions on one argument, both of which have to hold.
+    #[error("it has two conditions on one argument")]
+    SameArgument,
+}
+
+fn in_entry(rule: &Option<usize>) -> String {
+    rule.map_or_else(String::new, |rule| format!("rule {rule}: "))
 }

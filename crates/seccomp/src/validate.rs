@@ -54,9 +54,12 @@ impl Filter {
     /// [`LocksOutExec`](crate::ErrorKind::LocksOutExec) with every call of [`CALLS_OF_EXEC`] that is refused whatever
     /// its arguments are.
     pub fn validate_for_exec(&self) -> Result<()> {
-        let refused = CALLS_OF_EXEC.into_iter().filter_map(|name| self.locks_out(name));
-        let problems: Vec<_> = refused.collect();
+        let problems = self.lockouts();
         if problems.is_empty() { Ok(()) } else { Err(Error::problems_of(problems)) }
+    }
+
+    pub(crate) fn lockouts(&self) -> Vec<Problem> {
+        CALLS_OF_EXEC.into_iter().filter_map(|name| self.locks_out(name)).collect()
     }
 
     /// Whether a call can meet the action «notify», so that the load makes a listener.
