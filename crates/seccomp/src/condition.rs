@@ -153,6 +153,9 @@ impl fmt::Display for Condition {
             Operator::Le => "<=",
             Operator::Gt => ">",
             Operator::Ge => ">=",
+            Operator::MaskedEq(0xffff_ffff) => {
+                return write!(out, "int arg{} == {value}", self.arg);
+            }
             Operator::MaskedEq(mask) => {
                 return write!(out, "arg{} & {} == {value}", self.arg, Value(mask));
             }

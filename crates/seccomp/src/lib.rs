@@ -3,6 +3,9 @@
 //! | I want … | Here |
 //! |---|---|
 //! | to write a filter | [`Filter`], [`Rule`], [`arg`] |
+//! | a filter that suits most programs | [`Filter::default_profile`], [`Filter::default_for`], [`default`] |
+//! | one that is narrower | [`Filter::compute`], [`Filter::network_client`], [`Filter::build`] |
+//! | to read a filter | [`Filter::explain`] |
 //! | to know what is wrong with it | [`Filter::validate`], [`Problem`] |
 //! | to ask it about one call | [`Filter::decide`] |
 //! | to confine this program | [`Compiled::apply_to_this_thread`], [`Compiled::apply_to_this_process`] |
@@ -35,7 +38,9 @@ mod cache;
 mod compile;
 mod compiled;
 mod condition;
+pub mod default;
 mod error;
+mod explain;
 mod filter;
 mod host;
 pub mod prepared;
@@ -50,6 +55,7 @@ pub use cache::Cache;
 pub use compiled::Compiled;
 pub use condition::{Arg, Condition, Operator, arg};
 pub use error::{Error, ErrorKind, Result};
+pub use explain::Explanation;
 pub use filter::{Filter, Flags, Rule};
 pub use host::{Granted, Host, Kernel, NoKernel};
 pub use problem::{Inexpressible, Problem};

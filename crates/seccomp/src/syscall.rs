@@ -77,7 +77,10 @@ const ARM_PRIVATE: [(&str, u32); 6] = [
 ];
 
 /// Second names, as other libraries and profiles write them.
-const ALIASES: [(Arch, &str, &str); 1] = [(Arch::Arm, "sync_file_range2", "arm_sync_file_range")];
+const ALIASES: [(Arch, &str, &str); 2] = [
+    (Arch::Arm, "sync_file_range2", "arm_sync_file_range"),
+    (Arch::Aarch64, "newfstatat", "fstatat"),
+];
 
 /// The numbers of a name, one per entry.
 type Numbers = [Option<u32>; Arch::ALL.len()];
@@ -102,13 +105,14 @@ const fn place(arch: Arch) -> usize {
     }
 }
 
-/// Every call of one table; the table's own iterator leaves out the last.
+/// Every call of one table. The table's own iterator leaves out the last, and a name that Rust reserves comes as it is
+/// written in Rust.
 macro_rules! table {
     ($arch:ident) => {{
         let last = usize::try_from($arch::Sysno::last().id()).unwrap_or(0);
         (0..=last)
             .filter_map($arch::Sysno::new)
-            .map(|call| (call.name(), call.id().unsigned_abs()))
+            .map(|call| (call.name().trim_start_matches("r#"), call.id().unsigned_abs()))
             .collect()
     }};
 }
