@@ -210,6 +210,7 @@ fn argument(arg: &Arg, image: &mut Image) -> Result<(u32, u64), Error> {
         // An empty structure still needs an address inside the image.
         Arg::Bytes(bytes, _) if bytes.is_empty() => (kind::DATA, u64::from(image.add(&[0])?)),
         Arg::Bytes(bytes, _) => (kind::DATA, u64::from(image.add(bytes)?)),
+        Arg::Filter(bytes, _) => (kind::DATA, u64::from(image.add_filter(bytes)?)),
         Arg::Texts(texts) => (kind::DATA, u64::from(image.add_texts(texts)?)),
         Arg::Parameter(index, _) => (kind::PARAM, u64::from(*index)),
     })
