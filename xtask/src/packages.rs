@@ -41,6 +41,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "strace", program: "strace", uses: &["fault"], why: "injects faults from outside" },
     Package { name: "libjemalloc2", program: "libjemalloc.so.2", uses: &["race"], why: "a host with another allocator" },
     Package { name: "libmimalloc-dev", program: "libmimalloc.so", uses: &["race"], why: "a host with another allocator" },
+    Package { name: "docker-registry", program: "docker-registry", uses: &["root"], why: "a registry to push to and pull from" },
     Package { name: "mmdebstrap", program: "mmdebstrap", uses: &["vm"], why: "the virtual machine's disk" },
     Package { name: "debian-archive-keyring", program: "/usr/share/keyrings/debian-archive-keyring.gpg", uses: &["vm"], why: "checks Debian's packages" },
     Package { name: "e2fsprogs", program: "mkfs.ext4", uses: &["vm"], why: "the virtual machine's disk" },

@@ -58,7 +58,7 @@ fn namespace() -> u64 {
 }
 
 /// When a process was started, in ticks since boot (proc_pid_stat(5)).
-fn start_time(pid: u32) -> Option<u64> {
+pub(crate) fn start_time(pid: u32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     text.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }

@@ -7,13 +7,14 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, openat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use crate::controller::Controllers;
 use crate::error::{Absence, Error, ErrorKind, Result};
 use crate::hierarchy::{Hierarchies, Hierarchy};
 use crate::path::GroupPath;
+use crate::systemd::Held;
 use crate::table::Version;
 
 /// A directory in one hierarchy.
@@ -24,11 +25,20 @@ pub(crate) struct Dir {
     pub(crate) controllers: Controllers,
     pub(crate) path: PathBuf,
     pub(crate) fd: OwnedFd,
+    /// The group above that has processes of its own, and so cannot hand on its controllers.
+    pub(crate) occupied: Option<PathBuf>,
 }
 
 /// Where groups are made. Cheap to clone; holds one descriptor for each hierarchy.
 #[derive(Clone, Debug)]
-pub struct Place(Arc<Vec<Dir>>);
+pub struct Place(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    dirs: Vec<Dir>,
+    /// What keeps the scope that it is in, if it is in one.
+    held: Option<Held>,
+}
 
 const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 
@@ -43,29 +53,11 @@ impl Place {
     /// [`Busy`](crate::ErrorKind::Busy).
     pub fn open(hierarchies: &Hierarchies, path: &GroupPath) -> Result<Self> {
         let dirs: Result<Vec<Dir>> = hierarchies.iter().map(|one| open(one, path)).collect();
-        dirs.map(|dirs| Self(Arc::new(dirs)))
+        dirs.map(|dirs| Self::new(dirs, None))
     }
 
-    /// The place that fits the caller: `/ampoule` for one who may make it, else a group `ampoule` in the highest
-    /// group above the caller's own that was delegated to it.
-    ///
-    /// # Errors
-    /// As [`Place::open`].
-    pub fn find(hierarchies: &Hierarchies) -> Result<Self> {
-        let mut dirs = Vec::new();
-        let mut refused = None;
-        for hierarchy in hierarchies.iter() {
-            let top = delegated(hierarchy).unwrap_or_else(|| hierarchy.own.clone());
-            match open_below(hierarchy, &top, [NAME]).and_then(writable) {
-                Ok(dir) => dirs.push(dir),
-                // Another hierarchy may be enough.
-                Err(error) => refused = Some(error),
-            }
-        }
-        match refused {
-            Some(error) if dirs.is_empty() => Err(error),
-            _ => Ok(Self(Arc::new(dirs))),
-        }
+    pub(crate) fn new(dirs: Vec<Dir>, held: Option<Held>) -> Self {
+        Self(Arc::new(Inner { dirs, held }))
     }
 
     /// Where the group at `path` is, and its name. Makes nothing; a hierarchy that does not have the way there is left
@@ -87,65 +79,64 @@ impl Place {
         }
         match dirs.is_empty() {
             true => Err(Error::at("open", Path::new(&path.to_string()), Errno::NOENT)),
-            false => Ok((Self(Arc::new(dirs)), name)),
+            false => Ok((Self::new(dirs, None), name)),
         }
     }
 
     /// The controllers that groups made here have.
     #[must_use]
     pub fn controllers(&self) -> Controllers {
-        self.0.iter().map(|dir| dir.controllers).collect()
+        self.0.dirs.iter().map(|dir| dir.controllers).collect()
     }
 
     /// The directories, one for each hierarchy.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.0.iter().map(|dir| dir.path.as_path())
+        self.0.dirs.iter().map(|dir| dir.path.as_path())
     }
 
     /// Why groups made here do not have a controller.
     pub(crate) fn absence(&self) -> Absence {
-        let v2 = self.0.iter().find(|dir| dir.version == Version::V2);
-        v2.map_or(Absence::Unmounted, |dir| Absence::Disabled(dir.path.join(SUBTREE)))
+        let v2 = self.0.dirs.iter().find(|dir| dir.version == Version::V2);
+        v2.map_or(Absence::Unmounted, |dir| absence(&dir.path, dir.occupied.as_deref()))
     }
 
     /// Which version has a controller here: v1 where it is in both; without one, what most limits are in.
     pub(crate) fn version_of(&self, controller: Controllers) -> Version {
         let has = |version| {
             let fits = |dir: &&Dir| dir.version == version && dir.controllers.contains(controller);
-            self.0.iter().any(|dir| fits(&dir))
+            self.0.dirs.iter().any(|dir| fits(&dir))
         };
-        let any_v1 = self.0.iter().any(|dir| dir.version == Version::V1);
+        let any_v1 = self.0.dirs.iter().any(|dir| dir.version == Version::V1);
         if has(Version::V1) || (any_v1 && !has(Version::V2)) { Version::V1 } else { Version::V2 }
     }
 
     /// Whether rules for devices are a program here: in v2, where v1 does not have the controller.
     pub(crate) fn has_device_programs(&self) -> bool {
         let v1 = self.controllers().contains(Controllers::DEVICES);
-        !v1 && self.0.iter().any(|dir| dir.version == Version::V2)
+        !v1 && self.0.dirs.iter().any(|dir| dir.version == Version::V2)
     }
 
     pub(crate) fn dirs(&self) -> &[Dir] {
-        &self.0
+        &self.0.dirs
+    }
+
+    /// The name of the systemd unit that it is in, if systemd made it ([`Placement::Systemd`]).
+    ///
+    /// [`Placement::Systemd`]: crate::Placement::Systemd
+    #[must_use]
+    pub fn unit(&self) -> Option<&str> {
+        self.0.held.as_ref().map(Held::unit)
     }
 }
 
-/// The group that all groups of this crate are in.
-const NAME: &str = "ampoule";
-
-/// The highest group, the own one or above it, in which the caller may make groups.
-fn delegated(hierarchy: &Hierarchy) -> Option<PathBuf> {
-    let below = hierarchy.own.ancestors().take_while(|path| path.starts_with(&hierarchy.mount));
-    let writable = |path: &&Path| {
-        let may = |path: &Path| {
-            rustix::fs::accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
-        };
-        may(path) && may(&path.join("cgroup.procs"))
-    };
-    below.filter(writable).last().map(Path::to_owned)
+/// Why groups in a directory of v2 do not have a controller.
+pub(crate) fn absence(path: &Path, occupied: Option<&Path>) -> Absence {
+    let disabled = || Absence::Disabled(path.join(SUBTREE));
+    occupied.map_or_else(disabled, |above| Absence::Occupied(above.to_owned()))
 }
 
 /// Refuses a directory that somebody else has made, in which the caller may make no groups.
-fn writable(dir: Dir) -> Result<Dir> {
+pub(crate) fn writable(dir: Dir) -> Result<Dir> {
     match rustix::fs::accessat(&dir.fd, ".", rustix::fs::Access::WRITE_OK, AtFlags::EACCESS) {
         Ok(()) => Ok(dir),
         Err(errno) => Err(Error::not_delegated(dir.path, errno)),
@@ -164,10 +155,25 @@ fn open_below<'n>(
     top: &Path,
     names: impl IntoIterator<Item = &'n str>,
 ) -> Result<Dir> {
+    let fd = open_top(top)?;
+    enable(hierarchy, &fd, top)?;
+    descend(hierarchy, fd, top, names)
+}
+
+/// A group that is there.
+pub(crate) fn open_top(top: &Path) -> Result<OwnedFd> {
+    let fd = openat(CWD, top, DIRECTORY, Mode::empty());
+    fd.map_err(|errno| Error::at("open", top, errno))
+}
+
+/// The group below `top`, made where it is missing.
+pub(crate) fn descend<'n>(
+    hierarchy: &Hierarchy,
+    mut fd: OwnedFd,
+    top: &Path,
+    names: impl IntoIterator<Item = &'n str>,
+) -> Result<Dir> {
     let mut path = top.to_owned();
-    let mut fd = openat(CWD, top, DIRECTORY, Mode::empty())
-        .map_err(|errno| Error::at("open", top, errno))?;
-    enable(hierarchy, &fd, &path)?;
     for name in names {
         path.push(name);
         match rustix::fs::mkdirat(&fd, name, Mode::from(0o755)) {
@@ -188,8 +194,7 @@ fn open_below<'n>(
 fn look_below(hierarchy: &Hierarchy, top: &Path, names: &[&str]) -> Result<Dir> {
     let mut path = top.to_owned();
     let failed = |path: &Path, errno| Error::at("open", path, errno);
-    let mut fd =
-        openat(CWD, top, DIRECTORY, Mode::empty()).map_err(|errno| failed(&path, errno))?;
+    let mut fd = open_top(top)?;
     for name in names {
         path.push(name);
         fd = openat(&fd, *name, DIRECTORY, Mode::empty()).map_err(|errno| failed(&path, errno))?;
@@ -198,11 +203,16 @@ fn look_below(hierarchy: &Hierarchy, top: &Path, names: &[&str]) -> Result<Dir> 
 }
 
 fn opened(hierarchy: &Hierarchy, path: PathBuf, fd: OwnedFd) -> Dir {
-    let controllers = match hierarchy.version {
+    let controllers = controllers(hierarchy, &fd);
+    Dir { version: hierarchy.version, controllers, path, fd, occupied: None }
+}
+
+/// What groups made in a directory have.
+pub(crate) fn controllers(hierarchy: &Hierarchy, fd: &OwnedFd) -> Controllers {
+    match hierarchy.version {
         Version::V1 => hierarchy.controllers,
-        Version::V2 => Controllers::of_v2(&read(&fd, SUBTREE).unwrap_or_default()),
-    };
-    Dir { version: hierarchy.version, controllers, path, fd }
+        Version::V2 => Controllers::of_v2(&read(fd, SUBTREE).unwrap_or_default()),
+    }
 }
 
 /// Makes a new directory ready for groups below it.
@@ -228,7 +238,7 @@ pub(crate) fn inherit_cpuset(fd: &OwnedFd, path: &Path) -> Result<()> {
 }
 
 /// Hands every controller that is there to the groups below.
-fn enable(hierarchy: &Hierarchy, fd: &OwnedFd, path: &Path) -> Result<()> {
+pub(crate) fn enable(hierarchy: &Hierarchy, fd: &OwnedFd, path: &Path) -> Result<()> {
     // On a hybrid machine the tree of v2 belongs to the host, which uses v1 for limits.
     if hierarchy.version == Version::V1 || hierarchy.beside_v1 {
         return Ok(());

@@ -16,6 +16,7 @@ use rustix::process::Signal;
 
 use crate::error::{Error, ErrorKind, Stage};
 use crate::exit::{ExitStatus, Outcome, Usage};
+use crate::layers::InMemory;
 use crate::pid1::Pid1;
 use crate::plan::Prepared;
 use crate::pty::Pty;
@@ -62,6 +63,8 @@ pub struct Container {
     pub(crate) early: Mutex<Option<Ended>>,
     pub(crate) reaped: bool,
     pub(crate) group: Option<ampoule_cgroups::Group>,
+    /// The root's upper layer, where it is in memory.
+    pub(crate) upper: InMemory,
 }
 
 impl Container {

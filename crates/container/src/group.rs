@@ -82,7 +82,7 @@ impl Builder {
     }
 
     /// Where the container's group is made: a path from the top of each hierarchy, or without `/` from the caller's own
-    /// group. Otherwise a place is found ([`Place::find`]).
+    /// group. Otherwise a place is found ([`Builder::cgroup_placement`]).
     #[must_use]
     pub fn cgroup_parent(mut self, path: impl Into<String>) -> Self {
         self.cgroup_parent = Some(path.into());
@@ -111,6 +111,7 @@ pub(crate) fn prepare(
     left_out: &mut Vec<LeftOut>,
 ) -> Result<Option<GroupPlan>, Error> {
     let limited = !builder.limits.is_empty() || builder.cgroup_parent.is_some();
+    let limited = limited || builder.asks_systemd();
     if !limited && builder.own_group == OwnGroup::WithLimits {
         return Ok(None);
     }
@@ -134,7 +135,7 @@ fn find(builder: &Builder) -> ampoule_cgroups::Result<GroupPlan> {
     let hierarchies = Hierarchies::detect()?;
     let place = match &parent {
         Some(path) => Place::open(&hierarchies, path)?,
-        None => Place::find(&hierarchies)?,
+        None => crate::placement::choose(&hierarchies, builder, ACCOUNTED)?,
     };
     let limits = builder.limits.clone();
     let shape = Group::shape(&place, &limits, ACCOUNTED)?;
@@ -154,8 +155,7 @@ impl GroupPlan {
 
     /// What a report says.
     pub(crate) fn describe(&self) -> String {
-        let place = self.place.paths().last().map(|path| path.display().to_string());
-        format!("a group of its own below {}", place.unwrap_or_default())
+        crate::placement::describe(&self.place)
     }
 
     /// Makes the group of one launch.

@@ -66,6 +66,24 @@ pub enum ErrorKind {
     ReadOnly,
     /// The kernel or the file system does not have what is needed.
     Unsupported,
+    /// A registry wants credentials, or other ones (HTTP 401 or 403).
+    Unauthorized,
+    /// A registry has had too many requests (HTTP 429).
+    RateLimited,
+    /// A registry answered with a failure or with what is no answer.
+    Registry,
+    /// A registry could not be reached, or the connection broke more often than was tried.
+    Network,
+    /// A registry's certificate is not trusted, or its connection is not encrypted as it must be.
+    Certificate,
+    /// Nothing came for too long.
+    Timeout,
+    /// A build file does not parse, or says what cannot be; [`Error::problems`] lists what does not parse.
+    InvalidContainerfile,
+    /// A program of a build failed.
+    CommandFailed,
+    /// Who mounts layers and runs programs for a build reports an error: [`std::error::Error::source`] is it.
+    Workshop,
     /// Another system call failed; see [`Error::errno`].
     System,
 }
@@ -166,6 +184,12 @@ impl Error {
         Fact::System { operation, path: Some(path.to_owned()), errno }.into()
     }
 
+    /// The error of this crate that stands within one of the standard library, such as a reader gives.
+    #[must_use]
+    pub fn from_io(error: &io::Error) -> Option<Self> {
+        error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()).cloned()
+    }
+
     /// A system call failed, on no path.
     pub(crate) fn call(operation: &'static str, errno: Errno) -> Self {
         Fact::System { operation, path: None, errno }.into()
@@ -183,6 +207,15 @@ impl Error {
         }
     }
 
+    /// Everything that is wrong with a build file.
+    #[must_use]
+    pub fn problems(&self) -> &[crate::containerfile::Problem] {
+        match &*self.0 {
+            Fact::Build { trouble: crate::build::Trouble::Syntax(problems), .. } => problems,
+            _ => &[],
+        }
+    }
+
     /// What went wrong, for `match`.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -192,6 +225,9 @@ impl Error {
             Fact::Text { .. } => ErrorKind::InvalidReference,
             Fact::Mismatch { .. } => ErrorKind::DigestMismatch,
             Fact::Size { .. } => ErrorKind::SizeMismatch,
+            #[cfg(feature = "registry")]
+            Fact::Registry { trouble, .. } => trouble.kind(),
+            Fact::Build { trouble, .. } => trouble.kind(),
             Fact::Layer { trouble, .. } => trouble.kind(),
             Fact::Compression { .. } => ErrorKind::UnsupportedMediaType,
             Fact::Document { .. } => ErrorKind::InvalidDocument,
@@ -252,6 +288,16 @@ impl Error {
             ErrorKind::DigestMismatch | ErrorKind::SizeMismatch => {
                 "the content was damaged or replaced on its way: fetch it again"
             }
+            ErrorKind::Unauthorized => {
+                "log in (`podman login` or `docker login`), or check the name: many registries say so of images that \
+                 are not there"
+            }
+            ErrorKind::RateLimited => {
+                "wait, or log in: registries allow more to those that they know"
+            }
+            ErrorKind::Certificate => {
+                "add the registry's authority, or say that it is reached by plain HTTP"
+            }
             ErrorKind::NoSpace => "free space, or gc() the store, then do the same again",
             _ => return None,
         })
@@ -296,6 +342,7 @@ impl std::error::Error for Error {
             Fact::Document { flaw, .. } => Some(flaw),
             Fact::System { errno, .. } => Some(errno),
             Fact::Layer { trouble, .. } => Some(trouble),
+            Fact::Build { trouble, .. } => trouble.source(),
             _ => None,
         }
     }

@@ -5,6 +5,8 @@
 //! | the name of an image | [`Reference`] |
 //! | to choose by platform | [`Platform`], [`Choice`] |
 //! | the name of content | [`Digest`], [`Digester`] |
+//! | to build one | [`build`], [`containerfile`] |
+//! | images of a registry | `registry::Registry` (feature `registry`) |
 //! | a layer as files | [`unpack`] |
 //! | files as a layer | [`diff`] |
 //! | to read an image's documents | [`Document`], [`Manifest`], [`Index`], [`Configuration`] |
@@ -35,8 +37,10 @@
 //! # }
 //! ```
 
+pub mod build;
 mod commit;
 pub mod config;
+pub mod containerfile;
 pub mod descriptor;
 pub mod destination;
 pub mod diff;
@@ -52,6 +56,8 @@ pub mod platform;
 pub mod progress;
 mod pull;
 pub mod reference;
+#[cfg(feature = "registry")]
+pub mod registry;
 pub mod source;
 pub mod store;
 pub mod unpack;

@@ -21,6 +21,9 @@ pub(crate) enum Fact {
     Mismatch { what: &'static str, expected: Digest, found: Digest },
     /// Content has another length than promised, in bytes.
     Size { what: &'static str, digest: Digest, expected: u64, found: u64 },
+    /// A registry did not do what was asked.
+    #[cfg(feature = "registry")]
+    Registry { request: String, trouble: crate::registry::Trouble },
     /// A layer is wrong, or could not be written.
     Layer { name: Option<String>, offset: u64, trouble: Trouble },
     /// A compression that this build does not have.
@@ -39,6 +42,8 @@ pub(crate) enum Fact {
     NotNamed { name: String, offered: Vec<String> },
     /// Something does not exist.
     Absent { what: &'static str, name: String },
+    /// An instruction of a build was not done.
+    Build { line: usize, instruction: String, trouble: crate::build::Trouble },
     /// A system call failed.
     System { operation: &'static str, path: Option<PathBuf>, errno: Errno },
 }
@@ -84,6 +89,8 @@ impl fmt::Display for Fact {
             Self::Size { what, digest, expected, found } => {
                 write!(f, "{what} {digest}: {found} bytes, not {expected}")
             }
+            #[cfg(feature = "registry")]
+            Self::Registry { request, trouble } => write!(f, "{request}: {trouble}"),
             Self::Layer { name: Some(name), offset, trouble } => {
                 write!(f, "layer, member {name:?}, before byte {offset}: {trouble}")
             }
@@ -109,6 +116,10 @@ impl fmt::Display for Fact {
                 write!(f, "there is no image {name:?}; there is {}", list(offered))
             }
             Self::Absent { what, name } => write!(f, "there is no {what} {name}"),
+            Self::Build { line: 0, instruction, trouble } => write!(f, "{instruction}: {trouble}"),
+            Self::Build { line, instruction, trouble } => {
+                write!(f, "line {line}, {instruction}: {trouble}")
+            }
             Self::System { operation, path: Some(path), errno } => {
                 write!(f, "{operation}({}): {errno}", path.display())
             }

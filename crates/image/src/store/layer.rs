@@ -136,6 +136,13 @@ impl Store {
         }
     }
 
+    /// Where the files of an unpacked layer are, or would be.
+    #[must_use]
+    pub fn layer_path(&self, diff_id: &Digest, form: &Form) -> PathBuf {
+        let name = LayerName { digest: *diff_id, form: form.clone() };
+        self.named(&name.place()).join(DIFF)
+    }
+
     /// Whether an open directory still has this name.
     pub(super) fn is_at(&self, held: &OwnedFd, name: &str) -> Result<bool> {
         let failed = |errno| Error::at("fstatat", &self.named(name), errno);

@@ -7,8 +7,10 @@ use std::fmt;
 use std::io::Read;
 use std::os::fd::BorrowedFd;
 
+use serde::{Deserialize, Serialize};
+
 use crate::digest::{Algorithm, Digest};
-use crate::error::Result;
+use crate::error::{Error, Reason, Result};
 use crate::media_type::Compression;
 use crate::unpack::{Unpack, Unpacked};
 
@@ -32,8 +34,24 @@ pub trait Unpacker: Sync {
 
 /// The form of an unpacked layer: who owns its files, how whiteouts are written, what became of
 /// devices and attributes. A short text that may be a part of a name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Form(String);
+
+impl TryFrom<String> for Form {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        let wrong = || Error::text("form", &text, 0, Reason::NotLowerHex);
+        Self::parse(&text).ok_or_else(wrong)
+    }
+}
+
+impl From<Form> for String {
+    fn from(form: Form) -> Self {
+        form.0
+    }
+}
 
 /// How many digits a form has.
 const DIGITS: usize = 16;

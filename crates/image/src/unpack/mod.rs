@@ -118,6 +118,21 @@ pub struct Unpacked {
 }
 
 impl Unpack {
+    /// What suits the caller: the defaults for root; for others files of their own, whiteouts for an overlay with the option
+    /// `userxattr`, and no devices.
+    #[must_use]
+    pub fn suited() -> Self {
+        if rustix::process::geteuid().is_root() {
+            return Self::default();
+        }
+        Self {
+            whiteouts: Whiteouts::User,
+            ownership: Ownership::Single,
+            devices: Devices::Skip,
+            ..Self::default()
+        }
+    }
+
     /// Reads `layer` to its end and writes what it holds into `directory`.
     ///
     /// Three threads live while this runs. The memory taken is independent of the layer's size.
