@@ -68,8 +68,11 @@ impl Own {
         let path = format!("/ampoule-test-{}-{what}", std::process::id());
         let path = GroupPath::new(path).expect("a path");
         let place = Place::open(&hierarchies(), &path).expect("this tier is root's");
-        let made = Group::create_in(&place, "one", &limits(), Controllers::all());
-        Self(made.expect("a group"), path)
+        Group::create_in(&place, "one", &limits(), Controllers::all()).expect("a group");
+        // Also in hierarchies that it would not need: the second process leaves the top of each.
+        let missing = place.paths().map(|dir| dir.join("one")).filter(|dir| !dir.exists());
+        missing.for_each(|dir| fs::create_dir(dir).expect("a group"));
+        Self(Group::open(&place, "one").expect("a group"), path)
     }
 
     /// Every directory of the place.
@@ -195,7 +198,11 @@ fn part(group: &str) {
         Ok(place) => {
             let made = Group::create_in(&place, "inner", &limits(), Controllers::all());
             let inner = made.expect("a group");
-            assert!(points.iter().all(|point| point.join(&group[1..]).join("inner").is_dir()));
+            let inside = |path: PathBuf| {
+                path.is_dir()
+                    && points.iter().any(|point| path == point.join(&group[1..]).join("inner"))
+            };
+            assert!(inner.paths().all(inside), "{inner}");
             inner.remove().expect("an empty group");
         }
         // This process is in the group above, which keeps v2 from handing its controllers on.

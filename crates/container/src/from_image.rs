@@ -5,13 +5,15 @@
 //! what cannot be understood is an error of the plan.
 
 use std::ffi::OsString;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use ampoule_image::config::Execution;
+use ampoule_image::diff::{Diff, OwnerRange};
 use ampoule_image::store::{Form, Hides, Unpacker};
-use ampoule_image::unpack::Unpack;
-use ampoule_image::{Digest, Image, Layer, Store};
-use ampoule_ns::User;
+use ampoule_image::unpack::{Ownership, Unpack, Whiteouts};
+use ampoule_image::{Digest, Image, Layer, NewImage, Store};
+use ampoule_ns::{IdRange, User};
 use ampoule_overlay::{CopyUp, Mount, MountFlags, MountKind};
 use serde::{Deserialize, Serialize};
 
@@ -190,6 +192,48 @@ impl FromImage {
         };
         self.layers.iter().map(layer).collect()
     }
+}
+
+impl Container {
+    /// Makes an image of what the payload changed in the root ([`Container::changes`]), on top of another one of the same
+    /// store: usually the one that the container came from. Best after its end; of a container that runs, files that
+    /// change meanwhile are an error.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoLayers`] where [`Container::overlay`] has none or nothing can be written, the errors of
+    /// [`Container::changes`], and [`ErrorKind::Image`] with that of [`Store::commit`].
+    pub fn commit(&self, store: &Store, new: &NewImage<'_>) -> Result<Image, Error> {
+        let no_layers = || Error::new(ErrorKind::NoLayers, Stage::Running);
+        let upper = self.overlay().ok_or_else(no_layers)?.upper_fd()?.ok_or_else(no_layers)?;
+        let changes = self.changes()?.into_iter();
+        let relative = |path: PathBuf| path.strip_prefix("/").map(Path::to_owned).unwrap_or(path);
+        let mut diff = Diff::suited();
+        diff.selected = Some(changes.map(|change| relative(change.path)).collect());
+        let settings = &self.plan.settings;
+        diff.whiteouts = match settings.enters_user_namespace() {
+            true => Whiteouts::User,
+            false => Whiteouts::Trusted,
+        };
+        if let Some((map, _)) = &settings.identity.maps {
+            // What the container's own mount wrote has the ids of its user namespace.
+            diff.ownership = Ownership::Real;
+            diff.uid_map = ranges(&map.uid);
+            diff.gid_map = ranges(&map.gid);
+        }
+        store.commit(new, upper.as_fd(), &diff).map_err(|error| {
+            Error::new(ErrorKind::Image, Stage::Running).about(error.to_string()).caused_by(error)
+        })
+    }
+}
+
+fn ranges(map: &[IdRange]) -> Vec<OwnerRange> {
+    map.iter()
+        .map(|range| OwnerRange {
+            inside: range.inside,
+            outside: range.outside,
+            count: range.count,
+        })
+        .collect()
 }
 
 impl Builder {

@@ -42,7 +42,8 @@ impl LayersPlan {
         let targets = fs.mounts.iter().map(|mount| mount.target.clone());
         let files = fs.files.iter().map(|file| file.path.clone());
         let links = fs.links.iter().map(|link| link.path.clone());
-        let made = targets.chain(files).chain(links).collect();
+        let directories = fs.directories.iter().cloned();
+        let made = targets.chain(files).chain(links).chain(directories).collect();
         Some(Self { lower, root: builder.root.clone(), made })
     }
 

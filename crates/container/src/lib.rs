@@ -100,11 +100,11 @@
 //!
 //! # Defaults
 //!
-//! | | [`Container::host_view`] | [`Container::from_rootfs`] | [`Container::bare`] |
+//! | | [`Container::host_view`] | [`Container::from_rootfs`], [`Container::from_layers`] | [`Container::bare`] |
 //! |---|---|---|---|
 //! | namespaces | all new but time | all new but time | the host's |
 //! | network | new, only `lo`, which is up | the same | the host's |
-//! | root | `/usr`, `/bin`, `/lib*`, an allow-list of `/etc`; read-only | the directory; writes go to memory, 1 GiB at most, and are lost | the host's |
+//! | root | `/usr`, `/bin`, `/lib*`, an allow-list of `/etc`; read-only | the directory or the layers; writes go to memory, 1 GiB at most, and are lost | the host's |
 //! | never there | `/etc/shadow`, host keys, `/run`, `/var`, `/home`, `/root` | anything of the host | – |
 //! | `/proc`, `/dev` | new, masked | new, masked; `/sys` read-only | the host's |
 //! | `/tmp` | memory, 64 MiB | as in the root | the host's |

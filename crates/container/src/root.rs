@@ -68,6 +68,9 @@ fn file_system(builder: &Builder) -> FileSystem {
         Origin::Bare => {}
     }
     fs.mounts.extend(builder.mounts.iter().cloned());
+    if builder.root != Root::ReadOnly {
+        fs.directories.extend(builder.image_working_dir().map(Path::to_path_buf));
+    }
     fs.files.extend(builder.files.iter().cloned());
     fs.links.extend(builder.links.iter().cloned());
     fs.masked = builder.masked.clone().unwrap_or_else(FileSystem::default_masked);

@@ -3,6 +3,8 @@
 //! Kernel objects: none. Invariant: no input makes any of these panic, and what is accepted is
 //! written so that it is accepted again as the same.
 
+pub mod layer;
+
 use crate::platform::{Choice, Platform};
 use crate::{Configuration, Digest, Document, MediaType, Reference};
 

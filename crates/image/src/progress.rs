@@ -1,7 +1,8 @@
 //! Progress: what happens to each layer, told as it happens.
 //!
 //! Kernel objects: none. Invariant: each layer's events come in the order of their states, and its
-//! bytes never go back within one state.
+//! bytes never go back within one state, unless what an ended process left of a blob was wrong: then
+//! it is pulled from its start.
 
 use crate::digest::Digest;
 

@@ -146,6 +146,39 @@ fn a_layout_is_not_left() {
 }
 
 #[test]
+fn a_layout_does_not_lead_a_writer_elsewhere() {
+    use std::os::unix::fs::symlink;
+    let at = directory();
+    let outside = directory();
+    let source = layout(at.path());
+    let secret = outside.path().join("secret");
+    fs::write(&secret, b"secret").expect("secret");
+    symlink(&secret, at.path().join(".pending")).expect("link");
+    fs::remove_file(at.path().join("index.json")).expect("index");
+    symlink(&secret, at.path().join("index.json")).expect("link");
+    assert!(LayoutWriter::open(at.path()).is_err(), "that is no index");
+    fs::remove_file(at.path().join("index.json")).expect("index");
+    write(&source, &mut LayoutWriter::open(at.path()).expect("layout"), "x");
+    assert_eq!(fs::read(&secret).expect("secret"), b"secret");
+    fs::remove_dir_all(at.path().join("blobs")).expect("blobs");
+    fs::create_dir(at.path().join("blobs")).expect("blobs");
+    symlink(outside.path(), at.path().join("blobs/sha256")).expect("link");
+    let mut writer = LayoutWriter::open(at.path()).expect("layout");
+    assert!(copy(&source, &mut writer, None, &Choice::Host, &()).is_err());
+    assert_eq!(fs::read_dir(outside.path()).expect("list").count(), 1);
+}
+
+#[test]
+fn a_damaged_blob_of_a_layout_is_written_again() {
+    let at = directory();
+    let source = layout(at.path());
+    let blob = at.path().join("blobs/sha256").join(Digest::of(b"layer").hex());
+    fs::write(&blob, b"lAyer").expect("damage");
+    write(&source, &mut LayoutWriter::open(at.path()).expect("layout"), "x");
+    assert_eq!(fs::read(&blob).expect("blob"), b"layer");
+}
+
+#[test]
 fn what_is_no_layout() {
     let at = directory();
     let error = |kind| {

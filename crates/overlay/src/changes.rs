@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use crate::error::{ErrorKind, Problem};
 use crate::merged::{Directory, Failed, Layers, Node, Place};
+use crate::target::PATH_LIMIT;
 
 /// What happened to a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -105,6 +106,9 @@ impl Comparison<'_> {
             None => Node::Missing,
         };
         let path = pair.path.join(name);
+        if path.as_os_str().len() > PATH_LIMIT && !matches!(after, Node::Missing) {
+            return Err(Failed { errno: Errno::NAMETOOLONG, path: pair.path.clone() });
+        }
         match (after, before) {
             (Node::Missing, Node::Missing) => {}
             (Node::Missing, _) => self.push(path, ChangeKind::Deleted),

@@ -28,6 +28,9 @@ pub struct FileSystem {
     pub files: Vec<File>,
     /// Symbolic links.
     pub links: Vec<Link>,
+    /// Directories that are made where they are missing (mode 0755), after all mounts.
+    #[serde(default)]
+    pub directories: Vec<PathBuf>,
     /// Paths whose content is hidden: a file is empty, a directory is empty and read-only.
     pub masked: Vec<PathBuf>,
     /// Paths that are made read-only, with all below them.
@@ -79,6 +82,7 @@ impl FileSystem {
         let paths = targets
             .chain(self.files.iter().map(|file| &file.path))
             .chain(self.links.iter().map(|link| &link.path))
+            .chain(&self.directories)
             .chain(self.masked.iter().chain(&self.read_only));
         let mut problems: Vec<_> = paths.filter_map(|path| Target::new(path).err()).collect();
         problems.extend(self.links.iter().filter_map(|link| fits(&link.target).err()));

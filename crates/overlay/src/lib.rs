@@ -10,8 +10,10 @@
 //! | [`Mount`], [`MountKind`], [`MountFlags`], [`Propagation`] | one mount |
 //! | [`File`], [`Link`] | bytes and links that appear in the root |
 //! | [`host_view`] | the host's programs and libraries, without its data |
-//! | [`Situation`] | privileges and namespaces of the process that will mount |
+//! | [`Situation`], [`Kernel`] | privileges and namespaces of the process that will mount; what its kernel can do |
 //! | [`Prepared`] | the steps, in groups |
+//! | [`Overlay`], [`MountedOverlay`] | layers as one tree by themselves, reached by a descriptor |
+//! | [`UpperLayer`], [`Change`] | what was written, and how it is discarded |
 //! | [`Error`], [`Problem`] | everything that is wrong, found together |
 //!
 //! ```
@@ -41,8 +43,24 @@
 //! | | `ReadOnly` | `Ephemeral` | `Persistent` | `InPlace` |
 //! |---|---|---|---|---|
 //! | `Empty` | tmpfs, read-only at the end | tmpfs of that size | – | – |
+//! | `Layers` | read-only overlay; where a target is missing in it, with an upper layer in memory | overlay, upper layer in memory | overlay, upper layer in that directory | – (one layer: bind mount) |
 //! | `Directory` | read-only bind mount; where a target is missing in it, a read-only overlay | overlay, upper layer in memory | overlay, upper layer in that directory | bind mount |
 //! | `Keep` | – | – | – | the caller's mounts, in a mount namespace of their own |
+//!
+//! # An overlay by itself
+//!
+//! ```no_run
+//! use ampoule_overlay::Overlay;
+//!
+//! let overlay = Overlay::new(["/layers/app", "/layers/base"]).upper("/data/upper");
+//! let mounted = overlay.mount()?; // mounted.merged(): the tree's root, for openat2(2)
+//! for change in overlay.changes()? {
+//!     println!("{:?} {}", change.kind, change.path.display());
+//! }
+//! drop(mounted); // nothing is left of the mount
+//! overlay.discard()?;
+//! # Ok::<(), ampoule_overlay::Error>(())
+//! ```
 //!
 //! # Two ways in
 //!

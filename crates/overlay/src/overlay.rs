@@ -89,6 +89,7 @@ impl Overlay {
 
     /// Maps the owners in the lower layers by this user namespace: what user 0 owns on disk belongs to the namespace's
     /// user 0 (mount_setattr(2), `MOUNT_ATTR_IDMAP`, Linux 5.12; overlays of such layers: 5.19). For a privileged host.
+    /// The upper layer is not mapped: the tree's root belongs to whom the upper directory belongs.
     #[must_use]
     pub fn id_map(mut self, user_namespace: impl Into<OwnedFd>) -> Self {
         self.id_map = Some(Arc::new(user_namespace.into()));

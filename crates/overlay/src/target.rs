@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::error::{ErrorKind, Problem};
 
 /// Longest path without its NUL (PATH_MAX).
-const PATH_LIMIT: usize = 4095;
+pub(crate) const PATH_LIMIT: usize = 4095;
 /// Longest name (NAME_MAX).
 const NAME_LIMIT: usize = 255;
 

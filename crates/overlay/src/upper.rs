@@ -92,7 +92,8 @@ impl UpperLayer {
     /// directory or file that this process may not read is read as user 0 of the user namespace.
     ///
     /// # Errors
-    /// [`ErrorKind::Unreadable`] with the path in its layer and the call's error number.
+    /// [`ErrorKind::Unreadable`] with the path in its layer and the call's error number; `ENAMETOOLONG` for a tree that has
+    /// paths longer than 4 095 bytes, which no list should hold.
     pub fn changes(&self) -> Result<Vec<Change>, Error> {
         let opener =
             |from: BorrowedFd<'_>, path: &OsStr, flags| self.open_as_user(from, path, flags);

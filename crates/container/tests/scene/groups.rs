@@ -72,8 +72,11 @@ impl Above {
 
 impl Drop for Above {
     fn drop(&mut self) {
-        let _left =
-            self.0.thaw().and_then(|()| self.0.kill()).and_then(|()| self.0.remove()).is_err();
+        // As the place of others it is also where it needed nothing itself.
+        let all = Group::open(&place(), self.0.name());
+        let end =
+            |group: Group| group.thaw().and_then(|()| group.kill()).and_then(|()| group.remove());
+        let _left = all.and_then(end).is_err();
     }
 }
 

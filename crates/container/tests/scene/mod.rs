@@ -16,6 +16,8 @@ pub(crate) mod groups;
 pub(crate) mod guest;
 pub(crate) mod host;
 pub(crate) mod idle;
+#[cfg(feature = "image")]
+pub(crate) mod images;
 pub(crate) mod inside;
 pub(crate) mod layers;
 pub(crate) mod look;

@@ -12,12 +12,13 @@ use rustix::fs::FlockOperation;
 use super::Destination;
 use super::pending_file::PendingFile;
 use crate::descriptor::{ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME, Descriptor};
+use crate::digest::Digester;
 use crate::document;
 use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::reference::{DEFAULT_TAG, Reference};
-use crate::source::Resolved;
 use crate::source::layout::{self, INDEX_JSON, LAYOUT, Mark, VERSION};
+use crate::source::{Resolved, each_chunk};
 
 /// Writes images into an OCI layout that is a directory.
 #[derive(Debug)]
@@ -75,13 +76,58 @@ impl LayoutWriter {
         self.write(LAYOUT, &mut document::to_json(LAYOUT, &mark)?.as_slice())
     }
 
+    /// The directories of a file. A link in their place would lead out of the layout.
+    fn make_parents(&self, name: &str) -> Result<()> {
+        let mut path = self.path.clone();
+        let Some((parents, _)) = name.rsplit_once('/') else { return Ok(()) };
+        for parent in parents.split('/') {
+            path.push(parent);
+            match fs::create_dir(&path) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(Error::io("mkdir", &path, &error));
+                }
+                _ => {}
+            }
+            let found = fs::symlink_metadata(&path);
+            let found = found.map_err(|error| Error::io("stat", &path, &error))?;
+            if !found.is_dir() {
+                return Err(Error::at("open", &path, rustix::io::Errno::NOTDIR));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a file has the size and the digest of a blob.
+    fn is_whole(&self, path: &Path, blob: &Descriptor) -> Result<bool> {
+        match fs::symlink_metadata(path) {
+            Ok(found) if found.is_file() && found.len() == blob.size => {}
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::io("stat", path, &error));
+            }
+            _ => return Ok(false),
+        }
+        let mut file = File::open(path).map_err(|error| Error::io("open", path, &error))?;
+        let mut digester = Digester::new(blob.digest.algorithm());
+        each_chunk(&mut file, |bytes| {
+            digester.update(bytes);
+            Ok(())
+        })?;
+        Ok(digester.finish() == blob.digest)
+    }
+
     /// Writes a file as a whole.
     fn write(&self, name: &str, content: &mut dyn Read) -> Result<()> {
         let path = self.path.join(name);
-        let parent = path.parent().unwrap_or(&self.path);
-        fs::create_dir_all(parent).map_err(|error| Error::io("mkdir", parent, &error))?;
-        // There is one writer at a time, so that one name is enough.
-        let mut file = PendingFile::create(self.path.join(".pending"), path)?;
+        self.make_parents(name)?;
+        // There is one writer at a time: what stands there was left by a killed one.
+        let temporary = self.path.join(".pending");
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::io("unlink", &temporary, &error));
+            }
+            _ => {}
+        }
+        let mut file = PendingFile::create(temporary, path)?;
         file.write_all(content)?;
         file.finish()
     }
@@ -89,12 +135,7 @@ impl LayoutWriter {
 
 impl Destination for LayoutWriter {
     fn has(&mut self, blob: &Descriptor) -> Result<bool> {
-        let path = self.path.join(layout::blob_path(&blob.digest));
-        match fs::symlink_metadata(&path) {
-            Ok(found) => Ok(found.is_file() && found.len() == blob.size),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(Error::io("stat", &path, &error)),
-        }
+        self.is_whole(&self.path.join(layout::blob_path(&blob.digest)), blob)
     }
 
     fn put(&mut self, blob: &Descriptor, content: &mut (dyn Read + Send)) -> Result<()> {

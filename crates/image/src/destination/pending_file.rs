@@ -19,10 +19,11 @@ pub(super) struct PendingFile {
 }
 
 impl PendingFile {
-    /// Begins a file that will be `path`; `temporary` is a name that no other writer uses.
+    /// Begins a file that will be `path`; `temporary` is a name that no other writer uses, and that
+    /// must not exist: a link of that name would lead elsewhere.
     pub(super) fn create(temporary: PathBuf, path: PathBuf) -> Result<Self> {
-        let file =
-            File::create(&temporary).map_err(|error| Error::io("open", &temporary, &error))?;
+        let file = File::create_new(&temporary);
+        let file = file.map_err(|error| Error::io("open", &temporary, &error))?;
         Ok(Self { file, temporary, path })
     }
 

@@ -10,14 +10,16 @@
 //! The tree is what an attacker wrote: it is read by descriptor, no link is followed, and what
 //! would mean something else in a layer (a file called `.wh.x`) is refused.
 
-mod compress;
+pub(crate) mod compress;
 mod records;
 mod upper;
 mod walk;
-mod writer;
+pub(crate) mod writer;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 
 use crate::digest::{Algorithm, Digest};
 use crate::error::Result;
@@ -36,6 +38,30 @@ pub enum Holes {
     Kept,
     /// They are zeros.
     Filled,
+}
+
+/// A range of ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnerRange {
+    /// The first id in the layer.
+    pub inside: u32,
+    /// The first id in the tree.
+    pub outside: u32,
+    /// How many.
+    pub count: u32,
+}
+
+impl OwnerRange {
+    /// What an id of the tree is in the layer; itself where there are no ranges.
+    fn find(ranges: &[Self], id: u32) -> Option<u32> {
+        if ranges.is_empty() {
+            return Some(id);
+        }
+        ranges.iter().find_map(|range| {
+            let offset = id.checked_sub(range.outside).filter(|offset| *offset < range.count)?;
+            range.inside.checked_add(offset)
+        })
+    }
 }
 
 /// How a tree becomes a layer.
@@ -63,6 +89,13 @@ pub struct Diff {
     /// How the tree has owners: [`Ownership::Single`] takes them from the attribute
     /// `user.containers.override_stat`, and root for what the caller owns without one.
     pub ownership: Ownership,
+    /// Which owners in the tree are which in the layer; without any they are the same. For trees that a user namespace has
+    /// written, as its maps are (user_namespaces(7)).
+    pub uid_map: Vec<OwnerRange>,
+    /// The same for groups.
+    pub gid_map: Vec<OwnerRange>,
+    /// Only these paths, relative to the tree, and the directories that lead to them.
+    pub selected: Option<BTreeSet<PathBuf>>,
     /// Which extended attributes are taken over.
     pub attributes: AttributeFilter,
     /// Later times become this one, in seconds since 1970, so that the same files give the same
@@ -85,6 +118,9 @@ impl Default for Diff {
         Self {
             whiteouts: Whiteouts::default(),
             ownership: Ownership::default(),
+            uid_map: Vec::new(),
+            gid_map: Vec::new(),
+            selected: None,
             attributes: AttributeFilter::default(),
             source_date_epoch: None,
             holes: Holes::default(),
@@ -128,7 +164,8 @@ impl Diff {
     ///
     /// # Errors
     ///
-    /// [`UnsafeLayer`](crate::ErrorKind::UnsafeLayer) for a name that is reserved for whiteouts,
+    /// [`UnsafeLayer`](crate::ErrorKind::UnsafeLayer) for a name that is reserved for whiteouts and for an owner that is
+    /// in none of the ranges,
     /// [`QuotaExceeded`](crate::ErrorKind::QuotaExceeded),
     /// [`Unsupported`](crate::ErrorKind::Unsupported) for directories or files of which an overlay
     /// keeps a part in another layer (its options `redirect_dir` and `metacopy`),

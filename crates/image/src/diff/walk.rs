@@ -5,15 +5,19 @@
 //! opened for reading.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::io::Write;
+use std::ops::Bound;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, SeekFrom, Stat};
 use rustix::io::{self, Errno};
 
 use super::compress::{Content, Output};
 use super::upper::{Attributes, is_whiteout, mtime};
-use super::{Diff, Holes, writer};
+use super::{Diff, Holes, OwnerRange, writer};
 use crate::error::Error;
 use crate::unpack::format::member::{Kind, Member, Timestamp};
 use crate::unpack::format::sparse::{SEGMENTS_MAX, Segment, SparseMap};
@@ -86,11 +90,23 @@ impl<'a, W: Write> Walk<'a, W> {
             if inside.len() > quotas.name {
                 return Err(self.error(path, Trouble::Quota(Quota::Name, quotas.name as u64)));
             }
+            if !self.is_selected(&inside) {
+                continue;
+            }
             if let Some(fd) = self.file(&inside)? {
                 self.directory(&inside, fd, depth + 1)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether a path is wanted, or leads to one that is.
+    fn is_selected(&self, path: &[u8]) -> bool {
+        let Some(selected) = &self.diff.selected else { return true };
+        let path = Path::new(OsStr::from_bytes(path));
+        // What is below a path follows it.
+        let from = (Bound::Included(path), Bound::Unbounded);
+        selected.range::<Path, _>(from).next().is_some_and(|next| next.starts_with(path))
     }
 
     /// Writes one file; returns it where it is a directory.
@@ -132,7 +148,7 @@ impl<'a, W: Write> Walk<'a, W> {
             return Ok(false);
         }
         let kind = Kind::HardLink { target: target.clone() };
-        let member = self.member(path, kind, stat, &mut Attributes::default());
+        let member = self.member(path, kind, stat, &mut Attributes::default())?;
         self.begin(&member)?;
         Ok(true)
     }
@@ -164,9 +180,20 @@ impl<'a, W: Write> Walk<'a, W> {
         writer::begin(&mut self.output, member)
     }
 
-    fn member(&mut self, path: &[u8], kind: Kind, stat: &Stat, own: &mut Attributes) -> Member {
+    fn member(
+        &mut self,
+        path: &[u8],
+        kind: Kind,
+        stat: &Stat,
+        own: &mut Attributes,
+    ) -> Result<Member, Error> {
         self.counts.attributes_dropped += own.dropped;
-        let (mut uid, mut gid, mut kind) = (stat.st_uid, stat.st_gid, kind);
+        let mapped = |ranges: &[OwnerRange], id| {
+            OwnerRange::find(ranges, id).ok_or_else(|| self.error(path, Trouble::Owner(id)))
+        };
+        let mut uid = mapped(&self.diff.uid_map, stat.st_uid)?;
+        let mut gid = mapped(&self.diff.gid_map, stat.st_gid)?;
+        let mut kind = kind;
         if self.diff.ownership == Ownership::Single {
             // The caller is who root is inside.
             uid = if uid == rustix::process::geteuid().as_raw() { 0 } else { uid };
@@ -177,7 +204,7 @@ impl<'a, W: Write> Walk<'a, W> {
                 kind = device.filter(|_| stands_for_it).unwrap_or(kind);
             }
         }
-        Member {
+        Ok(Member {
             name: path.to_vec(),
             kind,
             mode: stat.st_mode & 0o7777,
@@ -186,7 +213,7 @@ impl<'a, W: Write> Walk<'a, W> {
             mtime: mtime(stat, self.diff),
             atime: None,
             attributes: std::mem::take(&mut own.kept),
-        }
+        })
     }
 
     /// A link, FIFO or device.
@@ -208,7 +235,7 @@ impl<'a, W: Write> Walk<'a, W> {
             FileType::BlockDevice => Kind::BlockDevice { major, minor },
             _ => Kind::Fifo,
         };
-        let member = self.member(path, kind, stat, &mut Attributes::default());
+        let member = self.member(path, kind, stat, &mut Attributes::default())?;
         self.begin(&member).map(|_| ())
     }
 
@@ -232,7 +259,7 @@ impl<'a, W: Write> Walk<'a, W> {
         let mut attributes = attributes.map_err(|trouble| self.error(path, trouble))?;
         if kind == FileType::Directory {
             let opaque = attributes.opaque;
-            let member = self.member(path, Kind::Directory, &stat, &mut attributes);
+            let member = self.member(path, Kind::Directory, &stat, &mut attributes)?;
             self.begin(&member)?;
             if opaque {
                 self.mark([path, b"/.wh..wh..opq"].concat())?;
@@ -246,7 +273,7 @@ impl<'a, W: Write> Walk<'a, W> {
         };
         let sparse = map.map_err(|trouble| self.error(path, trouble))?;
         let whole = [Segment { offset: 0, len: size }];
-        let member = self.member(path, Kind::File { size, sparse }, &stat, &mut attributes);
+        let member = self.member(path, Kind::File { size, sparse }, &stat, &mut attributes)?;
         let stored = self.begin(&member)?;
         let pieces = match &member.kind {
             Kind::File { sparse: Some(map), .. } => map.segments(),

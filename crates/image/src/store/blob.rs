@@ -97,13 +97,12 @@ pub struct BlobWriter {
     name: String,
     wanted: Descriptor,
     digester: Digester,
-    /// Declared last: the lock ends after the name is gone.
+    is_gone: bool,
     _adding: Lock,
 }
 
 impl Drop for BlobWriter {
     fn drop(&mut self) {
-        // A committed one has another name already.
         if self.offset() == 0 && self.wanted.size > 0 {
             self.discard();
         }
@@ -172,6 +171,7 @@ impl Store {
                     name,
                     wanted: wanted.bare(),
                     digester: Digester::new(wanted.digest.algorithm()),
+                    is_gone: false,
                     _adding: adding,
                 };
                 writer.take_up()?;
@@ -291,7 +291,7 @@ impl BlobWriter {
     /// [`ErrorKind::SizeMismatch`](crate::ErrorKind::SizeMismatch),
     /// [`ErrorKind::DigestMismatch`](crate::ErrorKind::DigestMismatch): what was written is dropped
     /// then. [`ErrorKind::NoSpace`](crate::ErrorKind::NoSpace), and what the kernel says.
-    pub fn commit(self) -> Result<Blob> {
+    pub fn commit(mut self) -> Result<Blob> {
         let Descriptor { digest, size, .. } = self.wanted;
         if self.digester.len() != size {
             return Err(Error::size(BLOB, digest, size, self.digester.len()));
@@ -306,11 +306,15 @@ impl BlobWriter {
             return Err(self.failed("fsync", &error));
         }
         pending::publish(&self.store, &self.name, &Area::Blobs.path(&digest))?;
+        self.is_gone = true;
         self.store.blob(&digest)
     }
 
-    /// Removes what was written.
-    fn discard(&self) {
+    /// Removes what was written; once, because then the name may be another writer's.
+    fn discard(&mut self) {
+        if std::mem::replace(&mut self.is_gone, true) {
+            return;
+        }
         // The error that led here is the one to tell; what stays is cleared later.
         directory::remove(self.store.root(), &pending::path(&self.name)).unwrap_or_default();
     }

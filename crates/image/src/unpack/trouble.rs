@@ -57,6 +57,8 @@ pub(crate) enum Trouble {
     Quota(Quota, u64),
     #[error("{0}")]
     Decoder(String),
+    #[error("its owner {0} has no number in the layer")]
+    Owner(u32),
     #[error("it changes while it is read")]
     Changed,
     #[error("an overlay with {0} keeps a part of it in another layer")]
@@ -93,6 +95,7 @@ impl Trouble {
             | Self::RootNotDirectory
             | Self::Whiteout
             | Self::WhiteoutDevice
+            | Self::Owner(_)
             | Self::Device => ErrorKind::UnsafeLayer,
             Self::Changed => ErrorKind::InUse,
             Self::Overlay(_) => ErrorKind::Unsupported,

@@ -119,6 +119,7 @@ impl<'a> Assembly<'a> {
             self.mount(index);
         }
         self.bind_files();
+        self.make_directories();
         // Last: they cover what is there.
         self.protect();
         self.mask();
