@@ -1,5 +1,7 @@
-//! What several examples share: a container in the foreground of a shell, and its terminal.
+//! What several examples share: a container in the foreground of a shell, its terminal, and images.
 
 pub mod arguments;
+pub mod columns;
 pub mod foreground;
+pub mod images;
 pub mod terminal;

@@ -12,16 +12,21 @@ use ampoule::{
 };
 use ampoule_examples::arguments::Failure;
 
-use crate::value;
+use crate::{image, value};
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
 Runs a command isolated: its own processes, network, mounts, host name and ids.
 
 Usage: sandbox [OPTIONS] -- COMMAND [ARGUMENTS]
+       sandbox [OPTIONS] --image IMAGE [-- ARGUMENTS]
 
 Files
   --rootfs DIR          this directory as root, instead of a read-only view of the host's programs
+  --image IMAGE         an image as root: a name in the store, or a path of an OCI layout or an archive (one that
+                        begins with / ./ ../ oci: oci-archive: docker-archive:), which is loaded into it; its
+                        command, environment, user, directory and volumes, where nothing else is said
+  --store DIR           where images are (see the example `image`)
   --root HOW            ro, ephemeral (writes go to memory), inplace, or a directory that keeps the writes
   --bind SRC:DST[:rw]   show a file or directory of the host, read-only without :rw
   --tmpfs DIR[:SIZE]    an empty writable directory in memory, 64M unless said otherwise
@@ -32,6 +37,8 @@ Namespaces
   --hostname NAME
 Process
   --uid N, --gid N      who it runs as; --gid is the same number unless it is given
+  --user USER[:GROUP]   the same by names of the root's own files
+  --entrypoint PROGRAM  instead of the image's; ARGUMENTS follow it
   --cap-add C           one more capability; --cap-drop C: one less, or ALL
   --env NAME=VALUE      set a variable, or take NAME over from here
   --cwd DIR             the working directory inside
@@ -79,6 +86,10 @@ pub(crate) struct Tty;
 #[derive(Debug, Default)]
 pub(crate) struct Options {
     rootfs: Option<PathBuf>,
+    image: Option<String>,
+    store: Option<PathBuf>,
+    entrypoint: Option<OsString>,
+    user: Option<String>,
     /// Setters, in the order of the command line.
     settings: Vec<Setter>,
     uid: Option<u32>,
@@ -138,8 +149,13 @@ pub(crate) fn parse(mut from: lexopt::Parser) -> Result<Asked, Failure> {
             Short(_) => return Err(argument.unexpected().into()),
         }
     }
-    if options.words.is_empty() {
-        return Err("no command given (see --help)".into());
+    match (&options.image, &options.rootfs) {
+        (Some(_), Some(_)) => return Err("--image and --rootfs: there is one root".into()),
+        (None, _) if options.entrypoint.is_some() => {
+            return Err("--entrypoint without --image".into());
+        }
+        (None, _) if options.words.is_empty() => return Err("no command given (see --help)".into()),
+        _ => {}
     }
     Ok(Asked::Run(Box::new(options)))
 }
@@ -194,6 +210,10 @@ impl Options {
         use lexopt::ValueExt as _;
         match name {
             "rootfs" => self.rootfs = Some(from.value()?.into()),
+            "image" => self.image = Some(from.value()?.string()?),
+            "store" => self.store = Some(from.value()?.into()),
+            "entrypoint" => self.entrypoint = Some(from.value()?),
+            "user" => self.user = Some(from.value()?.string()?),
             "uid" => self.uid = Some(from.value()?.parse()?),
             "gid" => self.gid = Some(from.value()?.parse()?),
             "cwd" => self.cwd = Some(from.value()?.into()),
@@ -211,29 +231,46 @@ impl Options {
     }
 
     /// The command, ready to be planned.
-    pub(crate) fn command(self) -> Command {
-        let mut builder = match &self.rootfs {
-            Some(directory) => Container::from_rootfs(directory),
-            None => Container::host_view(),
+    pub(crate) fn command(self) -> Result<Command, Failure> {
+        let image = self.image.as_ref().map(|name| image::open(name, self.store.as_deref()));
+        let image = image.transpose()?;
+        let mut builder = match (&self.rootfs, &image) {
+            (_, Some(image)) => Container::from_image(image),
+            (Some(directory), None) => Container::from_rootfs(directory),
+            (None, None) => Container::host_view(),
         };
-        if let Some(capabilities) = self.capabilities() {
+        let images_user = image.as_ref().and_then(|image| image.config().config.user.as_deref());
+        if let Some(capabilities) = self.capabilities(images_user) {
             builder = builder.capabilities(capabilities);
+        }
+        if let Some(user) = &self.user {
+            builder = builder.user(user.parse()?);
         }
         if let Some(uid) = self.uid.or(self.gid.map(|_| 0)) {
             builder = builder.user(User::ids(uid, self.gid.unwrap_or(uid)));
         }
         let builder = self.settings.into_iter().fold(builder, |builder, setter| setter.on(builder));
-        let mut words = self.words.into_iter();
-        let command = builder.command(words.next().unwrap_or_default()).args(words);
-        match self.cwd {
+        let command = match image {
+            Some(image) => {
+                let config = &image.config().config;
+                image::command(builder, config, self.entrypoint, self.words)?
+            }
+            None => {
+                let mut words = self.words.into_iter();
+                builder.command(words.next().unwrap_or_default()).args(words)
+            }
+        };
+        Ok(match self.cwd {
             Some(directory) => command.current_dir(directory),
             None => command,
-        }
+        })
     }
 
     /// The capabilities if they are not the default; a user other than 0 keeps ambient ones only.
-    fn capabilities(&self) -> Option<Capabilities> {
-        let is_root = self.uid.map_or(self.rootfs.is_some(), |uid| uid == 0);
+    fn capabilities(&self, images_user: Option<&str>) -> Option<Capabilities> {
+        let has_root = self.rootfs.is_some() || self.image.is_some();
+        let named = image::is_root(self.user.as_deref().or(images_user));
+        let is_root = self.uid.map_or(has_root && named, |uid| uid == 0);
         let default = if is_root { Capabilities::default() } else { Capabilities::drop_all() };
         let change = |set: Capabilities, change: &Change| match change {
             Change::Add(one) if is_root => set.add(*one),
@@ -297,7 +334,7 @@ mod tests {
     #[test]
     fn capabilities_follow_the_user() {
         let of = |words: &str| {
-            options(&words.split(' ').collect::<Vec<_>>()).unwrap().capabilities().unwrap()
+            options(&words.split(' ').collect::<Vec<_>>()).unwrap().capabilities(None).unwrap()
         };
         let chown = Capability::Chown;
         assert!(of("--cap-add chown -- true").ambient.contains(chown));
@@ -311,6 +348,8 @@ mod tests {
     fn what_cannot_be_is_refused() {
         for wrong in [
             "",
+            "--image x --rootfs / -- true",
+            "--entrypoint sh -- true",
             "--nothing -- true",
             "-x true",
             "--tty=1 true",

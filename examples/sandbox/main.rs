@@ -2,6 +2,7 @@
 #![expect(clippy::print_stderr, reason = "a command line program talks to its user")]
 
 mod arguments;
+mod image;
 mod value;
 
 use std::process::ExitCode;
@@ -33,7 +34,7 @@ fn run() -> Result<u8, Failure> {
 
 fn start(options: Options) -> Result<u8, Failure> {
     let (limit, shown, tty) = (options.timeout, options.shown.clone(), options.tty);
-    let mut command = options.command();
+    let mut command = options.command()?;
     if tty.is_some() {
         command = command.tty(terminal::window_size());
     }

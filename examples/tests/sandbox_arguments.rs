@@ -4,5 +4,7 @@
 
 #[path = "../sandbox/arguments.rs"]
 mod arguments;
+#[path = "../sandbox/image.rs"]
+mod image;
 #[path = "../sandbox/value.rs"]
 mod value;

@@ -1,0 +1,15 @@
+//! What the examples with images share: where images come from and go to, the store, progress bars.
+
+mod access;
+mod bars;
+mod place;
+mod size;
+mod store;
+mod transfer;
+
+pub use access::{Access, HELP as ACCESS_HELP};
+pub use bars::Bars;
+pub use place::Place;
+pub use size::size;
+pub use store::{lower_dirs, open_store, unpacked};
+pub use transfer::{fetch, send};

@@ -1,0 +1,55 @@
+//! The store of the examples.
+//!
+//! Kernel objects: the store's directory. Invariant: root and every other user have one of their own.
+
+use std::path::{Path, PathBuf};
+
+use ampoule::image::store::Hides;
+use ampoule::image::unpack::Unpack;
+use ampoule::image::{Image, Layer, Progress, Store};
+
+use crate::arguments::Failure;
+
+/// Opens the store in this directory, or the user's own: `/var/lib/ampoule/images` for root, for others
+/// `ampoule/images` in `$XDG_DATA_HOME` or `~/.local/share`.
+///
+/// # Errors
+/// As [`Store::open`]; an environment without a home.
+pub fn open_store(directory: Option<&Path>) -> Result<Store, Failure> {
+    let directory = match directory {
+        Some(directory) => directory.to_owned(),
+        None => own_directory().ok_or("no home directory: say --store DIR")?,
+    };
+    Ok(Store::open(directory)?)
+}
+
+fn own_directory() -> Option<PathBuf> {
+    if rustix::process::geteuid().is_root() {
+        return Some("/var/lib/ampoule/images".into());
+    }
+    let data = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
+    let data = data.filter(|data| data.is_absolute());
+    let home = || std::env::home_dir().map(|home| home.join(".local/share"));
+    data.or_else(home).map(|data| data.join("ampoule/images"))
+}
+
+/// The layers of an image, unpacked as suits the caller.
+///
+/// # Errors
+/// As [`Store::unpack`].
+pub fn unpacked(image: &Image, progress: &dyn Progress) -> Result<Vec<Layer>, Failure> {
+    Ok(image.store().unpack(image, &Unpack::suited(), progress)?)
+}
+
+/// The directories of layers for an overlay: the uppermost first, and nothing below one that hides everything.
+#[must_use]
+pub fn lower_dirs(layers: &[Layer]) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    for layer in layers.iter().rev() {
+        paths.push(layer.path().to_owned());
+        if layer.hides() == Hides::Everything {
+            break;
+        }
+    }
+    paths
+}
