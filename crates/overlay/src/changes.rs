@@ -12,7 +12,7 @@ use rustix::fs::{Stat, fgetxattr, flistxattr, fstat};
 use rustix::io::Errno;
 
 use crate::error::{ErrorKind, Problem};
-use crate::merged::{Directory, Failed, Layers, Node, Place};
+use crate::merged::{Directory, Failed, Layers, Node, Notes, Place};
 use crate::target::PATH_LIMIT;
 
 /// What happened to a path.
@@ -170,8 +170,12 @@ fn look_at(layers: &Layers<'_>, place: &Place) -> Result<Attributes, Failed> {
     let failed = |errno| Failed { errno, path: place.path.clone() };
     let stat = fstat(&dir).map_err(failed)?;
     let extended = extended(&dir).map_err(failed)?;
-    let extended =
-        extended.into_iter().filter(|(name, _)| !layers.notes.has(&String::from_utf8_lossy(name)));
+    // Layers that several kinds of overlays use have notes for each.
+    let is_note = |name: &[u8]| {
+        let name = String::from_utf8_lossy(name);
+        [Notes::Trusted, Notes::User].iter().any(|notes| notes.has(&name))
+    };
+    let extended = extended.into_iter().filter(|(name, _)| !is_note(name));
     Ok(Attributes {
         mode: stat.st_mode,
         uid: stat.st_uid,

@@ -146,6 +146,35 @@ pub(crate) fn what_a_container_wrote_becomes_an_image() {
     assert!(seen.starts_with("new\nls: /data/kept: No such file or directory\nb\n0:0\n"), "{seen}");
 }
 
+pub(crate) fn what_a_layer_hides_stays_hidden() {
+    let stocked = stocked(|_| {});
+    let upper = fixture::empty_rootfs().with_file("data/new", "new\n", 0o644);
+    let opaque = upper.path().join("data");
+    rustix::fs::setxattr(&opaque, "user.overlay.opaque", b"y", rustix::fs::XattrFlags::empty())
+        .expect("an attribute");
+    let mut diff = Diff::suited();
+    diff.whiteouts = Whiteouts::User;
+    let target = name("localhost/opaque:1");
+    let new = NewImage::on(&stocked.image, &target);
+    let upper = fs::File::open(upper.path()).expect("the upper directory");
+    let image = stocked.store.commit(&new, upper.as_fd(), &diff).expect("an image");
+    stocked.store.unpack(&image, &Unpack::suited(), &()).expect("unpacked");
+    let see = |builder: ampoule::Builder| {
+        let command = builder.command("/bin/sh").args(["-c", "ls /data; touch /data/x"]);
+        let mut container = command.stdout(ampoule::Stdio::piped()).spawn().expect("it starts");
+        let seen = read_until(container.stdout.as_mut().expect("a pipe"), "new\n");
+        assert_eq!(seen, "new\n", "the lower layer's files are hidden");
+        container.wait().expect("it ends");
+        let changes = container.changes().expect("changes");
+        let paths: Vec<_> = changes.iter().map(|change| change.path.as_path()).collect();
+        assert_eq!(paths, [std::path::Path::new("/data/x")], "only the file is a change");
+    };
+    see(Container::from_image(&image));
+    if rustix::process::geteuid().is_root() {
+        see(Container::from_image(&image).share(ampoule::Namespace::User));
+    }
+}
+
 /// A directory to copy from.
 fn context() -> Rootfs {
     fixture::empty_rootfs()

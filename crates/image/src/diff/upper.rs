@@ -28,7 +28,8 @@ pub(crate) struct Attributes {
 /// Where an overlay with these whiteouts keeps its attributes.
 fn prefix(whiteouts: Whiteouts) -> Option<&'static [u8]> {
     match whiteouts {
-        Whiteouts::Trusted => Some(b"trusted.overlay."),
+        // Of an upper directory only one is true: the other may be a copy of a lower layer's.
+        Whiteouts::Trusted | Whiteouts::Both => Some(b"trusted.overlay."),
         Whiteouts::User => Some(b"user.overlay."),
         Whiteouts::Applied => None,
     }

@@ -118,12 +118,12 @@ pub struct Unpacked {
 }
 
 impl Unpack {
-    /// What suits the caller: the defaults for root; for others files of their own, whiteouts for an overlay with the option
-    /// `userxattr`, and no devices.
+    /// What suits the caller: for root the defaults with [`Whiteouts::Both`]; for others files of their own, whiteouts for an
+    /// overlay with the option `userxattr`, and no devices.
     #[must_use]
     pub fn suited() -> Self {
         if rustix::process::geteuid().is_root() {
-            return Self::default();
+            return Self { whiteouts: Whiteouts::Both, ..Self::default() };
         }
         Self {
             whiteouts: Whiteouts::User,

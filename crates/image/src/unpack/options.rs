@@ -14,6 +14,10 @@ pub enum Whiteouts {
     /// For an overlay with the option `userxattr` (since Linux 5.11): the attribute
     /// `user.overlay.opaque`.
     User,
+    /// For both, as containers of root have them: with a user namespace of their own an overlay has the option
+    /// `userxattr`, without one it has not. Needs what both need, and a file system with attributes of users (tmpfs: since
+    /// Linux 6.6). A [`Diff`](crate::diff::Diff) takes it for [`Whiteouts::Trusted`].
+    Both,
     /// Not at all: the layer is applied to the tree that the directory has, and what it removes is
     /// removed.
     Applied,

@@ -144,10 +144,16 @@ impl Layer<'_> {
 }
 
 fn set_opaque(directory: BorrowedFd<'_>, whiteouts: Whiteouts) -> Result<(), Trouble> {
-    let name = match whiteouts {
-        Whiteouts::Trusted => "trusted.overlay.opaque",
-        Whiteouts::User => "user.overlay.opaque",
-        Whiteouts::Applied => return Ok(()),
+    let names: &[&str] = match whiteouts {
+        Whiteouts::Trusted => &["trusted.overlay.opaque"],
+        Whiteouts::User => &["user.overlay.opaque"],
+        // An overlay looks at one of them and not at the other, and would show what the layer hides.
+        Whiteouts::Both => &["trusted.overlay.opaque", "user.overlay.opaque"],
+        Whiteouts::Applied => &[],
     };
-    fs::fsetxattr(directory, name, b"y", XattrFlags::empty()).map_err(Trouble::of("fsetxattr"))
+    for name in names {
+        let set = fs::fsetxattr(directory, *name, b"y", XattrFlags::empty());
+        set.map_err(Trouble::of("fsetxattr"))?;
+    }
+    Ok(())
 }
