@@ -40,6 +40,8 @@ Process
   --cpus NUMBER         CPU time, such as 0.5
   --pids NUMBER         the most processes
   --cpuset LIST         which CPUs, such as 0-3,7
+  --io DEVICE:LIMITS    limits of a block device, a path or MAJ:MIN, such as /dev/vda:rbps=10m,wiops=100; they are
+                        rbps, wbps (bytes per second), riops, wiops (per second), weight, latency (such as 10ms)
   --timeout SECONDS     end everything after this long, such as 0.5; the exit code is 124
   --payload-is-pid1     without init: the command is process 1
   --tty                 a terminal of its own
@@ -106,6 +108,7 @@ enum Setter {
     Cpus(ampoule::Cpus),
     Pids(u64),
     Cpuset(ampoule::NumberList),
+    Io(ampoule::IoDevice),
 }
 
 /// A change of the capabilities.
@@ -159,6 +162,7 @@ fn setters(name: &str, from: &mut lexopt::Parser) -> Result<Vec<Setter>, Failure
         "cpus" => Setter::Cpus(from.value()?.string()?.parse()?),
         "pids" => Setter::Pids(from.value()?.parse()?),
         "cpuset" => Setter::Cpuset(from.value()?.string()?.parse()?),
+        "io" => Setter::Io(value::io(&from.value()?.string()?)?),
         "rlimit" => Setter::Rlimit(from.value()?.string()?.parse()?),
         _ => return Err(format!("there is no option --{name} (see --help)").into()),
     };
@@ -258,6 +262,7 @@ impl Setter {
             Self::Cpus(cpus) => builder.cpus(cpus),
             Self::Pids(max) => builder.pids_max(max),
             Self::Cpuset(cpus) => builder.cpuset(cpus),
+            Self::Io(device) => builder.io(device),
         }
     }
 }
@@ -318,6 +323,7 @@ mod tests {
             "--rlimit nofile -- true",
             "--map 0:1 -- true",
             "--tmpfs /t:x -- true",
+            "--io 7:0 -- true",
             "--hostname",
         ] {
             let words: Vec<_> = wrong.split(' ').filter(|word| !word.is_empty()).collect();

@@ -3,7 +3,7 @@
 
 mod commands;
 
-use commands::{runner, sandbox, terminal};
+use commands::{limits, runner, sandbox, terminal};
 
 #[test]
 fn exit_codes() {
@@ -23,6 +23,11 @@ fn plan_report_and_timings() {
 #[test]
 fn settings() {
     sandbox::settings();
+}
+
+#[test]
+fn limits_of_devices() {
+    limits::devices();
 }
 
 #[test]

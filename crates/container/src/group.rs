@@ -7,10 +7,11 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use ampoule_cgroups::limits::CpuMax;
+use ampoule_cgroups::limits::devices::container_rules;
+use ampoule_cgroups::limits::{CpuMax, IoDevice};
 use ampoule_cgroups::{
-    Bytes, Controllers, Cpus, Group, GroupPath, Hierarchies, Life, Limits, Max, Membership,
-    NumberList, Place, Shape, Stats, owned_name,
+    Bytes, Controllers, Cpus, DeviceRule, Group, GroupPath, Hierarchies, Life, Limits, Max,
+    Membership, NumberList, Place, Shape, Stats, Weight, owned_name,
 };
 use ampoule_init::{Fd, Step};
 
@@ -53,6 +54,34 @@ impl Builder {
     #[must_use]
     pub fn cpuset(mut self, cpus: NumberList) -> Self {
         self.limits.cpuset.cpus = Some(cpus);
+        self
+    }
+
+    /// Limits of one block device: `IoDevice::at("/dev/vda")?.read_bps(Bytes::mib(10))` (`io.max`, `io.weight`,
+    /// `io.latency`). Each device is named once.
+    #[must_use]
+    pub fn io(mut self, device: IoDevice) -> Self {
+        self.limits.io.devices.push(device);
+        self
+    }
+
+    /// Its share of every block device among siblings, 100 unless it is said (`io.weight`).
+    #[must_use]
+    pub fn io_weight(mut self, weight: Weight) -> Self {
+        self.limits.io.weight = Some(weight);
+        self
+    }
+
+    /// No device node can be opened but those of these rules and those that every container needs
+    /// ([`container_rules`]); without rules the nodes of `/dev` are what there is.
+    ///
+    /// For each kind of access the last rule that is about the device decides.
+    #[must_use]
+    pub fn devices(mut self, rules: impl IntoIterator<Item = DeviceRule>) -> Self {
+        if self.limits.devices.is_empty() {
+            self.limits.devices = container_rules();
+        }
+        self.limits.devices.extend(rules);
         self
     }
 

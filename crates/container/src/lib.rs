@@ -154,7 +154,11 @@ mod timings;
 mod tokio_container;
 mod validate;
 
-pub use ampoule_cgroups::{Bytes, Cpus, Group, Limits, Max, NumberList, Stats, Weight};
+pub use ampoule_cgroups::limits::IoDevice;
+pub use ampoule_cgroups::{
+    Bytes, Cpus, DeviceAccess, DeviceAction, DeviceKind, DeviceRule, Group, Limits, Max, Micros,
+    NumberList, Stats, Weight,
+};
 pub use ampoule_ns::{
     Capabilities, Capability, CapabilitySet, CpuSet, ExecutionDomain, IdMap, IdMapping, IdOrName,
     IdRange, IoClass, IoPriority, Namespace, Personality, PersonalityFlags, Resource,

@@ -40,9 +40,13 @@ pub(crate) fn groups(root: &Path) -> Facts {
     while let Some(dir) = open.pop() {
         let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
         let dirs = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        open.extend(dirs.map(|entry| entry.path()));
+        let dirs: Vec<PathBuf> = dirs.map(|entry| entry.path()).collect();
         let below = dir.strip_prefix(root).unwrap_or(&dir).to_string_lossy();
-        if is_ours(&below) {
+        // The place of all groups is there as long as a group is.
+        let is_used = || dirs.iter().any(|dir| is_of_a_neighbour(&dir.to_string_lossy()));
+        let noise = is_of_a_neighbour(&below) || is_used();
+        open.extend(dirs.iter().cloned());
+        if is_ours(&below) && !noise {
             facts.insert(dir.display().to_string(), "there".to_owned());
         }
     }
@@ -72,6 +76,16 @@ pub(crate) fn is_ours(name: &str) -> bool {
     let alive = |pid: u32| Path::new("/proc").join(pid.to_string()).exists();
     let neighbours = pids.filter(|pid| *pid != std::process::id() && alive(*pid)).count();
     name.contains(NAME) && neighbours == 0
+}
+
+/// Whether a group below our place has the name of another living process in its own (`ID.wPID-START-NAMESPACE`).
+fn is_of_a_neighbour(group: &str) -> bool {
+    let owner = |name: &str| -> Option<u32> {
+        let (_, owner) = name.rsplit_once('.')?;
+        owner.trim_start_matches(['w', 'd']).split_once('-')?.0.parse().ok()
+    };
+    let alive = |pid: u32| Path::new("/proc").join(pid.to_string()).exists();
+    group.split('/').filter_map(owner).any(|pid| pid != std::process::id() && alive(pid))
 }
 
 fn runtime_dir() -> Option<PathBuf> {
