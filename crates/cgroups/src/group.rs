@@ -22,6 +22,9 @@ use crate::table::{self, Version, Write};
 /// Controllers that belong to every group where they are: what its state and its processes are asked through.
 const ALWAYS: Controllers = Controllers::FREEZER;
 
+/// How often a place is opened again that others remove meanwhile.
+const TRIES: usize = 100;
+
 /// A group of processes. Dropping it leaves the group where it is: [`Group::remove`].
 #[derive(Clone, Debug)]
 pub struct Group {
@@ -46,6 +49,26 @@ impl Group {
         accounting: Controllers,
     ) -> Result<Self> {
         group_name(name)?;
+        let mut place = Cow::Borrowed(place);
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            match Self::create_once(&place, name, limits, accounting) {
+                // The place has gone with the last group of another process.
+                Err(_) if place.is_gone() && tried < TRIES => {
+                    place = Cow::Owned(place.again()?);
+                }
+                created => return created,
+            }
+        }
+    }
+
+    fn create_once(
+        place: &Place,
+        name: &str,
+        limits: &Limits,
+        accounting: Controllers,
+    ) -> Result<Self> {
         let writes = writes(place, limits)?;
         let needed = writes.iter().map(|(index, _)| 1 << index).fold(0, |all, one: u32| all | one);
         let mut group = Self { place: place.clone(), name: name.to_owned(), members: 0 };
@@ -241,6 +264,12 @@ impl Group {
                 && (needed || always || dir.controllers.intersects(accounting))
         });
         Ok(Shape { joins: joins.count(), group: has_v2 })
+    }
+
+    /// Where it was made: the place that was given, or the same opened again because its directories had been removed.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Its name.

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | to say what a group may use | [`Limits`], with [`Bytes`], [`Cpus`], [`Weight`], [`Max`] |
 //! | to know what this machine has | [`Hierarchies::detect`] |
-//! | a place where I may make groups | [`Place::find`], [`Place::open`] |
+//! | a place where I may make groups | [`Place::find`], [`Place::open`], [`Place::within`] |
 //! | a group with limits | [`Group::create`] |
 //! | what it uses | [`Group::stat`] |
 //! | how much in a second | [`stat::Usage`], between two samples |
@@ -14,7 +14,7 @@
 //! | to restrict device nodes | [`limits::Limits::devices`], [`devices`] |
 //! | to change, freeze, kill, remove it | [`Group::update`], [`Group::freeze`], [`Group::kill`], [`Group::remove`] |
 //! | a process born in it | [`Group::membership`] |
-//! | to clear what an ended program left | [`reconcile()`] |
+//! | to clear what an ended program left | [`reconcile()`], [`sweep`] |
 //!
 //! A limit is in force, or there is an error that names it and its file.
 //!
@@ -52,6 +52,7 @@ pub mod pressure;
 pub mod stat;
 mod table;
 mod unit;
+mod uses;
 
 pub use controller::{Controller, Controllers};
 pub use end::Depth;
@@ -61,7 +62,7 @@ pub use hierarchy::{Hierarchies, Hierarchy, Mode};
 pub use limits::Limits;
 pub use limits::devices::{DeviceAccess, DeviceAction, DeviceKind, DeviceRule};
 pub use membership::{Membership, join};
-pub use owner::{Life, Reconciled, owned_name, reconcile};
+pub use owner::{Life, Reconciled, owned_name, reconcile, sweep};
 pub use path::GroupPath;
 pub use place::Place;
 pub use stat::Stats;

@@ -1,7 +1,8 @@
 //! Where groups are made: one directory in each hierarchy, opened once.
 //!
 //! Kernel objects: directories of cgroupfs; `cgroup.subtree_control` on the way to them (v2). Invariant: groups are
-//! reached through these descriptors only, so that no path is ever resolved again.
+//! reached through these descriptors only. A directory that was made for groups
+//! goes with its last use (`uses.rs`); whoever comes meanwhile makes it again.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::hierarchy::{Hierarchies, Hierarchy};
 use crate::path::GroupPath;
 use crate::table::Version;
+use crate::uses::{Keep, Used};
 
 /// A directory in one hierarchy.
 #[derive(Debug)]
@@ -24,9 +26,32 @@ pub(crate) struct Dir {
     pub(crate) controllers: Controllers,
     pub(crate) path: PathBuf,
     pub(crate) fd: OwnedFd,
+    way: Way,
+    _used: Used,
+}
+
+/// How a directory was reached, to reach it again.
+#[derive(Clone, Debug)]
+struct Way {
+    hierarchy: Hierarchy,
+    top: PathBuf,
+    names: Vec<String>,
+    hand_down: HandDown,
+}
+
+/// Whether controllers are enabled on the way (v2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HandDown {
+    /// Every one that is there.
+    All,
+    /// None: the group above goes on having processes of its own.
+    Nothing,
 }
 
 /// Where groups are made. Cheap to clone; holds one descriptor for each hierarchy.
+///
+/// The directories that it made, and `ampoule`, are removed with its last clone and the last [`Group`](crate::Group) in
+/// it, unless somebody else has groups there.
 #[derive(Clone, Debug)]
 pub struct Place(Arc<Vec<Dir>>);
 
@@ -42,7 +67,13 @@ impl Place {
     /// [`NotDelegated`](crate::ErrorKind::NotDelegated), [`ReadOnly`](crate::ErrorKind::ReadOnly),
     /// [`Busy`](crate::ErrorKind::Busy).
     pub fn open(hierarchies: &Hierarchies, path: &GroupPath) -> Result<Self> {
-        let dirs: Result<Vec<Dir>> = hierarchies.iter().map(|one| open(one, path)).collect();
+        let open = |hierarchy: &Hierarchy| {
+            let top = if path.is_absolute() { &hierarchy.mount } else { &hierarchy.own };
+            let names = path.names().map(str::to_owned).collect();
+            let hand_down = HandDown::All;
+            Way { hierarchy: hierarchy.clone(), top: top.clone(), names, hand_down }.open()
+        };
+        let dirs: Result<Vec<Dir>> = hierarchies.iter().map(open).collect();
         dirs.map(|dirs| Self(Arc::new(dirs)))
     }
 
@@ -56,7 +87,7 @@ impl Place {
         let mut refused = None;
         for hierarchy in hierarchies.iter() {
             let top = delegated(hierarchy).unwrap_or_else(|| hierarchy.own.clone());
-            match open_below(hierarchy, &top, [NAME]) {
+            match Way::to_ours(hierarchy, top, HandDown::All).open() {
                 Ok(dir) => dirs.push(dir),
                 // Another hierarchy may be enough.
                 Err(error) => refused = Some(error),
@@ -66,6 +97,40 @@ impl Place {
             Some(error) if dirs.is_empty() => Err(error),
             _ => Ok(Self(Arc::new(dirs))),
         }
+    }
+
+    /// The place for groups without limits: `ampoule` in the caller's own group, so that what limits the caller limits
+    /// them too. It is in one hierarchy, where a process can be born: v2, else the cheapest one of v1.
+    ///
+    /// # Errors
+    /// As [`Place::open`]; of the first hierarchy when none can be used.
+    pub fn within(hierarchies: &Hierarchies) -> Result<Self> {
+        let mut all: Vec<&Hierarchy> = hierarchies.iter().collect();
+        all.sort_by_key(|one| {
+            let last = [Controllers::PIDS, Controllers::FREEZER];
+            let v1 = last.iter().position(|wanted| one.controllers.contains(*wanted));
+            (one.version == Version::V1, v1.unwrap_or(last.len()))
+        });
+        let mut refused = None;
+        for hierarchy in all {
+            match open_within(hierarchy) {
+                Ok(dir) => return Ok(Self(Arc::new(vec![dir]))),
+                Err(error) => refused = refused.or(Some(error)),
+            }
+        }
+        Err(refused.unwrap_or_else(Error::no_cgroups))
+    }
+
+    /// Whether somebody removed a directory of it, because no group was in it.
+    pub(crate) fn is_gone(&self) -> bool {
+        let stat = |dir: &Dir| rustix::fs::statat(&dir.fd, "cgroup.procs", AtFlags::empty());
+        self.0.iter().any(|dir| matches!(stat(dir), Err(Errno::NOENT | Errno::NODEV)))
+    }
+
+    /// The same place, after somebody removed its directories because no group was in them.
+    pub(crate) fn again(&self) -> Result<Self> {
+        let dirs: Result<Vec<Dir>> = self.0.iter().map(|dir| dir.way.clone().open()).collect();
+        dirs.map(|dirs| Self(Arc::new(dirs)))
     }
 
     /// The controllers that groups made here have.
@@ -104,45 +169,104 @@ fn delegated(hierarchy: &Hierarchy) -> Option<PathBuf> {
     below.filter(writable).last().map(Path::to_owned)
 }
 
-fn open(hierarchy: &Hierarchy, path: &GroupPath) -> Result<Dir> {
-    let top = if path.is_absolute() { &hierarchy.mount } else { &hierarchy.own };
-    let dir = open_below(hierarchy, top, path.names())?;
-    debug_assert_eq!(dir.path, path.below(&hierarchy.mount, &hierarchy.own), "the same path");
-    Ok(dir)
+/// The directory in the own group; one that is the root hands controllers down where it can.
+fn open_within(hierarchy: &Hierarchy) -> Result<Dir> {
+    let own = hierarchy.own.clone();
+    if hierarchy.version == Version::V2 {
+        // A process is born into a group by whoever may move it out of the own one.
+        let file = own.join("cgroup.procs");
+        let access =
+            rustix::fs::accessat(CWD, &file, rustix::fs::Access::WRITE_OK, AtFlags::EACCESS);
+        access.map_err(|errno| Error::not_delegated(own.clone(), errno))?;
+    }
+    let is_root = own == hierarchy.mount;
+    let all = is_root.then(|| Way::to_ours(hierarchy, own.clone(), HandDown::All).open());
+    match all {
+        Some(Ok(dir)) => Ok(dir),
+        _ => Way::to_ours(hierarchy, own, HandDown::Nothing).open(),
+    }
 }
 
-fn open_below<'n>(
-    hierarchy: &Hierarchy,
-    top: &Path,
-    names: impl IntoIterator<Item = &'n str>,
-) -> Result<Dir> {
-    let mut path = top.to_owned();
-    let mut fd = openat(CWD, top, DIRECTORY, Mode::empty())
-        .map_err(|errno| Error::at("open", top, errno))?;
-    enable(hierarchy, &fd, &path)?;
-    for name in names {
-        path.push(name);
-        match rustix::fs::mkdirat(&fd, name, Mode::from(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(Error::not_delegated(path, errno)),
+/// How often a directory is made again that others remove meanwhile.
+const TRIES: usize = 100;
+
+impl Way {
+    fn to_ours(hierarchy: &Hierarchy, top: PathBuf, hand_down: HandDown) -> Self {
+        Self { hierarchy: hierarchy.clone(), top, names: vec![NAME.to_owned()], hand_down }
+    }
+
+    fn open(self) -> Result<Dir> {
+        let top = openat(CWD, &self.top, DIRECTORY, Mode::empty())
+            .map_err(|errno| Error::at("open", &self.top, errno))?;
+        self.enable(&top, &self.top)?;
+        let all = self.names.iter().scan(self.top.clone(), |path, name| {
+            path.push(name);
+            Some(path.clone())
+        });
+        let used = Used::new(
+            all.collect(),
+            if self.names == [NAME] { Keep::Nothing } else { Keep::Found },
+        );
+        let mut tried = 0;
+        let (path, fd) = loop {
+            tried += 1;
+            match self.descend(&top) {
+                Err(error) if was_removed(&error) && tried < TRIES => {}
+                descended => break descended?,
+            }
+        };
+        let controllers = match self.hierarchy.version {
+            Version::V1 => self.hierarchy.controllers,
+            Version::V2 => {
+                Controllers::of_v2(&read(&fd, "cgroup.subtree_control").unwrap_or_default())
+            }
+        };
+        Ok(Dir { version: self.hierarchy.version, controllers, path, fd, way: self, _used: used })
+    }
+
+    /// Makes what is missing.
+    fn descend(&self, top: &OwnedFd) -> Result<(PathBuf, OwnedFd)> {
+        let mut path = self.top.clone();
+        let mut below: Option<OwnedFd> = None;
+        for name in &self.names {
+            path.push(name);
+            let above = below.as_ref().unwrap_or(top);
+            match rustix::fs::mkdirat(above, name.as_str(), Mode::from(0o755)) {
+                Ok(()) => Used::made(&path),
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(Error::not_delegated(path, errno)),
+            }
+            let fd = openat(above, name.as_str(), DIRECTORY, Mode::empty())
+                .map_err(|errno| Error::at("open", &path, errno))?;
+            self.prepare(&fd, &path)?;
+            below = Some(fd);
         }
-        fd = openat(&fd, name, DIRECTORY, Mode::empty())
-            .map_err(|errno| Error::at("open", &path, errno))?;
-        prepare(hierarchy, &fd, &path)?;
+        let fd = below.ok_or_else(|| Error::at("open", &path, Errno::NOENT))?;
+        Ok((path, fd))
     }
-    let controllers = match hierarchy.version {
-        Version::V1 => hierarchy.controllers,
-        Version::V2 => Controllers::of_v2(&read(&fd, "cgroup.subtree_control").unwrap_or_default()),
-    };
-    Ok(Dir { version: hierarchy.version, controllers, path, fd })
+
+    /// Makes a new directory ready for groups below it.
+    fn prepare(&self, fd: &OwnedFd, path: &Path) -> Result<()> {
+        match self.hierarchy.version {
+            Version::V1 if self.hierarchy.controllers.contains(Controllers::CPUSET) => {
+                inherit_cpuset(fd, path)
+            }
+            _ => self.enable(fd, path),
+        }
+    }
+
+    fn enable(&self, fd: &OwnedFd, path: &Path) -> Result<()> {
+        match self.hand_down {
+            HandDown::All => enable(&self.hierarchy, fd, path),
+            HandDown::Nothing => Ok(()),
+        }
+    }
 }
 
-/// Makes a new directory ready for groups below it.
-fn prepare(hierarchy: &Hierarchy, fd: &OwnedFd, path: &Path) -> Result<()> {
-    if hierarchy.controllers.contains(Controllers::CPUSET) && hierarchy.version == Version::V1 {
-        return inherit_cpuset(fd, path);
-    }
-    enable(hierarchy, fd, path)
+/// Whether a directory was removed under our hands.
+fn was_removed(error: &Error) -> bool {
+    let gone = [Errno::NOENT, Errno::NODEV].map(Errno::raw_os_error);
+    error.errno().is_some_and(|errno| gone.contains(&errno))
 }
 
 /// Gives a directory of v1 the CPUs and memory nodes of the one above: it has none at first, and takes no process.
