@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::Command;
 use crate::container::{Container, OnDrop};
 use crate::error::Error;
+use crate::group::OwnGroup;
 use crate::pid1::Pid1;
 use crate::report::Control;
 
@@ -94,6 +95,10 @@ pub struct Builder {
     pub(crate) limits: ampoule_cgroups::Limits,
     #[serde(default)]
     pub(crate) cgroup_parent: Option<String>,
+    #[serde(default)]
+    pub(crate) own_group: OwnGroup,
+    #[serde(default)]
+    pub(crate) id: Option<String>,
 }
 
 impl Container {
@@ -110,11 +115,12 @@ impl Container {
         Builder::new(Origin::Directory(directory.into()), Root::Ephemeral { size })
     }
 
-    /// No namespace, no mount, the host's root: only what is asked for.
+    /// No namespace, no mount, no group, the host's root: only what is asked for.
     #[must_use]
     pub fn bare() -> Builder {
         let mut builder = Builder::new(Origin::Bare, Root::InPlace);
         builder.namespaces = NamespaceSet::all(Setting::Host);
+        builder.own_group = OwnGroup::ForLimits;
         builder.masked = Some(Vec::new());
         builder.read_only_paths = Some(Vec::new());
         builder
@@ -160,6 +166,8 @@ impl Builder {
             best_effort: Vec::new(),
             limits: ampoule_cgroups::Limits::default(),
             cgroup_parent: None,
+            own_group: OwnGroup::default(),
+            id: None,
         }
     }
 

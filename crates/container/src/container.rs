@@ -49,6 +49,7 @@ pub struct Container {
     pub stderr: Option<ChildStderr>,
     /// The host's end of the terminal, if there is one.
     pub pty: Option<Pty>,
+    pub(crate) id: String,
     pub(crate) pid: u32,
     pub(crate) pidfd: OwnedFd,
     pub(crate) control: OwnedFd,
@@ -65,13 +66,13 @@ pub struct Container {
 }
 
 impl Container {
-    /// Id of the first process in the host's pid namespace; use [`Container::pidfd`] to act on it.
+    /// Its name, from [`Builder::id`](crate::Builder::id) or made for it; part of the name of its group.
     #[must_use]
-    pub fn id(&self) -> u32 {
-        self.pid
+    pub fn id(&self) -> &str {
+        &self.id
     }
 
-    /// Id of the first process, as [`Container::id`].
+    /// Id of the first process in the host's pid namespace; use [`Container::pidfd`] to act on it.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.pid

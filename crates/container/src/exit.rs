@@ -6,7 +6,7 @@ use std::fmt;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
-use crate::group::Resources;
+use crate::resources::Resources;
 use ampoule_init::process::WaitStatus;
 use ampoule_init::reaper::{Cause, Ended};
 

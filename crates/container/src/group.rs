@@ -3,22 +3,21 @@
 //! Kernel objects: one group per container, below a place that the plan opened. Invariant: limits that were asked for
 //! are in force or the launch fails; a launch that fails leaves no group.
 
-use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 
 use ampoule_cgroups::limits::devices::container_rules;
 use ampoule_cgroups::limits::{CpuMax, IoDevice};
 use ampoule_cgroups::{
     Bytes, Controllers, Cpus, DeviceRule, Group, GroupPath, Hierarchies, Life, Limits, Max,
-    Membership, NumberList, Place, Shape, Stats, Weight, owned_name,
+    Membership, NumberList, Place, Shape, Weight, owned_name, sweep,
 };
 use ampoule_init::{Fd, Step};
+use serde::{Deserialize, Serialize};
 
 use crate::builder::Builder;
-use crate::container::{Container, OnDrop};
-use crate::error::{Error, ErrorKind, Stage};
-use crate::exit::Outcome;
+use crate::container::OnDrop;
+use crate::error::{Error, Stage};
 use crate::levels::LeftOut;
 use crate::report::Control;
 
@@ -92,6 +91,22 @@ impl Builder {
         self
     }
 
+    /// Whether it has a control group of its own even when nothing is limited.
+    #[must_use]
+    pub fn own_group(mut self, setting: OwnGroup) -> Self {
+        self.own_group = setting;
+        self
+    }
+
+    /// The container's name, which is part of its group's; otherwise one is made. Letters, digits, `.`, `-`, `_` and
+    /// `+`, a letter or digit first, at most 128. Containers of one process that run at the same time have different
+    /// ones: see [`Launch::id`](crate::Launch::id).
+    #[must_use]
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
     /// Where the container's group is made: a path from the top of each hierarchy, or without `/` from the caller's own
     /// group. Otherwise a place is found ([`Place::find`]).
     #[must_use]
@@ -101,33 +116,83 @@ impl Builder {
     }
 }
 
+/// Which containers have a control group of their own (cgroups(7)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OwnGroup {
+    /// Every one, where the caller may make groups; the report says where it may not. A container without limits has
+    /// it in the caller's own group, and in one hierarchy (the v2 one, where there is one).
+    #[default]
+    WherePossible,
+    /// Those with limits or a `cgroup_parent`.
+    ForLimits,
+}
+
 /// Where and with what limits groups are made.
 #[derive(Debug)]
 pub(crate) struct GroupPlan {
-    place: Place,
+    place: SharedPlace,
     limits: Limits,
     shape: Shape,
+    kind: Kind,
 }
 
-/// The plan of a group, if limits were asked for.
-pub(crate) fn prepare(
-    builder: &Builder,
-    left_out: &mut Vec<LeftOut>,
-) -> Result<Option<GroupPlan>, Error> {
-    if builder.limits.is_empty() && builder.cgroup_parent.is_none() {
-        return Ok(None);
-    }
-    match find(builder) {
-        Ok(plan) => Ok(Some(plan)),
-        Err(error) if builder.best_effort.contains(&Control::Limits) => {
-            left_out.push((Control::Limits, error.to_string()));
-            Ok(None)
+/// What a group is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Limits, or a parent that was chosen.
+    Asked,
+    /// Nothing was asked for.
+    Default,
+}
+
+/// A place, opened again where its directories were removed meanwhile.
+type SharedPlace = Arc<Mutex<Place>>;
+
+/// What was found out about the group.
+#[derive(Debug)]
+pub(crate) enum Grouping {
+    /// It is made for each launch.
+    Planned(Box<GroupPlan>),
+    /// It cannot be made.
+    NotPossible(ampoule_cgroups::Error),
+    /// It is not wanted.
+    Off,
+}
+
+impl Grouping {
+    /// The plan, if there is one.
+    pub(crate) fn plan(&self) -> Option<&GroupPlan> {
+        match self {
+            Self::Planned(plan) => Some(plan),
+            Self::NotPossible(_) | Self::Off => None,
         }
-        Err(error) => Err(Error::from_cgroups(Stage::Plan, error)),
     }
+}
+
+/// The plan of a group.
+pub(crate) fn prepare(builder: &Builder, left_out: &mut Vec<LeftOut>) -> Result<Grouping, Error> {
+    let asked = !builder.limits.is_empty() || builder.cgroup_parent.is_some();
+    if asked {
+        match find(builder) {
+            Ok(plan) => return Ok(Grouping::Planned(Box::new(plan))),
+            Err(error) if builder.best_effort.contains(&Control::Limits) => {
+                left_out.push((Control::Limits, error.to_string()));
+            }
+            Err(error) => return Err(Error::from_cgroups(Stage::Plan, error)),
+        }
+    }
+    Ok(match builder.own_group {
+        OwnGroup::ForLimits => Grouping::Off,
+        OwnGroup::WherePossible => match find_default() {
+            Ok(plan) => Grouping::Planned(Box::new(plan)),
+            Err(error) => Grouping::NotPossible(error),
+        },
+    })
 }
 
 fn find(builder: &Builder) -> ampoule_cgroups::Result<GroupPlan> {
+    static SWEPT: Once = Once::new();
     // What is wrong with the settings is said first, whatever the machine has.
     builder.limits.validate()?;
     let parent = builder.cgroup_parent.as_ref().map(|path| GroupPath::new(path.as_str()));
@@ -135,11 +200,52 @@ fn find(builder: &Builder) -> ampoule_cgroups::Result<GroupPlan> {
     let hierarchies = Hierarchies::detect()?;
     let place = match &parent {
         Some(path) => Place::open(&hierarchies, path)?,
-        None => Place::find(&hierarchies)?,
+        None => swept(Place::find(&hierarchies)?, &SWEPT),
     };
     let limits = builder.limits.clone();
     let shape = Group::shape(&place, &limits, ACCOUNTED)?;
-    Ok(GroupPlan { place, limits, shape })
+    Ok(GroupPlan { place: Arc::new(Mutex::new(place)), limits, shape, kind: Kind::Asked })
+}
+
+/// The group of a container without limits; all plans of the process share the place while one of them lives.
+fn find_default() -> ampoule_cgroups::Result<GroupPlan> {
+    static SHARED: Mutex<Weak<Mutex<Place>>> = Mutex::new(Weak::new());
+    static SWEPT: Once = Once::new();
+    let mut shared = locked(&SHARED);
+    let place = match shared.upgrade() {
+        Some(place) => place,
+        None => {
+            let place = swept(within()?, &SWEPT);
+            let place = Arc::new(Mutex::new(place));
+            *shared = Arc::downgrade(&place);
+            place
+        }
+    };
+    drop(shared);
+    let limits = Limits::default();
+    let shape = Group::shape(&locked(&place), &limits, ACCOUNTED)?;
+    Ok(GroupPlan { place, limits, shape, kind: Kind::Default })
+}
+
+/// The place in the own group. Where the hierarchies are mounted is looked up once, and again where it is no longer true.
+fn within() -> ampoule_cgroups::Result<Place> {
+    static KNOWN: Mutex<Option<Hierarchies>> = Mutex::new(None);
+    let mut known = locked(&KNOWN);
+    let place = known.as_ref().filter(|known| known.is_current()).map(Place::within);
+    if let Some(Ok(place)) = place {
+        return Ok(place);
+    }
+    Place::within(known.insert(Hierarchies::detect()?))
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Clears once what ended programs left: nobody else does.
+fn swept(place: Place, once: &Once) -> Place {
+    once.call_once(|| drop(sweep(&place)));
+    place
 }
 
 impl GroupPlan {
@@ -153,21 +259,45 @@ impl GroupPlan {
         self.shape.group.then(|| fd(first + self.shape.joins))
     }
 
+    /// Whether limits were asked for.
+    pub(crate) fn has_limits(&self) -> bool {
+        !self.limits.is_empty()
+    }
+
     /// What a report says.
     pub(crate) fn describe(&self) -> String {
-        let place = self.place.paths().last().map(|path| path.display().to_string());
-        format!("a group of its own below {}", place.unwrap_or_default())
+        let place = locked(&self.place);
+        let path = place.paths().last().map(|path| path.display().to_string());
+        let path = path.unwrap_or_default();
+        match (self.kind, place.controllers().is_empty()) {
+            (Kind::Default, true) => {
+                format!("below {path}, without controllers: nothing is limited")
+            }
+            _ => format!("below {path}"),
+        }
+    }
+
+    /// What helps when a limit cannot be changed.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        (self.kind == Kind::Default).then_some("ask for a limit when it is started")
     }
 
     /// Makes the group of one launch.
-    pub(crate) fn make(&self, on_drop: OnDrop) -> Result<Made, Error> {
+    pub(crate) fn make(&self, id: &str, on_drop: OnDrop) -> Result<Made, Error> {
         let life = match on_drop {
             OnDrop::Kill => Life::WithOwner,
             OnDrop::Detach => Life::Detached,
         };
-        let failed = |error| Error::from_cgroups(Stage::Launch, error);
-        let name = owned_name(None, life).map_err(failed)?;
-        let group = Group::create(&self.place, &name, &self.limits, ACCOUNTED).map_err(failed)?;
+        let failed = |error: ampoule_cgroups::Error| {
+            let taken = error.kind() == ampoule_cgroups::ErrorKind::AlreadyExists;
+            let error = Error::from_cgroups(Stage::Launch, error);
+            let hint = "a container with this id runs: give each launch its own (Launch::id)";
+            if taken { error.with_hint(hint) } else { error }
+        };
+        let name = owned_name(Some(id), life).map_err(failed)?;
+        let place = locked(&self.place).clone();
+        let group = Group::create(&place, &name, &self.limits, ACCOUNTED).map_err(failed)?;
+        *locked(&self.place) = group.place().clone();
         match group.membership() {
             Ok(membership) => Ok(Made { group: Some(group), membership }),
             Err(error) => {
@@ -206,130 +336,5 @@ impl Drop for Made {
     fn drop(&mut self) {
         // Its processes have ended with the launch.
         let _left = self.group.as_ref().is_some_and(|group| group.remove().is_err());
-    }
-}
-
-/// What a container's group counted until the end (`ExitStatus::resources`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Resources {
-    /// The most memory that was used at once (`memory.peak`, since Linux 5.19; v1 `memory.max_usage_in_bytes`).
-    pub memory_peak: Option<Bytes>,
-    /// CPU time of all processes, also of those that nobody waited for.
-    pub cpu: Option<Duration>,
-    /// How long processes had to wait because the quota was used up.
-    pub throttled: Option<Duration>,
-    /// How many processes were killed for want of memory.
-    pub oom_kills: u64,
-    /// Whose limit it was.
-    pub oom_by: Option<LimitOf>,
-}
-
-/// Whose memory limit killed a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LimitOf {
-    /// The container's own.
-    Container,
-    /// That of a group above it, or the whole machine's memory.
-    Ancestor,
-}
-
-impl Resources {
-    fn of(stats: &Stats) -> Self {
-        let memory = &stats.memory;
-        let oom_kills = memory.events.oom_kill.unwrap_or(0);
-        // v1 has no local events; its count of failures is the own limit's.
-        let own = memory.events_local.oom.or(memory.events.oom).or(memory.events.max);
-        let by = if own.unwrap_or(0) > 0 { LimitOf::Container } else { LimitOf::Ancestor };
-        Self {
-            memory_peak: memory.peak.map(Bytes::new),
-            cpu: stats.cpu.usage,
-            throttled: stats.cpu.throttled,
-            oom_kills,
-            oom_by: (oom_kills > 0).then_some(by),
-        }
-    }
-}
-
-/// One line: what was used, as far as it was counted.
-impl fmt::Display for Resources {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let peak = self.memory_peak.map_or("?".to_owned(), |bytes| bytes.to_string());
-        let (cpu, throttled) = (self.cpu.unwrap_or_default(), self.throttled.unwrap_or_default());
-        write!(out, "memory peak {peak}, CPU time {cpu:.3?}, throttled {throttled:.3?}")?;
-        match self.oom_by {
-            Some(LimitOf::Container) => write!(out, ", {} killed at the own limit", self.oom_kills),
-            Some(LimitOf::Ancestor) => {
-                write!(out, ", {} killed at the limit of a group above", self.oom_kills)
-            }
-            None => Ok(()),
-        }
-    }
-}
-
-impl Container {
-    /// What the container uses now.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Limits`] without a group (no limits were asked for), or when it has ended.
-    pub fn stats(&self) -> Result<Stats, Error> {
-        self.grouped()?.stat().map_err(|error| Error::from_cgroups(Stage::Running, error))
-    }
-
-    /// Changes limits while it runs; those that are not named stay.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Limits`], [`ErrorKind::InvalidSettings`]; then nothing has changed.
-    pub fn update(&self, limits: &Limits) -> Result<(), Error> {
-        let result = self.grouped()?.update(limits);
-        result.map_err(|error| Error::from_cgroups(Stage::Running, error))
-    }
-
-    /// Stops all processes where they are until [`Container::resume`].
-    ///
-    /// # Errors
-    /// [`ErrorKind::Limits`].
-    pub fn pause(&self) -> Result<(), Error> {
-        self.grouped()?.freeze().map_err(|error| Error::from_cgroups(Stage::Running, error))
-    }
-
-    /// Lets them go on.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Limits`].
-    pub fn resume(&self) -> Result<(), Error> {
-        self.grouped()?.thaw().map_err(|error| Error::from_cgroups(Stage::Running, error))
-    }
-
-    /// The container's control group, if it has one.
-    #[must_use]
-    pub fn group(&self) -> Option<&Group> {
-        self.group.as_ref()
-    }
-
-    fn grouped(&self) -> Result<&Group, Error> {
-        self.group.as_ref().ok_or_else(|| {
-            Error::new(ErrorKind::Limits, Stage::Running)
-                .about("the container has no control group".to_owned())
-                .with_hint("ask for a limit, or for a cgroup_parent")
-        })
-    }
-
-    /// Reads what the group counted, and removes it; everything in it has ended.
-    pub(crate) fn close_group(&mut self) {
-        let Some(group) = self.group.take() else { return };
-        if let (Some(status), Ok(stats)) = (self.ended, group.stat()) {
-            let resources = Resources::of(&stats);
-            let killed = matches!(status.outcome(), Outcome::Signaled { signal: 9, .. });
-            let status = status.with_resources(resources);
-            let oom = killed && resources.oom_kills > 0;
-            self.ended = Some(if oom { status.with_outcome(Outcome::OutOfMemory) } else { status });
-        }
-        self.drop_group(&group);
-    }
-
-    /// Ends what is left in the group and removes it; `reconcile` does it later where that fails.
-    pub(crate) fn drop_group(&self, group: &Group) {
-        let _left = group.kill().and_then(|()| group.remove()).is_err();
     }
 }

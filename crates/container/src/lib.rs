@@ -103,7 +103,8 @@
 //! | umask, directory | 0022, `/` | the same | the same |
 //! | streams | as `std::process`: inherited, piped by `output()` | the same | the same |
 //! | process 1 | init: reaps, keeps the time limit, ends with the host | the same | (not process 1) the same |
-//! | limits of memory, CPU time, processes | none; with one, a control group of its own | the same | the same |
+//! | limits of memory, CPU time, processes | none | the same | the same |
+//! | control group | its own, below the caller's, where the caller may make one | the same | the caller's; its own with limits |
 //! | output kept by `output()` | 64 MiB of each stream | the same | the same |
 //! | dropping the handle | kills and reaps everything | the same | the same |
 //!
@@ -132,7 +133,9 @@ mod environment;
 mod error;
 mod exit;
 mod group;
+mod grouped;
 mod host;
+mod id;
 mod identity;
 mod in_force;
 mod inside;
@@ -145,6 +148,7 @@ mod pid1;
 mod plan;
 mod pty;
 mod report;
+mod resources;
 mod root;
 mod settings;
 mod stdio;
@@ -173,7 +177,7 @@ pub use command::Command;
 pub use container::{Container, OnDrop};
 pub use error::{Error, ErrorKind, Problem, Stage};
 pub use exit::{ExitStatus, Outcome, Usage};
-pub use group::{LimitOf, Resources};
+pub use group::OwnGroup;
 pub use host::{CgroupMode, Host, Privilege};
 pub use launch::Launch;
 pub use output::Output;
@@ -181,6 +185,7 @@ pub use pid1::Pid1;
 pub use plan::Plan;
 pub use pty::{Pty, WindowSize};
 pub use report::{Control, Entry, Level, Report, State};
+pub use resources::{LimitOf, Resources};
 pub use stdio::Stdio;
 pub use timings::Timings;
 #[cfg(feature = "tokio")]

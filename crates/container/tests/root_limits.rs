@@ -23,7 +23,7 @@ fn limits_are_what_the_kernel_shows() {
         assert_eq!(stats.pids.max, Some(Max::Limit(64)));
         assert!(stats.pids.current.is_some_and(|pids| (1..10).contains(&pids)), "{:?}", stats.pids);
         let group = container.group().expect("a group").clone();
-        assert!(group.procs(ampoule_cgroups::Depth::One).expect("ids").contains(&container.id()));
+        assert!(group.procs(ampoule_cgroups::Depth::One).expect("ids").contains(&container.pid()));
         let mut less = Limits::default();
         less.pids_max = Some(Max::Limit(9));
         container.update(&less).expect("an update");
@@ -71,16 +71,16 @@ fn a_fork_bomb_stays_at_its_limit() {
 fn a_busy_loop_gets_its_share() {
     tier::root();
     unchanged(|| {
-        let builder = Container::host_view().cpus("0.5".parse().expect("a number"));
+        // Little enough to be had on a busy machine.
+        let builder = Container::host_view().cpus("0.1".parse().expect("a number"));
         let command = shell(builder, "while :; do :; done").timeout(Duration::from_secs(3));
         let begun = Instant::now();
         let status = command.status().expect("a run");
         let share =
             status.resources().cpu.expect("counted").as_secs_f64() / begun.elapsed().as_secs_f64();
-        assert!((0.40..=0.55).contains(&share), "{share}");
+        assert!((0.06..=0.13).contains(&share), "{share}");
         let throttled = status.resources().throttled;
-        // Little on a busy machine, where it waits for a CPU instead.
-        assert!(throttled > Some(Duration::from_millis(1)), "{throttled:?}");
+        assert!(throttled > Some(Duration::from_millis(500)), "{throttled:?}");
     });
 }
 

@@ -78,14 +78,22 @@ pub(crate) fn is_ours(name: &str) -> bool {
     name.contains(NAME) && neighbours == 0
 }
 
-/// Whether a group below our place has the name of another living process in its own (`ID.wPID-START-NAMESPACE`).
+/// Whether a group is one of another living process, which its name tells: `ID.wPID-START-NAMESPACE`, or a fixture's
+/// `ampoule-WHAT-PID`.
 fn is_of_a_neighbour(group: &str) -> bool {
-    let owner = |name: &str| -> Option<u32> {
-        let (_, owner) = name.rsplit_once('.')?;
-        owner.trim_start_matches(['w', 'd']).split_once('-')?.0.parse().ok()
-    };
     let alive = |pid: u32| Path::new("/proc").join(pid.to_string()).exists();
-    group.split('/').filter_map(owner).any(|pid| pid != std::process::id() && alive(pid))
+    let other = |word: &str| -> Option<bool> {
+        let pid = word.parse().ok()?;
+        Some(pid != std::process::id() && alive(pid))
+    };
+    let owned = |name: &str| -> Option<bool> {
+        let (_, owner) = name.rsplit_once('.')?;
+        other(owner.trim_start_matches(['w', 'd']).split_once('-')?.0)
+    };
+    let fixture = |rest: &str| rest.split('-').skip(1).filter_map(other).any(|other| other);
+    group
+        .split('/')
+        .any(|name| owned(name) == Some(true) || name.strip_prefix("ampoule-").is_some_and(fixture))
 }
 
 fn runtime_dir() -> Option<PathBuf> {

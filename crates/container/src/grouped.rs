@@ -1,0 +1,88 @@
+//! What the handle does through the container's control group.
+//!
+//! Kernel objects: the group of one container. Invariant: the group goes with the container.
+
+use ampoule_cgroups::{Group, Limits, Stats};
+
+use crate::container::Container;
+use crate::error::{Error, ErrorKind, Stage};
+use crate::exit::Outcome;
+use crate::group::GroupPlan;
+use crate::resources::Resources;
+
+impl Container {
+    /// What the container uses now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limits`] without a group, or when it has ended.
+    pub fn stats(&self) -> Result<Stats, Error> {
+        self.grouped()?.stat().map_err(|error| Error::from_cgroups(Stage::Running, error))
+    }
+
+    /// Changes limits while it runs; those that are not named stay.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limits`], [`ErrorKind::InvalidSettings`]; then nothing has changed.
+    pub fn update(&self, limits: &Limits) -> Result<(), Error> {
+        self.grouped()?.update(limits).map_err(|error| {
+            let missing = error.kind() == ampoule_cgroups::ErrorKind::MissingController;
+            let error = Error::from_cgroups(Stage::Running, error);
+            let plan = self.plan.settings.group.plan();
+            match plan.and_then(GroupPlan::hint).filter(|_| missing) {
+                Some(hint) => error.with_hint(hint),
+                None => error,
+            }
+        })
+    }
+
+    /// Stops all processes where they are until [`Container::resume`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limits`].
+    pub fn pause(&self) -> Result<(), Error> {
+        self.grouped()?.freeze().map_err(|error| Error::from_cgroups(Stage::Running, error))
+    }
+
+    /// Lets them go on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limits`].
+    pub fn resume(&self) -> Result<(), Error> {
+        self.grouped()?.thaw().map_err(|error| Error::from_cgroups(Stage::Running, error))
+    }
+
+    /// The container's control group, if it has one.
+    #[must_use]
+    pub fn group(&self) -> Option<&Group> {
+        self.group.as_ref()
+    }
+
+    fn grouped(&self) -> Result<&Group, Error> {
+        self.group.as_ref().ok_or_else(|| {
+            Error::new(ErrorKind::Limits, Stage::Running)
+                .about("the container has no control group".to_owned())
+                .with_hint("the report says why; ask for a limit, or for a cgroup_parent")
+        })
+    }
+
+    /// Reads what the group counted, and removes it; everything in it has ended.
+    pub(crate) fn close_group(&mut self) {
+        let Some(group) = self.group.take() else { return };
+        if let (Some(status), Ok(stats)) = (self.ended, group.stat()) {
+            let resources = Resources::of(&stats);
+            let killed = matches!(status.outcome(), Outcome::Signaled { signal: 9, .. });
+            let status = status.with_resources(resources);
+            let oom = killed && resources.oom_kills > 0;
+            self.ended = Some(if oom { status.with_outcome(Outcome::OutOfMemory) } else { status });
+        }
+        self.drop_group(&group);
+    }
+
+    /// Ends what is left in the group and removes it; `reconcile` does it later where that fails.
+    pub(crate) fn drop_group(&self, group: &Group) {
+        // Mostly everything has ended with the pid namespace.
+        if group.remove().is_err() {
+            let _left = group.kill().and_then(|()| group.remove()).is_err();
+        }
+    }
+}
