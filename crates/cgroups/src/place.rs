@@ -190,6 +190,13 @@ fn open_within(hierarchy: &Hierarchy) -> Result<Dir> {
 /// How often a directory is made again that others remove meanwhile.
 const TRIES: usize = 100;
 
+impl Dir {
+    /// Where its hierarchy is mounted.
+    pub(crate) fn mount(&self) -> &Path {
+        &self.way.hierarchy.mount
+    }
+}
+
 impl Way {
     fn to_ours(hierarchy: &Hierarchy, top: PathBuf, hand_down: HandDown) -> Self {
         Self { hierarchy: hierarchy.clone(), top, names: vec![NAME.to_owned()], hand_down }

@@ -8,6 +8,7 @@ use std::process::{ChildStderr, ChildStdin, ChildStdout};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use ampoule_cgroups::events::Above;
 use ampoule_init::process::{self, wait_readable};
 use ampoule_init::reaper::{self, Ended};
 use ampoule_ns::{Namespace, Setting};
@@ -63,6 +64,8 @@ pub struct Container {
     pub(crate) early: Mutex<Option<Ended>>,
     pub(crate) reaped: bool,
     pub(crate) group: Option<ampoule_cgroups::Group>,
+    /// How often the groups above had met their limits before it was started.
+    pub(crate) above: Above,
 }
 
 impl Container {
@@ -234,7 +237,7 @@ impl Container {
     pub(crate) fn kill_with(&mut self, outcome: Outcome) -> Result<ExitStatus, Error> {
         self.kill_all()?;
         let status = self.collect()?.with_outcome(outcome);
-        self.ended = Some(status);
+        self.ended = Some(status.clone());
         Ok(status)
     }
 
@@ -253,7 +256,7 @@ impl Container {
             self.reap()?;
             self.close_group();
         }
-        self.ended.ok_or_else(|| {
+        self.ended.clone().ok_or_else(|| {
             Error::new(ErrorKind::StatusLost, Stage::Running).with_hint(
                 "somebody else waits for this process's children; use Pid1::Reaper or Linux 6.15",
             )
@@ -265,7 +268,7 @@ impl Container {
         let status = process::reap(&self.pidfd)
             .map_err(|error| Error::io(Stage::Running, "waitid", &error))?;
         self.reaped = true;
-        if let (None, Some(status)) = (self.ended, status) {
+        if let (None, Some(status)) = (&self.ended, status) {
             let outcome = Outcome::from_wait_status(status);
             self.ended = Some(ExitStatus::new(outcome, Usage::default(), self.begun.elapsed()));
         }

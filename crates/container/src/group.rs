@@ -6,6 +6,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 
+use ampoule_cgroups::events::Above;
 use ampoule_cgroups::limits::devices::container_rules;
 use ampoule_cgroups::limits::{CpuMax, IoDevice};
 use ampoule_cgroups::{
@@ -299,7 +300,10 @@ impl GroupPlan {
         let group = Group::create(&place, &name, &self.limits, ACCOUNTED).map_err(failed)?;
         *locked(&self.place) = group.place().clone();
         match group.membership() {
-            Ok(membership) => Ok(Made { group: Some(group), membership }),
+            Ok(membership) => {
+                let above = group.above();
+                Ok(Made { group: Some(group), above, membership })
+            }
             Err(error) => {
                 // The first error is the one to tell; the group is empty.
                 let _kept = group.remove().is_err();
@@ -317,6 +321,7 @@ fn fd(at: usize) -> Fd {
 #[derive(Debug)]
 pub(crate) struct Made {
     group: Option<Group>,
+    above: Above,
     membership: Membership,
 }
 
@@ -327,8 +332,8 @@ impl Made {
     }
 
     /// Hands the group over.
-    pub(crate) fn keep(mut self) -> Option<Group> {
-        self.group.take()
+    pub(crate) fn keep(mut self) -> Option<(Group, Above)> {
+        self.group.take().map(|group| (group, std::mem::take(&mut self.above)))
     }
 }
 

@@ -57,7 +57,7 @@ impl Container {
         self.group.as_ref()
     }
 
-    fn grouped(&self) -> Result<&Group, Error> {
+    pub(crate) fn grouped(&self) -> Result<&Group, Error> {
         self.group.as_ref().ok_or_else(|| {
             Error::new(ErrorKind::Limits, Stage::Running)
                 .about("the container has no control group".to_owned())
@@ -68,11 +68,11 @@ impl Container {
     /// Reads what the group counted, and removes it; everything in it has ended.
     pub(crate) fn close_group(&mut self) {
         let Some(group) = self.group.take() else { return };
-        if let (Some(status), Ok(stats)) = (self.ended, group.stat()) {
-            let resources = Resources::of(&stats);
+        if let Some(status) = self.ended.take() {
+            let resources = Resources::of(&group, &self.above).unwrap_or_default();
             let killed = matches!(status.outcome(), Outcome::Signaled { signal: 9, .. });
-            let status = status.with_resources(resources);
             let oom = killed && resources.oom_kills > 0;
+            let status = status.with_resources(resources);
             self.ended = Some(if oom { status.with_outcome(Outcome::OutOfMemory) } else { status });
         }
         self.drop_group(&group);

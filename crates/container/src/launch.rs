@@ -4,6 +4,7 @@
 //! descriptor and text of the launch is ready.
 
 use ampoule_cgroups::Bytes;
+use ampoule_cgroups::events::Above;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -268,7 +269,9 @@ impl Launch {
         drop(launch);
         let mut container = self.container(started, streams, begun);
         container.id = id;
-        container.group = group.and_then(Made::keep);
+        if let Some((group, above)) = group.and_then(Made::keep) {
+            (container.group, container.above) = (Some(group), above);
+        }
         Ok(container)
     }
 
@@ -304,6 +307,7 @@ impl Launch {
             early: Mutex::new(None),
             reaped: false,
             group: None,
+            above: Above::default(),
         }
     }
 

@@ -131,6 +131,7 @@ mod container;
 mod create_file;
 mod environment;
 mod error;
+mod events;
 mod exit;
 mod group;
 mod grouped;
@@ -158,6 +159,7 @@ mod timings;
 mod tokio_container;
 mod validate;
 
+pub use ampoule_cgroups::events::Event;
 pub use ampoule_cgroups::limits::IoDevice;
 pub use ampoule_cgroups::{
     Bytes, Cpus, DeviceAccess, DeviceAction, DeviceKind, DeviceRule, Group, Limits, Max, Micros,
@@ -176,6 +178,7 @@ pub use builder::{Builder, NewPrivileges, Origin, WithHost};
 pub use command::Command;
 pub use container::{Container, OnDrop};
 pub use error::{Error, ErrorKind, Problem, Stage};
+pub use events::Events;
 pub use exit::{ExitStatus, Outcome, Usage};
 pub use group::OwnGroup;
 pub use host::{CgroupMode, Host, Privilege};
@@ -189,4 +192,4 @@ pub use resources::{LimitOf, Resources};
 pub use stdio::Stdio;
 pub use timings::Timings;
 #[cfg(feature = "tokio")]
-pub use tokio_container::AsyncContainer;
+pub use tokio_container::{AsyncContainer, AsyncEvents};
