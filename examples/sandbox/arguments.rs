@@ -30,6 +30,7 @@ Namespaces
   --join PID:NS[,NS]    use those of a process
   --map MAP             ids: auto, subids, identity, or INSIDE:OUTSIDE:COUNT[,the same for groups]
   --hostname NAME
+  --id NAME             its name, which is part of the name of its control group
 Process
   --uid N, --gid N      who it runs as; --gid is the same number unless it is given
   --cap-add C           one more capability; --cap-drop C: one less, or ALL
@@ -49,7 +50,7 @@ Shown
   --explain             print the steps, one a line, and run nothing
   --report              print what is in force, then run
   --timings             print how long the stages of the start took
-  --stats               print at the end what was used
+  --stats               print at the end what was used: peak memory, CPU time, throttled time
   --doctor              print what this machine can do
   -h, --help            this text
 
@@ -109,6 +110,7 @@ enum Setter {
     Pids(u64),
     Cpuset(ampoule::NumberList),
     Io(ampoule::IoDevice),
+    Id(String),
 }
 
 /// A change of the capabilities.
@@ -162,6 +164,7 @@ fn setters(name: &str, from: &mut lexopt::Parser) -> Result<Vec<Setter>, Failure
         "cpus" => Setter::Cpus(from.value()?.string()?.parse()?),
         "pids" => Setter::Pids(from.value()?.parse()?),
         "cpuset" => Setter::Cpuset(from.value()?.string()?.parse()?),
+        "id" => Setter::Id(from.value()?.string()?),
         "io" => Setter::Io(value::io(&from.value()?.string()?)?),
         "rlimit" => Setter::Rlimit(from.value()?.string()?.parse()?),
         _ => return Err(format!("there is no option --{name} (see --help)").into()),
@@ -262,6 +265,7 @@ impl Setter {
             Self::Cpus(cpus) => builder.cpus(cpus),
             Self::Pids(max) => builder.pids_max(max),
             Self::Cpuset(cpus) => builder.cpuset(cpus),
+            Self::Id(id) => builder.id(id),
             Self::Io(device) => builder.io(device),
         }
     }

@@ -31,6 +31,11 @@ fn limits_of_devices() {
 }
 
 #[test]
+fn stats_and_id() {
+    limits::stats_and_id();
+}
+
+#[test]
 fn binds() {
     sandbox::binds();
 }

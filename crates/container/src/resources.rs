@@ -43,9 +43,11 @@ impl Resources {
 /// One line: what was used, as far as it was counted.
 impl fmt::Display for Resources {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time =
+            |time: Option<Duration>| time.map_or("?".to_owned(), |time| format!("{time:.3?}"));
         let peak = self.memory_peak.map_or("?".to_owned(), |bytes| bytes.to_string());
-        let (cpu, throttled) = (self.cpu.unwrap_or_default(), self.throttled.unwrap_or_default());
-        write!(out, "memory peak {peak}, CPU time {cpu:.3?}, throttled {throttled:.3?}")?;
+        let (cpu, throttled) = (time(self.cpu), time(self.throttled));
+        write!(out, "memory peak {peak}, CPU time {cpu}, throttled {throttled}")?;
         match &self.oom_by {
             Some(limit) => write!(out, ", {} killed for {limit}", self.oom_kills),
             None => Ok(()),

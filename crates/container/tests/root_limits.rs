@@ -68,6 +68,33 @@ fn a_busy_loop_gets_its_share() {
 }
 
 #[test]
+fn what_was_used_is_in_the_exit_status() {
+    tier::root();
+    unchanged(|| {
+        let work = "x=$(head -c 12M /dev/zero | tr '\\0' x); i=0; \
+            while [ $i -lt 200000 ]; do i=$((i+1)); done; (exit 0) & wait";
+        let builder = Container::host_view().memory_max(Bytes::mib(256));
+        let limited = builder.cpus("0.2".parse().expect("a number"));
+        let status = shell(limited, work).status().expect("a run");
+        let used = status.resources();
+        let peak = used.memory_peak.expect("counted");
+        assert!((Bytes::mib(12)..Bytes::mib(256)).contains(&peak), "{used}");
+        assert!(used.cpu > Some(Duration::from_millis(40)), "{used}");
+        assert!(used.throttled > Some(Duration::from_millis(40)), "{used}");
+        assert_eq!((used.oom_kills, &used.oom_by), (0, &None));
+        let printed = used.to_string();
+        assert!(printed.starts_with("memory peak ") && printed.contains("throttled"), "{printed}");
+        // Without limits what its hierarchy counts is there: on v2 CPU time.
+        let status = shell(Container::host_view(), work).status().expect("a run");
+        let cpu = status.resources().cpu;
+        assert!(cpu.is_none_or(|cpu| cpu > Duration::from_millis(40)), "{cpu:?}");
+        let none = Container::host_view().own_group(ampoule::OwnGroup::ForLimits);
+        let status = shell(none, work).status().expect("a run");
+        assert_eq!(status.resources(), &ampoule::Resources::default());
+    });
+}
+
+#[test]
 fn a_paused_container_stands_still() {
     tier::root();
     unchanged(|| {

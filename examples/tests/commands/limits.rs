@@ -27,6 +27,15 @@ pub(crate) fn devices() {
     assert_eq!(sandbox(&["--io", "4095:1:rbps=1", "--", "true"]).code, Some(125));
 }
 
+/// What was used is printed at the end; the name is refused where it leads elsewhere.
+pub(crate) fn stats_and_id() {
+    let done = sandbox(&["--memory", "64m", "--stats", "--id", "job", "--", "true"]);
+    let words = ["memory peak", "CPU time", "throttled"];
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    assert!(words.iter().all(|word| done.err.contains(word)), "{}", done.err);
+    assert_eq!(sandbox(&["--id", "../job", "--", "true"]).code, Some(125));
+}
+
 /// A file of the group that a process made for its command.
 fn group_file(pid: u32, file: &str) -> Option<String> {
     let mount = "/sys/fs/cgroup";
