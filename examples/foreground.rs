@@ -60,6 +60,23 @@ impl Signals {
         self.0.get_read()
     }
 
+    /// Waits this long; whether a signal that means the end came meanwhile.
+    ///
+    /// # Errors
+    /// What poll(2) answered.
+    pub fn interrupted(&mut self, limit: Duration) -> io::Result<bool> {
+        let deadline = Instant::now() + limit;
+        while Instant::now() < deadline {
+            let fd = self.fd();
+            ready(&mut [PollFd::new(&fd, PollFlags::IN)], Some(deadline))?;
+            drop(fd);
+            if self.0.pending().any(|signal| signal != SIGWINCH) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Hands the payload what has come; whether the window's size is among it.
     ///
     /// # Errors

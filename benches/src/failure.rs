@@ -55,6 +55,25 @@ pub enum Failure {
         /// The name given.
         name: OsString,
     },
+    /// The bench changes what only root may change.
+    #[error("{0} needs root: run it with sudo")]
+    NeedsRoot(&'static str),
+    /// A group does not have a limit that was asked for.
+    #[error("{} shows {shown:?} in place of {wanted:?}", file.display())]
+    NotInForce {
+        /// The kernel's file.
+        file: PathBuf,
+        /// What it shows.
+        shown: String,
+        /// What was asked for.
+        wanted: String,
+    },
+    /// Groups are there that should be removed.
+    #[error("left behind: {}", names.join(", "))]
+    LeftBehind {
+        /// Their paths.
+        names: Vec<String>,
+    },
     /// The machine cannot carry this row.
     #[error("needs {needed} MiB, available are {available} MiB")]
     Memory {

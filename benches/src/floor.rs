@@ -53,8 +53,9 @@ impl Contender for Floor {
             let mut watch = Stopwatch::new();
             let outcome = run.host(Stage::Before).and_then(|()| run.child(stack));
             watch.reaped();
-            run.host(Stage::After)?;
-            outcome.map(|()| watch.cleaned())
+            let after = run.host(Stage::After);
+            // What failed first is the one to tell.
+            outcome.and(after).map(|()| watch.cleaned())
         })
     }
 }
@@ -73,7 +74,8 @@ impl<'a> Run<'a> {
     fn new(recipe: &'a Recipe) -> Self {
         Self {
             recipe,
-            results: [const { AtomicI64::new(0) }; MOST_CALLS],
+            // A call that was not made has returned no descriptor.
+            results: [const { AtomicI64::new(-1) }; MOST_CALLS],
             failed: AtomicUsize::new(0),
             scratch: [const { AtomicI32::new(0) }; SCRATCH / WORD],
         }
@@ -178,6 +180,7 @@ fn clone_into(pidfd: *mut RawFd, stack: &mut [u128], run: &Run<'_>) -> io::Resul
     arguments.flags = run.recipe.flags();
     arguments.pidfd = pidfd.expose_provenance() as u64;
     arguments.exit_signal = u64::from(libc::SIGCHLD.unsigned_abs());
+    arguments.cgroup = run.recipe.group().map_or(0, |group| run.register(group));
     arguments.stack = stack.as_mut_ptr().expose_provenance() as u64;
     arguments.stack_size = size_of_val(stack) as u64;
     // SAFETY: the stack and the run outlive the child, which `Run::child` reaps.

@@ -69,8 +69,19 @@ const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
 /// The recipe of a configuration that runs `payload`, program first, in the root file system `rootfs`.
 pub fn recipe(configuration: Configuration, rootfs: &Path, payload: &[&str]) -> Recipe {
+    extend(Recipe::new(0), configuration, rootfs, payload)
+}
+
+/// The same with the calls of `recipe` before it, such as those of [`crate::floor_group`].
+pub fn extend(
+    mut recipe: Recipe,
+    configuration: Configuration,
+    rootfs: &Path,
+    payload: &[&str],
+) -> Recipe {
     let all = configuration == Configuration::All;
-    let mut list = Calls { recipe: Recipe::new(clone_flags(configuration)) };
+    recipe.add_flags(clone_flags(configuration));
+    let mut list = Calls { recipe };
     list.block_signals();
     let root = if all { list.overlay_root(rootfs) } else { list.directory_root(rootfs) };
     let dev = list.device_tmpfs();

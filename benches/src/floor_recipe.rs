@@ -74,6 +74,7 @@ pub struct Call {
 #[derive(Debug, Default)]
 pub struct Recipe {
     flags: u64,
+    group: Option<Argument>,
     calls: Vec<(Stage, Call)>,
     strings: Vec<CString>,
     words: Vec<Box<[u64]>>,
@@ -89,6 +90,23 @@ impl Recipe {
     /// The flags of clone3.
     pub fn flags(&self) -> u64 {
         self.flags
+    }
+
+    /// Gives clone3 more flags.
+    pub fn add_flags(&mut self, flags: u64) {
+        self.flags |= flags;
+    }
+
+    /// Has clone3 make the child in the v2 group whose directory this earlier call opened (CLONE_INTO_CGROUP).
+    pub fn clone_into(&mut self, directory: Argument) {
+        // The flag is bit 33.
+        self.flags |= 1 << 33;
+        self.group = Some(directory);
+    }
+
+    /// The directory of [`Recipe::clone_into`].
+    pub fn group(&self) -> Option<Argument> {
+        self.group
     }
 
     /// Adds a call; its result can be an argument of any call that runs later.

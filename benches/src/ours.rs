@@ -21,7 +21,15 @@ pub fn contender(
     configuration: Configuration,
     rootfs: &Path,
 ) -> Result<Box<dyn Contender>, Failure> {
-    let plan = builder(configuration, rootfs).command("/bin/true").plan().map_err(reported)?;
+    launches(builder(configuration, rootfs))
+}
+
+/// Makes the plan of a builder, which runs `/bin/true`.
+///
+/// # Errors
+/// Whatever the plan reports.
+pub fn launches(builder: Builder) -> Result<Box<dyn Contender>, Failure> {
+    let plan = builder.command("/bin/true").plan().map_err(reported)?;
     Ok(Box::new(Ours(plan)))
 }
 

@@ -45,5 +45,6 @@ calls! {
     SYMLINKAT "symlinkat" SYS_symlinkat
     UMASK "umask" SYS_umask
     UMOUNT2 "umount2" SYS_umount2
+    UNLINKAT "unlinkat" SYS_unlinkat
     WRITE "write" SYS_write
 }

@@ -8,6 +8,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use crate::configuration::Configuration;
 use crate::contender::{Contender, Sample};
 use crate::failure::Failure;
@@ -99,7 +101,7 @@ pub fn serve(
 }
 
 /// Moves the pipes away from descriptors 0 and 1 and puts /dev/null there.
-fn take_over_stdio() -> Result<(File, File), Failure> {
+pub(crate) fn take_over_stdio() -> Result<(File, File), Failure> {
     let duplicate = |fd| rustix::io::fcntl_dupfd_cloexec(fd, 3).map(File::from);
     let requests = duplicate(rustix::stdio::stdin()).map_err(Failure::call("fcntl"))?;
     let answers = duplicate(rustix::stdio::stdout()).map_err(Failure::call("fcntl"))?;
@@ -128,7 +130,7 @@ fn answer(contender: &dyn Contender, request: &Request) -> Result<Answer, Failur
 }
 
 /// Writes one line.
-fn send(answers: &mut File, answer: &Answer) -> Result<(), Failure> {
+pub(crate) fn send<A: Serialize>(answers: &mut File, answer: &A) -> Result<(), Failure> {
     let mut line = serde_json::to_string(answer)?;
     line.push('\n');
     answers.write_all(line.as_bytes()).map_err(Failure::call("write (answer)"))

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ampoule::{
-    Builder, Capabilities, Capability, Command, Container, IdMapping, Namespace, Pid1, Root,
-    Setting, User,
+    Builder, Capabilities, Capability, Command, Container, IdMapping, Namespace, OwnGroup, Pid1,
+    Root, Setting, User,
 };
 use ampoule_examples::arguments::Failure;
 
@@ -50,7 +50,7 @@ Shown
   --explain             print the steps, one a line, and run nothing
   --report              print what is in force, then run
   --timings             print how long the stages of the start took
-  --stats               print at the end what was used: peak memory, CPU time, throttled time
+  --stats               print at the end what was used: peak memory, CPU time, throttled time, processes, block devices
   --doctor              print what this machine can do
   -h, --help            this text
 
@@ -111,6 +111,7 @@ enum Setter {
     Cpuset(ampoule::NumberList),
     Io(ampoule::IoDevice),
     Id(String),
+    Counted,
 }
 
 /// A change of the capabilities.
@@ -186,7 +187,10 @@ impl Options {
             "explain" => self.shown.push(Shown::Plan),
             "report" => self.shown.push(Shown::Report),
             "timings" => self.shown.push(Shown::Timings),
-            "stats" => self.shown.push(Shown::Stats),
+            "stats" => {
+                self.shown.push(Shown::Stats);
+                self.settings.push(Setter::Counted);
+            }
             _ => return false,
         }
         true
@@ -267,6 +271,7 @@ impl Setter {
             Self::Cpuset(cpus) => builder.cpuset(cpus),
             Self::Id(id) => builder.id(id),
             Self::Io(device) => builder.io(device),
+            Self::Counted => builder.own_group(OwnGroup::Counted),
         }
     }
 }

@@ -6,7 +6,7 @@ mod value;
 
 use std::process::ExitCode;
 
-use ampoule::Host;
+use ampoule::{ExitStatus, Host};
 use ampoule_examples::arguments::{Failure, print};
 use ampoule_examples::foreground::{self, FAILED, Signals};
 use ampoule_examples::terminal;
@@ -61,7 +61,21 @@ fn start(options: Options) -> Result<u8, Failure> {
         eprintln!("{status} after {:.1?}", status.wall());
     }
     if shown.contains(&Shown::Stats) {
-        eprintln!("{status}: {}", status.resources());
+        eprintln!("{status}: {}", used(&status));
     }
     Ok(foreground::exit_code(&status))
+}
+
+/// What its group counted; where it could have none, what the kernel tells the parent of a process.
+fn used(status: &ExitStatus) -> String {
+    let (counted, waited) = (status.resources(), status.usage());
+    let cpu = counted.cpu.unwrap_or(waited.user + waited.system);
+    let percent = cpu.as_secs_f64() / status.wall().as_secs_f64().max(f64::MIN_POSITIVE) * 100.0;
+    match counted.cpu {
+        Some(_) => format!("{counted}, {percent:.1} % of a CPU"),
+        None => format!(
+            "without a control group: CPU time {cpu:.3?}, {percent:.1} % of a CPU, largest process {} KiB",
+            waited.max_rss_kib
+        ),
+    }
 }

@@ -6,12 +6,13 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use ampoule_benches::failure::Failure;
 use ampoule_benches::lineup::{self, Program, Row};
 use ampoule_benches::machine::Machine;
+use ampoule_benches::peers;
 use ampoule_benches::remote::Programs;
 use ampoule_benches::report::Report;
 use ampoule_benches::rootfs::StageDirectory;
@@ -99,7 +100,7 @@ fn bench(options: &Options) -> Result<ExitCode, Failure> {
     let bench = env::current_exe().map_err(Failure::call("readlink /proc/self/exe"))?;
     let target = bench.parent().and_then(Path::parent).unwrap_or(Path::new("target")).join("bench");
     let peers = if rows.iter().any(|row| row.program == Program::Peers) {
-        build_peers()
+        peers::build()
     } else {
         Err("not asked for".into())
     };
@@ -127,23 +128,4 @@ fn chosen(only: &[String]) -> Result<Vec<Row>, Failure> {
     }
     rows.retain(|row| only.is_empty() || only.iter().any(|name| name == row.contender));
     Ok(rows)
-}
-
-/// Builds the peers that are Rust crates, each time: cargo knows whether there is anything to do.
-fn build_peers() -> Result<PathBuf, String> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
-    let target = directory.join("target");
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    eprintln!("building the peers in {}", directory.display());
-    let status = Command::new(cargo)
-        .args(["build", "--release", "--locked", "--quiet", "--manifest-path"])
-        .arg(directory.join("Cargo.toml"))
-        .arg("--target-dir")
-        .arg(&target)
-        .status();
-    match status {
-        Ok(status) if status.success() => Ok(target.join("release/ampoule-bench-peers")),
-        Ok(status) => Err(format!("cargo build of benches/peers ended with {status}")),
-        Err(error) => Err(format!("cargo: {error}")),
-    }
 }

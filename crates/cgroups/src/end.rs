@@ -4,17 +4,18 @@
 //! Invariant: a process id is acted on only while its pidfd is open and the id is still listed.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, Dir as Entries, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::error::{Error, Result};
+use crate::error::{Absence, Error, ErrorKind, Result};
 use crate::group::Group;
 use crate::place::{self, Dir};
 use crate::table::Version;
+use crate::walk::{self, After};
 
 /// How long a freeze or the end of killed processes may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -37,10 +38,18 @@ impl Group {
     /// [`NotFound`](crate::ErrorKind::NotFound) when the group has been removed.
     pub fn procs(&self, depth: Depth) -> Result<BTreeSet<u32>> {
         let mut procs = BTreeSet::new();
+        let (mut found, mut gone) = (false, None);
         for dir in self.dirs() {
-            collect(dir, &self.name, depth, &mut procs)?;
+            match collect(dir, &self.name, depth, &mut procs) {
+                // A removal that failed half-way took this one away; the others count.
+                Err(error) if error.kind() == ErrorKind::NotFound => gone = Some(error),
+                result => {
+                    result?;
+                    found = true;
+                }
+            }
         }
-        Ok(procs)
+        gone.filter(|_| !found).map_or(Ok(procs), Err)
     }
 
     /// Stops all processes where they are, and waits until they have stopped.
@@ -63,27 +72,39 @@ impl Group {
         let freezer = crate::controller::Controllers::FREEZER;
         let on_v2 = self.dirs().find(|dir| dir.version == Version::V2);
         let on_v1 = self.dirs().find(|dir| dir.controllers.contains(freezer));
-        let Some(dir) = on_v2.or(on_v1) else { return Err(Error::missing("freeze", freezer)) };
+        let Some(dir) = on_v2.or(on_v1) else {
+            return Err(Error::missing("freeze", freezer, Absence::Unmounted));
+        };
         let (file, text) = match dir.version {
             Version::V2 => ("cgroup.freeze", v2),
             Version::V1 => ("freezer.state", v1),
         };
         let file = format!("{}/{file}", self.name);
+        place::write(&dir.fd, &file, text)
+            .map_err(|errno| Error::at("write", &dir.path.join(&file), errno))?;
+        self.settled(dir, [v2, v1]).inspect_err(|_| {
+            // Not half frozen: the error means that they go on.
+            let thawed = if dir.version == Version::V2 { "0" } else { "THAWED" };
+            let _kept = place::write(&dir.fd, &file, thawed).is_err();
+        })
+    }
+
+    /// Waits until it is frozen or thawed as asked.
+    fn settled(&self, dir: &Dir, [v2, v1]: [&str; 2]) -> Result<()> {
         let deadline = Instant::now() + LIMIT;
-        loop {
-            place::write(&dir.fd, &file, text)
-                .map_err(|errno| Error::at("write", &dir.path.join(&file), errno))?;
-            if is(dir, &self.name, v2, v1)? {
-                return Ok(());
-            }
+        while !is(dir, &self.name, v2, v1)? {
             if Instant::now() > deadline {
-                // Not half frozen: the error means that they go on.
-                let thawed = if dir.version == Version::V2 { "0" } else { "THAWED" };
-                let _kept = place::write(&dir.fd, &file, thawed).is_err();
                 return Err(Error::timeout("freezing", dir.path.join(&self.name)));
             }
             std::thread::sleep(PAUSE);
+            // v1 looks for processes that have stopped by now when it is written to.
+            if dir.version == Version::V1 {
+                let file = format!("{}/freezer.state", self.name);
+                place::write(&dir.fd, &file, v1)
+                    .map_err(|errno| Error::at("write", &dir.path.join(&file), errno))?;
+            }
         }
+        Ok(())
     }
 
     /// Kills all processes, also those of groups below, and waits for their end.
@@ -104,12 +125,9 @@ impl Group {
 
     fn kill_once(&self) -> Result<()> {
         if let Some(dir) = self.dirs().find(|dir| dir.version == Version::V2) {
-            match place::write(&dir.fd, &format!("{}/cgroup.kill", self.name), "1") {
-                Err(Errno::NOENT) => {}
-                // Processes may be in a v1 directory only: look at these too.
-                _ => self.signal_all()?,
-            }
-            return Ok(());
+            // Processes may be in a v1 directory only, or this one may be gone: look at the others too.
+            let _kept = place::write(&dir.fd, &format!("{}/cgroup.kill", self.name), "1").is_err();
+            return self.signal_all();
         }
         // A process that forks faster than it is killed stands still meanwhile.
         let frozen = self.freeze().is_ok();
@@ -149,6 +167,28 @@ impl Group {
         Ok(())
     }
 
+    /// Kills what is still in it and removes it with all groups below. A group that is empty is removed without a look
+    /// at its processes.
+    ///
+    /// # Errors
+    /// As [`Group::kill`] and [`Group::remove`].
+    pub fn end(mut self) -> Result<()> {
+        let mut busy = 0;
+        for (index, dir) in self.members() {
+            match unlinkat(&dir.fd, self.name.as_str(), AtFlags::REMOVEDIR) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(Errno::BUSY) => busy |= 1 << index,
+                Err(errno) => return Err(Error::at("rmdir", &dir.path.join(&self.name), errno)),
+            }
+        }
+        self.members = busy;
+        if busy == 0 {
+            return Ok(());
+        }
+        self.kill()?;
+        self.remove()
+    }
+
     fn first_path(&self) -> std::path::PathBuf {
         self.paths().next().unwrap_or_default()
     }
@@ -166,55 +206,58 @@ fn is(dir: &Dir, name: &str, v2: &str, v1: &str) -> Result<bool> {
 }
 
 fn collect(dir: &Dir, group: &str, depth: Depth, procs: &mut BTreeSet<u32>) -> Result<()> {
-    let file = format!("{group}/cgroup.procs");
-    match place::read(&dir.fd, &file) {
-        Ok(text) => procs.extend(text.lines().filter_map(|line| line.parse::<u32>().ok())),
-        // A threaded group, or one that was removed by now: its processes are listed above it.
-        Err(Errno::OPNOTSUPP) => {}
-        Err(Errno::NOENT | Errno::NODEV) if group.contains('/') => {}
-        Err(errno) => return Err(Error::at("read", &dir.path.join(file), errno)),
+    let failed = |errno| Error::at("read", &dir.path.join(group).join("cgroup.procs"), errno);
+    let top = open(dir, group).map_err(failed)?;
+    if depth == Depth::One {
+        return listed(&top, procs).map_err(failed);
     }
-    if depth == Depth::Recursive {
-        for below in groups_below(dir, group) {
-            collect(dir, &below, depth, procs)?;
-        }
+    walk::deepest_first(top, After::Keep, &mut |here| listed(here, procs)).map_err(failed)
+}
+
+/// Adds the processes of one group.
+fn listed(group: &OwnedFd, procs: &mut BTreeSet<u32>) -> Result<(), Errno> {
+    match place::read(group, "cgroup.procs") {
+        Ok(text) => procs.extend(text.lines().filter_map(|line| line.parse::<u32>().ok())),
+        // A threaded group: its processes are listed above it.
+        Err(Errno::OPNOTSUPP) => {}
+        Err(errno) => return Err(errno),
     }
     Ok(())
 }
 
-/// The groups in a group.
-fn groups_below(dir: &Dir, group: &str) -> Vec<String> {
-    let flags = rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
-    let open = rustix::fs::openat(&dir.fd, group, flags, rustix::fs::Mode::empty());
-    let Some(entries) = open.ok().and_then(|fd| Entries::read_from(fd).ok()) else {
-        return Vec::new();
-    };
-    let is_group = |entry: &rustix::fs::DirEntry| {
-        entry.file_type() == rustix::fs::FileType::Directory
-            && !matches!(entry.file_name().to_bytes(), b"." | b"..")
-    };
-    let named =
-        |entry: rustix::fs::DirEntry| Some(format!("{group}/{}", entry.file_name().to_str().ok()?));
-    entries.flatten().filter(is_group).filter_map(named).collect()
+fn open(dir: &Dir, group: &str) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(&dir.fd, group, flags, Mode::empty())
 }
 
 /// Removes a group, deepest first; what has just ended may take a moment to leave it.
 fn remove(dir: &Dir, group: &str, deadline: Instant) -> Result<()> {
+    let failed = |errno| Error::at("rmdir", &dir.path.join(group), errno);
     loop {
         match unlinkat(&dir.fd, group, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => return Ok(()),
             Err(Errno::BUSY) => {}
-            Err(errno) => return Err(Error::at("rmdir", &dir.path.join(group), errno)),
+            Err(errno) => return Err(failed(errno)),
         }
-        let below = groups_below(dir, group);
-        for child in &below {
-            remove(dir, child, deadline)?;
-        }
+        // Nothing is taken away from under a process that lives.
         let mut living = BTreeSet::new();
-        collect(dir, group, Depth::One, &mut living)?;
-        if below.is_empty() && (!living.is_empty() || Instant::now() > deadline) {
-            return Err(Error::at("rmdir", Path::new(&dir.path.join(group)), Errno::BUSY));
+        match collect(dir, group, Depth::Recursive, &mut living) {
+            // Somebody else was faster.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            result => result?,
         }
-        std::thread::sleep(PAUSE);
+        if !living.is_empty() || Instant::now() > deadline {
+            return Err(failed(Errno::BUSY));
+        }
+        let mut groups = 0;
+        let mut count = |_: &OwnedFd| {
+            groups += 1;
+            Ok(())
+        };
+        match open(dir, group).and_then(|top| walk::deepest_first(top, After::Remove, &mut count)) {
+            Ok(()) if groups > 1 => continue,
+            Ok(()) | Err(Errno::NOENT | Errno::BUSY) => std::thread::sleep(PAUSE),
+            Err(errno) => return Err(failed(errno)),
+        }
     }
 }

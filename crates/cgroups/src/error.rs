@@ -32,10 +32,12 @@ pub enum ErrorKind {
     Timeout,
     /// The kernel refused for want of permission.
     Denied,
-    /// The file or group does not exist.
+    /// The file, group or process does not exist.
     NotFound,
     /// The group exists already.
     AlreadyExists,
+    /// The group uses more than the limit that was asked for, which was to be checked before.
+    BelowUsage,
     /// The group still has processes or groups.
     Busy,
     /// The hierarchy is mounted read-only.
@@ -84,12 +86,24 @@ enum Fact {
     Text { what: &'static str, text: String, reason: Reason },
     Problems(Vec<Problem>),
     Absent { limit: &'static str, version: Version },
-    Missing { limit: &'static str, controllers: String },
+    Missing { limit: &'static str, controllers: String, absence: Absence },
+    BelowUsage { path: PathBuf, asked: u64, used: u64 },
     Limit { limit: &'static str, path: PathBuf, text: String, errno: Errno },
     NoCgroups,
     Timeout { what: &'static str, path: PathBuf },
     NotDelegated { path: PathBuf, errno: Errno },
     System { operation: &'static str, path: Option<PathBuf>, errno: Errno },
+}
+
+/// Where a controller is looked for in vain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Absence {
+    /// In every mounted hierarchy.
+    Unmounted,
+    /// In this file of v2, and in every hierarchy of v1.
+    Disabled(PathBuf),
+    /// The group has no directory here.
+    Elsewhere(PathBuf),
 }
 
 /// Why a text was refused.
@@ -146,8 +160,14 @@ impl Error {
     }
 
     /// The controllers that a limit needs are not there.
-    pub(crate) fn missing(limit: &'static str, controllers: Controllers) -> Self {
-        Self(Box::new(Fact::Missing { limit, controllers: controllers.to_string() }))
+    pub(crate) fn missing(limit: &'static str, controllers: Controllers, absence: Absence) -> Self {
+        let controllers = controllers.to_string();
+        Self(Box::new(Fact::Missing { limit, controllers, absence }))
+    }
+
+    /// The group uses more memory already.
+    pub(crate) fn below_usage(path: PathBuf, asked: u64, used: u64) -> Self {
+        Self(Box::new(Fact::BelowUsage { path, asked, used }))
     }
 
     /// The kernel refused a limit.
@@ -190,6 +210,7 @@ impl Error {
             Fact::Problems(_) => ErrorKind::InvalidLimits,
             Fact::Absent { .. } => ErrorKind::Unsupported,
             Fact::Missing { .. } => ErrorKind::MissingController,
+            Fact::BelowUsage { .. } => ErrorKind::BelowUsage,
             Fact::Limit { errno: Errno::NOENT, .. } => ErrorKind::Unsupported,
             Fact::Limit { errno: Errno::INVAL | Errno::RANGE | Errno::NODEV, .. } => {
                 ErrorKind::InvalidLimits
@@ -213,6 +234,35 @@ impl Error {
             Fact::System { errno, .. }
             | Fact::Limit { errno, .. }
             | Fact::NotDelegated { errno, .. } => Some(*errno),
+            _ => None,
+        }
+    }
+
+    /// The limit that was refused, by its name in [`Limits`](crate::Limits), if one was.
+    #[must_use]
+    pub fn limit_name(&self) -> Option<&'static str> {
+        match &*self.0 {
+            Fact::Absent { limit, .. }
+            | Fact::Missing { limit, .. }
+            | Fact::Limit { limit, .. } => Some(limit),
+            Fact::BelowUsage { .. } => Some("memory.max"),
+            Fact::Problems(problems) => problems.first().map(Problem::limit),
+            _ => None,
+        }
+    }
+
+    /// The file or directory that it is about.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match &*self.0 {
+            Fact::Limit { path, .. }
+            | Fact::BelowUsage { path, .. }
+            | Fact::Timeout { path, .. }
+            | Fact::NotDelegated { path, .. }
+            | Fact::System { path: Some(path), .. } => Some(path),
+            Fact::Missing {
+                absence: Absence::Disabled(path) | Absence::Elsewhere(path), ..
+            } => Some(path),
             _ => None,
         }
     }
@@ -253,7 +303,7 @@ pub(crate) const PATH: &str = "path of a group";
 fn kind_of(errno: Errno) -> ErrorKind {
     match errno {
         Errno::ACCESS | Errno::PERM => ErrorKind::Denied,
-        Errno::NOENT | Errno::NODEV => ErrorKind::NotFound,
+        Errno::NOENT | Errno::NODEV | Errno::SRCH => ErrorKind::NotFound,
         Errno::EXIST => ErrorKind::AlreadyExists,
         Errno::BUSY => ErrorKind::Busy,
         Errno::ROFS => ErrorKind::ReadOnly,
@@ -274,8 +324,11 @@ impl fmt::Display for Error {
                 let version = if *version == Version::V1 { 1 } else { 2 };
                 write!(f, "{limit}: cgroup version {version} has no such limit")
             }
-            Fact::Missing { limit, controllers } => {
-                write!(f, "{limit}: the controller {controllers} is not available")
+            Fact::Missing { limit, controllers, absence } => {
+                write!(f, "{limit}: {absence} the controller {controllers}")
+            }
+            Fact::BelowUsage { path, asked, used } => {
+                write!(f, "memory.max: {asked} is below the {used} bytes of {}", path.display())
             }
             Fact::Limit { limit, path, text, errno } => {
                 write!(f, "{limit}: write {text:?} to {}: {errno}", path.display())
@@ -289,6 +342,18 @@ impl fmt::Display for Error {
                 write!(f, "{operation}({}): {errno}", path.display())
             }
             Fact::System { operation, path: None, errno } => write!(f, "{operation}: {errno}"),
+        }
+    }
+}
+
+impl fmt::Display for Absence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unmounted => f.write_str("no mounted hierarchy has"),
+            Self::Disabled(file) => {
+                write!(f, "neither {} nor a hierarchy of version 1 has", file.display())
+            }
+            Self::Elsewhere(path) => write!(f, "{} is not there for", path.display()),
         }
     }
 }

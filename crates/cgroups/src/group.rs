@@ -3,7 +3,6 @@
 //! Kernel objects: one directory in each hierarchy that it needs. Invariant: a group is made with all of its limits or
 //! not at all, and a change that fails half-way is taken back. It holds no descriptor of its own.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -31,32 +30,33 @@ pub struct Group {
     pub(crate) place: Place,
     pub(crate) name: String,
     /// Which of the place's directories it is in.
-    members: u32,
+    pub(crate) members: u32,
 }
 
 impl Group {
-    /// Makes a group with limits. It is in the hierarchies that the limits and `accounting` need, and always in v2.
+    /// Makes a group with limits. It is in the hierarchies that the limits and `accounting` need, and always in v2:
+    /// `cpuacct` is not needed there, because v2 counts the CPU time of every group.
     ///
     /// # Errors
     /// [`InvalidPath`](crate::ErrorKind::InvalidPath), [`InvalidLimits`](crate::ErrorKind::InvalidLimits),
     /// [`MissingController`](crate::ErrorKind::MissingController), [`Unsupported`](crate::ErrorKind::Unsupported),
     /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists), [`NotDelegated`](crate::ErrorKind::NotDelegated): the
     /// limit and the file are named, and no group is left.
-    pub fn create(
+    pub fn create_in(
         place: &Place,
         name: &str,
         limits: &Limits,
         accounting: Controllers,
     ) -> Result<Self> {
         group_name(name)?;
-        let mut place = Cow::Borrowed(place);
+        let mut place = place.clone();
         let mut tried = 0;
         loop {
             tried += 1;
             match Self::create_once(&place, name, limits, accounting) {
                 // The place has gone with the last group of another process.
                 Err(_) if place.is_gone() && tried < TRIES => {
-                    place = Cow::Owned(place.again()?);
+                    place = place.again()?;
                 }
                 created => return created,
             }
@@ -107,108 +107,49 @@ impl Group {
 
     fn make(&mut self, needed: u32, accounting: Controllers) -> Result<()> {
         let place = self.place.clone();
-        let wanted = |index: usize, dir: &Dir| {
-            needed & 1 << index != 0
-                || dir.version == Version::V2
-                || dir.controllers.intersects(accounting)
-        };
-        let has_v2 = place.dirs().iter().any(|dir| dir.version == Version::V2);
+        let besides = besides(&place, accounting);
         for (index, dir) in place.dirs().iter().enumerate() {
-            let always = !has_v2 && dir.controllers.intersects(ALWAYS);
-            if !wanted(index, dir) && !always {
+            let wanted = dir.version == Version::V2 || dir.controllers.intersects(besides);
+            if needed & 1 << index == 0 && !wanted {
                 continue;
             }
-            mkdirat(&dir.fd, self.name.as_str(), Mode::from(0o755)).map_err(
-                |errno| match errno {
-                    Errno::ACCESS | Errno::PERM | Errno::ROFS => {
-                        Error::not_delegated(dir.path.clone(), errno)
-                    }
-                    _ => Error::at("mkdir", &dir.path.join(&self.name), errno),
-                },
-            )?;
-            self.members |= 1 << index;
+            self.make_in(index, dir)?;
             if dir.version == Version::V1 && dir.controllers.contains(Controllers::CPUSET) {
-                place::inherit_cpuset(&self.open_dir(dir)?, &dir.path.join(&self.name))?;
+                crate::way::inherit_cpuset(&self.open_dir(dir)?, &dir.path.join(&self.name))?;
             }
         }
         Ok(())
     }
 
+    /// Makes its directory in one hierarchy.
+    pub(crate) fn make_in(&mut self, index: usize, dir: &Dir) -> Result<()> {
+        mkdirat(&dir.fd, self.name.as_str(), Mode::from(0o755)).map_err(|errno| match errno {
+            Errno::ACCESS | Errno::PERM | Errno::ROFS => {
+                Error::not_delegated(dir.path.clone(), errno)
+            }
+            _ => Error::at("mkdir", &dir.path.join(&self.name), errno),
+        })?;
+        self.members |= 1 << index;
+        Ok(())
+    }
+
     /// Takes a group back that was just made: nothing can be in it.
-    fn undo(&self) {
+    pub(crate) fn undo(&self) {
         for dir in self.dirs() {
             let _busy = unlinkat(&dir.fd, self.name.as_str(), AtFlags::REMOVEDIR).is_err();
         }
     }
 
-    fn write(&self, index: usize, write: &Write) -> Result<()> {
+    pub(crate) fn write(&self, index: usize, write: &Write) -> Result<()> {
         let Some(dir) = self.place.dirs().get(index) else { return Ok(()) };
-        let file = format!("{}/{}", self.name, write.file);
-        place::write(&dir.fd, &file, &write.text)
-            .map_err(|errno| Error::limit(write.limit, dir.path.join(file), &write.text, errno))
+        place::write(&dir.fd, &format!("{}/{}", self.name, write.file), &write.text)
+            .map_err(|errno| self.refused(dir, write, errno))
     }
 
-    /// Changes limits of the living group; those that are not named stay as they are.
-    ///
-    /// # Errors
-    /// As [`Group::create`]; what was written before the failure is put back.
-    pub fn update(&self, limits: &Limits) -> Result<()> {
-        let mut writes = writes(&self.place, limits)?;
-        self.raise_swap_first(&mut writes);
-        let mut done: Vec<(usize, Write)> = Vec::new();
-        for (index, write) in writes {
-            if self.members & 1 << index == 0 {
-                return Err(self.restored(done, Error::missing(write.limit, write.controller)));
-            }
-            let old = self.old(index, &write);
-            if let Err(error) = self.write(index, &write) {
-                return Err(self.restored(done, error));
-            }
-            done.extend(old.map(|old| (index, old)));
-        }
-        self.restrict_devices(limits).map_err(|error| self.restored(done, error))
-    }
-
-    /// On v1 memory with swap may never be below memory: the one that grows goes first.
-    fn raise_swap_first(&self, writes: &mut [(usize, Write)]) {
-        let at = |file| writes.iter().position(|(_, write)| write.file == file);
-        let (Some(memory), Some(both)) = (at(table::LIMIT), at(table::LIMIT_WITH_SWAP)) else {
-            return;
-        };
-        let number = |text: &str| text.trim().parse::<u64>().unwrap_or(u64::MAX);
-        let (index, write) = &writes[both];
-        let now = self.read(*index, &write.file).map_or(0, |text| number(&text));
-        if now < number(&writes[memory].1.text) {
-            writes.swap(memory, both);
-        }
-    }
-
-    /// What a file has now, as a write that brings it back.
-    fn old(&self, index: usize, write: &Write) -> Option<Write> {
-        let text = self.read(index, &write.file)?;
-        let text = match write.text.split_once(' ') {
-            // A line of a device: the one that it has, or its limits taken away.
-            Some((device, rest)) if device.contains(':') => {
-                let own = |line: &&str| line.split(' ').next() == Some(device);
-                let free = || free_line(device, rest);
-                text.lines().find(own).map_or_else(free, str::to_owned)
-            }
-            _ => text.trim_end().to_owned(),
-        };
-        Some(Write { text, ..write.clone() })
-    }
-
-    fn restored(&self, done: Vec<(usize, Write)>, error: Error) -> Error {
-        for (index, write) in done.into_iter().rev() {
-            // The first error is the one to tell.
-            let _kept = self.write(index, &write).is_err();
-        }
-        error
-    }
-
-    fn read(&self, index: usize, file: &str) -> Option<String> {
-        let dir = self.place.dirs().get(index)?;
-        place::read(&dir.fd, &format!("{}/{file}", self.name)).ok()
+    /// The error of a limit at one of its files.
+    pub(crate) fn refused(&self, dir: &Dir, write: &Write, errno: Errno) -> Error {
+        let path = dir.path.join(&self.name).join(&*write.file);
+        Error::limit(write.limit, path, &write.text, errno)
     }
 
     /// The text of an interface file, such as `memory.max`; of the first hierarchy that has it.
@@ -251,19 +192,18 @@ impl Group {
     /// How many v1 directories a group with these limits is in, and whether it is in v2: what a plan must know.
     ///
     /// # Errors
-    /// As [`Group::create`], as far as it can be told beforehand.
+    /// As [`Group::create_in`], as far as it can be told beforehand.
     pub fn shape(place: &Place, limits: &Limits, accounting: Controllers) -> Result<Shape> {
         limits.validate()?;
         let writes = writes(place, limits)?;
         let dirs = place.dirs();
-        let has_v2 = dirs.iter().any(|dir| dir.version == Version::V2);
+        let besides = besides(place, accounting);
         let joins = dirs.iter().enumerate().filter(|(index, dir)| {
             let needed = writes.iter().any(|(used, _)| used == index);
-            let always = !has_v2 && dir.controllers.intersects(ALWAYS);
-            dir.version == Version::V1
-                && (needed || always || dir.controllers.intersects(accounting))
+            dir.version == Version::V1 && (needed || dir.controllers.intersects(besides))
         });
-        Ok(Shape { joins: joins.count(), group: has_v2 })
+        let group = dirs.iter().any(|dir| dir.version == Version::V2);
+        Ok(Shape { joins: joins.count(), group })
     }
 
     /// Where it was made: the place that was given, or the same opened again because its directories had been removed.
@@ -283,9 +223,14 @@ impl Group {
         self.dirs().map(|dir| dir.path.join(&self.name))
     }
 
-    pub(crate) fn dirs(&self) -> impl Iterator<Item = &Dir> {
+    /// Its directories' parents, each with its index in the place.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (usize, &Dir)> {
         let all = self.place.dirs().iter().enumerate();
-        all.filter(|(index, _)| self.members & 1 << index != 0).map(|(_, dir)| dir)
+        all.filter(|(index, _)| self.members & 1 << index != 0)
+    }
+
+    pub(crate) fn dirs(&self) -> impl Iterator<Item = &Dir> {
+        self.members().map(|(_, dir)| dir)
     }
 
     pub(crate) fn open_dir(&self, dir: &Dir) -> Result<OwnedFd> {
@@ -321,8 +266,16 @@ fn files_of<'a>(
     dirs.map(move |dir| (dir, format!("{group}/{file}")))
 }
 
+/// Which v1 hierarchies a group is in besides those of its limits. v2 freezes, and counts CPU time, of every group.
+fn besides(place: &Place, accounting: Controllers) -> Controllers {
+    match place.dirs().iter().any(|dir| dir.version == Version::V2) {
+        true => accounting.difference(Controllers::CPUACCT),
+        false => accounting | ALWAYS,
+    }
+}
+
 /// What is to be written for limits, each with the directory that it belongs to.
-fn writes(place: &Place, limits: &Limits) -> Result<Vec<(usize, Write)>> {
+pub(crate) fn writes(place: &Place, limits: &Limits) -> Result<Vec<(usize, Write)>> {
     limits.validate()?;
     let without_devices;
     let limits = if place.has_device_programs() {
@@ -338,28 +291,16 @@ fn writes(place: &Place, limits: &Limits) -> Result<Vec<(usize, Write)>> {
         return Err(Error::problem("io", format!("there is no block device {device}")));
     }
     let dirs = place.dirs();
-    // Limits belong to the hierarchies where the controllers are: v1 on a hybrid machine.
-    let on_v1 = dirs.iter().any(|dir| dir.version == Version::V1);
-    let version = if on_v1 { Version::V1 } else { Version::V2 };
     let find = |write: Write| {
-        let fits =
-            |dir: &Dir| dir.version == version && (dir.controllers.contains(write.controller));
-        let index = dirs.iter().position(fits);
-        index
-            .map(|index| (index, write.clone()))
-            .ok_or_else(|| Error::missing(write.limit, write.controller))
+        let version = place.version_of(write.controller);
+        let fits = |dir: &Dir| dir.version == version && dir.controllers.contains(write.controller);
+        match dirs.iter().position(fits) {
+            Some(index) => Ok((index, write)),
+            None => Err(Error::missing(write.limit, write.controller, place.absence())),
+        }
     };
-    table::writes(limits, version)?.into_iter().map(find).collect()
-}
-
-/// The line that takes a device's limits away, in the form of the one that set them.
-fn free_line(device: &str, set: &str) -> String {
-    if !set.contains('=') {
-        return format!("{device} 0");
-    }
-    let free = set.split(' ').filter_map(|word| word.split_once('=')).map(|(key, _)| key);
-    let words: Vec<Cow<'_, str>> = free.map(|key| format!("{key}=max").into()).collect();
-    format!("{device} {}", words.join(" "))
+    let version_of = |controller| place.version_of(controller);
+    table::writes(limits, &version_of)?.into_iter().map(find).collect()
 }
 
 /// A host that closed a standard stream must not find a descriptor of ours in its place.

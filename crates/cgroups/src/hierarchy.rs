@@ -37,6 +37,8 @@ pub struct Hierarchy {
     pub own: PathBuf,
     /// Whether it is mounted read-only.
     pub read_only: bool,
+    /// Whether it is the one of version 2 on a hybrid machine.
+    pub(crate) beside_v1: bool,
 }
 
 /// The hierarchies that this process sees.
@@ -61,10 +63,9 @@ impl Hierarchies {
     pub fn detect() -> Result<Self> {
         let own = read(OWN)?;
         let mut found = parse(&read("/proc/self/mountinfo")?, &own);
-        // On a hybrid machine limits are v1's: nothing is enabled in the tree of v2, which belongs to the host.
         let hybrid = found.iter().any(|one| one.version == Version::V1);
-        let of_v2 = |one: &&mut Hierarchy| one.version == Version::V2 && !hybrid;
-        for hierarchy in found.iter_mut().filter(of_v2) {
+        for hierarchy in found.iter_mut().filter(|one| one.version == Version::V2) {
+            hierarchy.beside_v1 = hybrid;
             let line = std::fs::read_to_string(hierarchy.mount.join("cgroup.controllers"));
             hierarchy.controllers = Controllers::of_v2(&line.unwrap_or_default());
         }
@@ -182,6 +183,7 @@ impl Mount {
                 _ => self.point.clone(),
             },
             read_only: self.read_only,
+            beside_v1: false,
         }
     }
 }

@@ -6,28 +6,30 @@
 //! | to say what a group may use | [`Limits`], with [`Bytes`], [`Cpus`], [`Weight`], [`Max`] |
 //! | to know what this machine has | [`Hierarchies::detect`] |
 //! | a place where I may make groups | [`Place::find`], [`Place::open`], [`Place::within`] |
-//! | a group with limits | [`Group::create`] |
-//! | what it uses | [`Group::stat`] |
+//! | a group with limits | [`Group::create`], [`Group::create_in`] a place |
+//! | a group that is there | [`Group::find`], [`Group::open`] |
+//! | a running process in it | [`Group::add`] |
+//! | what it uses | [`Group::stat`], [`Group::stat_of`] |
 //! | how much in a second | [`stat::Usage`], between two samples |
 //! | to be told what happens | [`Group::events`] |
 //! | how long it waits | [`Group::pressure`], [`Group::watch_pressure`] |
 //! | to restrict device nodes | [`limits::Limits::devices`], [`devices`] |
-//! | to change, freeze, kill, remove it | [`Group::update`], [`Group::freeze`], [`Group::kill`], [`Group::remove`] |
+//! | to change, freeze, kill, remove it | [`Group::update`], [`Group::freeze`], [`Group::kill`], [`Group::remove`], [`Group::end`] |
 //! | a process born in it | [`Group::membership`] |
 //! | to clear what an ended program left | [`reconcile()`], [`sweep`] |
 //!
 //! A limit is in force, or there is an error that names it and its file.
 //!
 //! ```no_run
-//! use ampoule_cgroups::{Bytes, Controllers, Group, Hierarchies, Limits, Place};
+//! use ampoule_cgroups::{Bytes, Group, Limits};
 //!
-//! # fn main() -> ampoule_cgroups::Result<()> {
-//! let place = Place::find(&Hierarchies::detect()?)?;
-//! let mut limits = Limits::default();
-//! limits.memory.max = Some(Bytes::mib(128).into());
-//! limits.pids_max = Some(64.into());
-//! let group = Group::create(&place, "web", &limits, Controllers::empty())?;
-//! println!("{:?}", group.stat()?.memory.max);
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let child = std::process::Command::new("true").spawn()?;
+//! let limits = Limits::default().memory_max(Bytes::mib(128)).cpus("0.5".parse()?).pids_max(64);
+//! let group = Group::create("job", &limits)?;
+//! group.add(child.id())?;
+//! println!("{:?}", group.stat()?.memory.current);
+//! group.kill()?;
 //! group.remove()?;
 //! # Ok(())
 //! # }
@@ -38,12 +40,14 @@ pub mod devices;
 mod end;
 mod error;
 pub mod events;
+mod former;
 #[doc(hidden)]
 pub mod fuzz;
 mod group;
 mod hierarchy;
 pub mod limits;
 mod membership;
+mod named;
 mod observe;
 mod owner;
 mod path;
@@ -52,7 +56,10 @@ pub mod pressure;
 pub mod stat;
 mod table;
 mod unit;
+mod update;
 mod uses;
+mod walk;
+mod way;
 
 pub use controller::{Controller, Controllers};
 pub use end::Depth;

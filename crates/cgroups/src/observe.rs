@@ -5,7 +5,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::controller::Controller;
+use crate::controller::{Controller, Controllers};
 use crate::error::Result;
 use crate::events::EventStream;
 use crate::group::Group;
@@ -26,6 +26,19 @@ impl Group {
         let open = self.open_dirs()?;
         let find = |controller| find(&open, controller);
         stat::read(&find)
+    }
+
+    /// Only what these controllers count, in fewer reads than [`Group::stat`]; the rest is as when nobody counts it.
+    ///
+    /// # Errors
+    /// As [`Group::stat`].
+    pub fn stat_of(&self, controllers: Controllers) -> Result<Stats> {
+        let counts =
+            |dir: &&Dir| dir.version == Version::V2 || dir.controllers.intersects(controllers);
+        let open = self.dirs().filter(counts).map(|dir| Ok((dir, self.open_dir(dir)?)));
+        let open = open.collect::<Result<Vec<_>>>()?;
+        let wanted = |one: &Controller| *one != Controller::Core && controllers.contains(one.set());
+        stat::read(&|controller| Some(controller).filter(wanted).and_then(|one| find(&open, one)))
     }
 
     /// What happens to it from now on: out of memory, a limit reached, empty, frozen.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{AtFlags, unlinkat};
 use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 use crate::end::Depth;
 use crate::error::{Error, PATH, Result};
@@ -42,8 +43,7 @@ pub fn owned_name(id: Option<&str>, life: Life) -> Result<String> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let pid = std::process::id();
-    let start =
-        start_time(pid).ok_or_else(|| Error::system("read of procfs", rustix::io::Errno::NOENT))?;
+    let start = start_time(pid).ok_or_else(|| Error::system("read of procfs", Errno::NOENT))?;
     let letter = match life {
         Life::WithOwner => 'w',
         Life::Detached => 'd',
@@ -69,9 +69,11 @@ fn start_time(pid: u32) -> Option<u64> {
 fn has_ended(pid: u32, start: u64) -> bool {
     match std::fs::metadata(format!("/proc/{pid}")) {
         Ok(_) => start_time(pid).is_some_and(|other| other != start),
-        // Where procfs itself shows nothing, nothing is known.
+        // It may be hidden (`hidepid` of proc(5)), or procfs may not be there at all: the kernel knows.
         Err(error) => {
-            error.kind() == std::io::ErrorKind::NotFound && start_time(std::process::id()).is_some()
+            let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+            let gone = pid.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH));
+            gone && error.kind() == std::io::ErrorKind::NotFound
         }
     }
 }

@@ -1,8 +1,7 @@
 //! Where groups are made: one directory in each hierarchy, opened once.
 //!
-//! Kernel objects: directories of cgroupfs; `cgroup.subtree_control` on the way to them (v2). Invariant: groups are
-//! reached through these descriptors only. A directory that was made for groups
-//! goes with its last use (`uses.rs`); whoever comes meanwhile makes it again.
+//! Kernel objects: directories of cgroupfs (`way.rs`). Invariant: groups are reached through these descriptors only. A
+//! directory that was made for groups goes with its last use (`uses.rs`); whoever comes meanwhile makes it again.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -12,41 +11,13 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use crate::controller::Controllers;
-use crate::error::{Error, Result};
+use crate::error::{Absence, Error, ErrorKind, Result};
 use crate::hierarchy::{Hierarchies, Hierarchy};
 use crate::path::GroupPath;
 use crate::table::Version;
-use crate::uses::{Keep, Used};
-
-/// A directory in one hierarchy.
-#[derive(Debug)]
-pub(crate) struct Dir {
-    pub(crate) version: Version,
-    /// What groups made here have.
-    pub(crate) controllers: Controllers,
-    pub(crate) path: PathBuf,
-    pub(crate) fd: OwnedFd,
-    way: Way,
-    _used: Used,
-}
-
-/// How a directory was reached, to reach it again.
-#[derive(Clone, Debug)]
-struct Way {
-    hierarchy: Hierarchy,
-    top: PathBuf,
-    names: Vec<String>,
-    hand_down: HandDown,
-}
-
-/// Whether controllers are enabled on the way (v2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum HandDown {
-    /// Every one that is there.
-    All,
-    /// None: the group above goes on having processes of its own.
-    Nothing,
-}
+use crate::uses::Keep;
+pub(crate) use crate::way::Dir;
+use crate::way::{HandDown, SUBTREE, Way};
 
 /// Where groups are made. Cheap to clone; holds one descriptor for each hierarchy.
 ///
@@ -54,8 +25,6 @@ enum HandDown {
 /// it, unless somebody else has groups there.
 #[derive(Clone, Debug)]
 pub struct Place(Arc<Vec<Dir>>);
-
-const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 
 impl Place {
     /// Opens the place, and makes its directories where they are missing.
@@ -67,12 +36,8 @@ impl Place {
     /// [`NotDelegated`](crate::ErrorKind::NotDelegated), [`ReadOnly`](crate::ErrorKind::ReadOnly),
     /// [`Busy`](crate::ErrorKind::Busy).
     pub fn open(hierarchies: &Hierarchies, path: &GroupPath) -> Result<Self> {
-        let open = |hierarchy: &Hierarchy| {
-            let top = if path.is_absolute() { &hierarchy.mount } else { &hierarchy.own };
-            let names = path.names().map(str::to_owned).collect();
-            let hand_down = HandDown::All;
-            Way { hierarchy: hierarchy.clone(), top: top.clone(), names, hand_down }.open()
-        };
+        let names: Vec<&str> = path.names().collect();
+        let open = |hierarchy: &Hierarchy| to_path(hierarchy, path, &names).open();
         let dirs: Result<Vec<Dir>> = hierarchies.iter().map(open).collect();
         dirs.map(|dirs| Self(Arc::new(dirs)))
     }
@@ -87,7 +52,7 @@ impl Place {
         let mut refused = None;
         for hierarchy in hierarchies.iter() {
             let top = delegated(hierarchy).unwrap_or_else(|| hierarchy.own.clone());
-            match Way::to_ours(hierarchy, top, HandDown::All).open() {
+            match to_ours(hierarchy, top, HandDown::All).open().and_then(writable) {
                 Ok(dir) => dirs.push(dir),
                 // Another hierarchy may be enough.
                 Err(error) => refused = Some(error),
@@ -129,8 +94,30 @@ impl Place {
 
     /// The same place, after somebody removed its directories because no group was in them.
     pub(crate) fn again(&self) -> Result<Self> {
-        let dirs: Result<Vec<Dir>> = self.0.iter().map(|dir| dir.way.clone().open()).collect();
+        let dirs: Result<Vec<Dir>> = self.0.iter().map(Dir::again).collect();
         dirs.map(|dirs| Self(Arc::new(dirs)))
+    }
+
+    /// Where the group at `path` is, and its name. Makes nothing; a hierarchy that does not have the way there is left
+    /// out.
+    pub(crate) fn above<'p>(
+        hierarchies: &Hierarchies,
+        path: &'p GroupPath,
+    ) -> Result<(Self, &'p str)> {
+        let mut names: Vec<&str> = path.names().collect();
+        let name = names.pop().unwrap_or_default();
+        let mut dirs = Vec::new();
+        for hierarchy in hierarchies.iter() {
+            match to_path(hierarchy, path, &names).look() {
+                Ok(dir) => dirs.push(dir),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        match dirs.is_empty() {
+            true => Err(Error::at("open", Path::new(&path.to_string()), Errno::NOENT)),
+            false => Ok((Self(Arc::new(dirs)), name)),
+        }
     }
 
     /// The controllers that groups made here have.
@@ -142,6 +129,22 @@ impl Place {
     /// The directories, one for each hierarchy.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.0.iter().map(|dir| dir.path.as_path())
+    }
+
+    /// Why groups made here do not have a controller.
+    pub(crate) fn absence(&self) -> Absence {
+        let v2 = self.0.iter().find(|dir| dir.version == Version::V2);
+        v2.map_or(Absence::Unmounted, |dir| Absence::Disabled(dir.path.join(SUBTREE)))
+    }
+
+    /// Which version has a controller here: v1 where it is in both; without one, what most limits are in.
+    pub(crate) fn version_of(&self, controller: Controllers) -> Version {
+        let has = |version| {
+            let fits = |dir: &&Dir| dir.version == version && dir.controllers.contains(controller);
+            self.0.iter().any(|dir| fits(&dir))
+        };
+        let any_v1 = self.0.iter().any(|dir| dir.version == Version::V1);
+        if has(Version::V1) || (any_v1 && !has(Version::V2)) { Version::V1 } else { Version::V2 }
     }
 
     /// Whether rules for devices are a program here: in v2, where v1 does not have the controller.
@@ -169,6 +172,20 @@ fn delegated(hierarchy: &Hierarchy) -> Option<PathBuf> {
     below.filter(writable).last().map(Path::to_owned)
 }
 
+/// The way to a path in one hierarchy, or to the beginning of it.
+fn to_path(hierarchy: &Hierarchy, path: &GroupPath, names: &[&str]) -> Way {
+    let top = if path.is_absolute() { &hierarchy.mount } else { &hierarchy.own };
+    let names = names.iter().map(|name| (*name).to_owned()).collect();
+    let (top, hand_down, keep) = (top.clone(), HandDown::All, Keep::Found);
+    Way { hierarchy: hierarchy.clone(), top, names, hand_down, keep }
+}
+
+/// The way to the directory of all groups of this crate.
+fn to_ours(hierarchy: &Hierarchy, top: PathBuf, hand_down: HandDown) -> Way {
+    let names = vec![NAME.to_owned()];
+    Way { hierarchy: hierarchy.clone(), top, names, hand_down, keep: Keep::Nothing }
+}
+
 /// The directory in the own group; one that is the root hands controllers down where it can.
 fn open_within(hierarchy: &Hierarchy) -> Result<Dir> {
     let own = hierarchy.own.clone();
@@ -180,131 +197,19 @@ fn open_within(hierarchy: &Hierarchy) -> Result<Dir> {
         access.map_err(|errno| Error::not_delegated(own.clone(), errno))?;
     }
     let is_root = own == hierarchy.mount;
-    let all = is_root.then(|| Way::to_ours(hierarchy, own.clone(), HandDown::All).open());
+    let all = is_root.then(|| to_ours(hierarchy, own.clone(), HandDown::All).open());
     match all {
         Some(Ok(dir)) => Ok(dir),
-        _ => Way::to_ours(hierarchy, own, HandDown::Nothing).open(),
+        _ => to_ours(hierarchy, own, HandDown::Nothing).open(),
     }
+    .and_then(writable)
 }
 
-/// How often a directory is made again that others remove meanwhile.
-const TRIES: usize = 100;
-
-impl Dir {
-    /// Where its hierarchy is mounted.
-    pub(crate) fn mount(&self) -> &Path {
-        &self.way.hierarchy.mount
-    }
-}
-
-impl Way {
-    fn to_ours(hierarchy: &Hierarchy, top: PathBuf, hand_down: HandDown) -> Self {
-        Self { hierarchy: hierarchy.clone(), top, names: vec![NAME.to_owned()], hand_down }
-    }
-
-    fn open(self) -> Result<Dir> {
-        let top = openat(CWD, &self.top, DIRECTORY, Mode::empty())
-            .map_err(|errno| Error::at("open", &self.top, errno))?;
-        self.enable(&top, &self.top)?;
-        let all = self.names.iter().scan(self.top.clone(), |path, name| {
-            path.push(name);
-            Some(path.clone())
-        });
-        let used = Used::new(
-            all.collect(),
-            if self.names == [NAME] { Keep::Nothing } else { Keep::Found },
-        );
-        let mut tried = 0;
-        let (path, fd) = loop {
-            tried += 1;
-            match self.descend(&top) {
-                Err(error) if was_removed(&error) && tried < TRIES => {}
-                descended => break descended?,
-            }
-        };
-        let controllers = match self.hierarchy.version {
-            Version::V1 => self.hierarchy.controllers,
-            Version::V2 => {
-                Controllers::of_v2(&read(&fd, "cgroup.subtree_control").unwrap_or_default())
-            }
-        };
-        Ok(Dir { version: self.hierarchy.version, controllers, path, fd, way: self, _used: used })
-    }
-
-    /// Makes what is missing.
-    fn descend(&self, top: &OwnedFd) -> Result<(PathBuf, OwnedFd)> {
-        let mut path = self.top.clone();
-        let mut below: Option<OwnedFd> = None;
-        for name in &self.names {
-            path.push(name);
-            let above = below.as_ref().unwrap_or(top);
-            match rustix::fs::mkdirat(above, name.as_str(), Mode::from(0o755)) {
-                Ok(()) => Used::made(&path),
-                Err(Errno::EXIST) => {}
-                Err(errno) => return Err(Error::not_delegated(path, errno)),
-            }
-            let fd = openat(above, name.as_str(), DIRECTORY, Mode::empty())
-                .map_err(|errno| Error::at("open", &path, errno))?;
-            self.prepare(&fd, &path)?;
-            below = Some(fd);
-        }
-        let fd = below.ok_or_else(|| Error::at("open", &path, Errno::NOENT))?;
-        Ok((path, fd))
-    }
-
-    /// Makes a new directory ready for groups below it.
-    fn prepare(&self, fd: &OwnedFd, path: &Path) -> Result<()> {
-        match self.hierarchy.version {
-            Version::V1 if self.hierarchy.controllers.contains(Controllers::CPUSET) => {
-                inherit_cpuset(fd, path)
-            }
-            _ => self.enable(fd, path),
-        }
-    }
-
-    fn enable(&self, fd: &OwnedFd, path: &Path) -> Result<()> {
-        match self.hand_down {
-            HandDown::All => enable(&self.hierarchy, fd, path),
-            HandDown::Nothing => Ok(()),
-        }
-    }
-}
-
-/// Whether a directory was removed under our hands.
-fn was_removed(error: &Error) -> bool {
-    let gone = [Errno::NOENT, Errno::NODEV].map(Errno::raw_os_error);
-    error.errno().is_some_and(|errno| gone.contains(&errno))
-}
-
-/// Gives a directory of v1 the CPUs and memory nodes of the one above: it has none at first, and takes no process.
-pub(crate) fn inherit_cpuset(fd: &OwnedFd, path: &Path) -> Result<()> {
-    for file in ["cpuset.cpus", "cpuset.mems"] {
-        if !read(fd, file).unwrap_or_default().trim().is_empty() {
-            continue;
-        }
-        let above = read(fd, &format!("../{file}"))
-            .map_err(|errno| Error::at("read", &path.join("..").join(file), errno))?;
-        write(fd, file, above.trim())
-            .map_err(|errno| Error::at("write", &path.join(file), errno))?;
-    }
-    Ok(())
-}
-
-/// Hands every controller that is there to the groups below.
-fn enable(hierarchy: &Hierarchy, fd: &OwnedFd, path: &Path) -> Result<()> {
-    if hierarchy.version == Version::V1 || hierarchy.controllers.is_empty() {
-        return Ok(());
-    }
-    let file = "cgroup.subtree_control";
-    let list = |name| read(fd, name).map(|line| Controllers::of_v2(&line)).unwrap_or_default();
-    let missing = list("cgroup.controllers").difference(list(file));
-    if missing.is_empty() {
-        return Ok(());
-    }
-    match write(fd, file, &missing.to_enable()) {
-        // Whoever made this group keeps the controllers: a limit that needs one says so.
-        Ok(()) | Err(Errno::ACCESS | Errno::PERM) => Ok(()),
-        Err(errno) => Err(Error::at("write", &path.join(file), errno)),
+/// Refuses a directory that somebody else has made, in which the caller may make no groups.
+fn writable(dir: Dir) -> Result<Dir> {
+    match rustix::fs::accessat(&dir.fd, ".", rustix::fs::Access::WRITE_OK, AtFlags::EACCESS) {
+        Ok(()) => Ok(dir),
+        Err(errno) => Err(Error::not_delegated(dir.path, errno)),
     }
 }
 

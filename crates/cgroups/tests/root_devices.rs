@@ -131,7 +131,7 @@ fn limits_of_a_group_attach_the_program() {
         };
         let name = owned_name(Some("devices"), Life::WithOwner).unwrap();
         let limited = limits(&["allow c 1:* r"]);
-        let group = Group::create(&place, &name, &limited, Controllers::empty()).unwrap();
+        let group = Group::create_in(&place, &name, &limited, Controllers::empty()).unwrap();
         let can = |script: &str| {
             let script = format!("read line; {{ {script}; }} 2>&-");
             let mut command = Command::new("sh");

@@ -67,7 +67,7 @@ fn waiting_in(group: &Group, script: &str) -> Shell {
 
 #[test]
 fn the_kernel_shows_what_was_asked_for() {
-    let group = Group::create(&place(), &name("limits"), &usual(), Controllers::empty());
+    let group = Group::create_in(&place(), &name("limits"), &usual(), Controllers::empty());
     let group = group.expect("a group");
     let file = |name: &str| group.file(name).expect(name).trim().to_owned();
     if hierarchies().mode() == Mode::V2 {
@@ -100,7 +100,8 @@ fn a_limit_that_the_kernel_refuses_leaves_no_group() {
     let mut limits = usual();
     limits.cpuset.cpus = Some("4000".parse::<NumberList>().expect("a list"));
     let name = name("refused");
-    let error = Group::create(&place(), &name, &limits, Controllers::empty()).expect_err("refused");
+    let error =
+        Group::create_in(&place(), &name, &limits, Controllers::empty()).expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::InvalidLimits, "{error}");
     assert!(error.to_string().contains("cpuset.cpus"), "{error}");
     assert_eq!(Group::open(&place(), &name).expect_err("gone").kind(), ErrorKind::NotFound);
@@ -110,7 +111,7 @@ fn a_limit_that_the_kernel_refuses_leaves_no_group() {
 fn an_update_that_fails_is_taken_back() {
     let mut limits = usual();
     limits.cpuset.cpus = Some("0".parse::<NumberList>().expect("a list"));
-    let group = Group::create(&place(), &name("update"), &limits, Controllers::empty());
+    let group = Group::create_in(&place(), &name("update"), &limits, Controllers::empty());
     let group = group.expect("a group");
     let mut wrong = Limits::default();
     wrong.memory.max = Some(Bytes::mib(64).into());
@@ -125,7 +126,7 @@ fn an_update_that_fails_is_taken_back() {
 fn bad_input_is_named() {
     let place = place();
     let refused = |limits: &Limits| {
-        Group::create(&place, &name("bad"), limits, Controllers::empty()).expect_err("refused")
+        Group::create_in(&place, &name("bad"), limits, Controllers::empty()).expect_err("refused")
     };
     let mut limits = Limits::default();
     limits.memory.low = Some(Bytes::mib(2).into());
@@ -144,12 +145,13 @@ fn bad_input_is_named() {
         "{error}"
     );
     for name in ["..", "", "a/b", "x\n", "cgroup.procs"] {
-        let error = Group::create(&place, name, &usual(), Controllers::empty());
+        let error = Group::create_in(&place, name, &usual(), Controllers::empty());
         assert_eq!(error.expect_err(name).kind(), ErrorKind::InvalidPath, "{name:?}");
     }
     let twice = name("twice");
-    let group = Group::create(&place, &twice, &usual(), Controllers::empty()).expect("a group");
-    let error = Group::create(&place, &twice, &usual(), Controllers::empty()).expect_err("twice");
+    let group = Group::create_in(&place, &twice, &usual(), Controllers::empty()).expect("a group");
+    let error =
+        Group::create_in(&place, &twice, &usual(), Controllers::empty()).expect_err("twice");
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
     assert!(group.paths().all(|path| path.exists()), "the first one is still there");
     group.remove().expect("an empty group");
@@ -157,7 +159,7 @@ fn bad_input_is_named() {
 
 #[test]
 fn processes_are_frozen_and_killed() {
-    let group = Group::create(&place(), &name("kill"), &usual(), Controllers::FREEZER);
+    let group = Group::create_in(&place(), &name("kill"), &usual(), Controllers::FREEZER);
     let group = group.expect("a group");
     let mut child = waiting_in(&group, "while :; do sleep 0.01; done");
     assert!(group.procs(Depth::Recursive).expect("processes").contains(&child.0.id()));
@@ -175,7 +177,7 @@ fn processes_are_frozen_and_killed() {
 
 #[test]
 fn groups_that_the_payload_made_go_too() {
-    let group = Group::create(&place(), &name("nested"), &usual(), Controllers::empty());
+    let group = Group::create_in(&place(), &name("nested"), &usual(), Controllers::empty());
     let group = group.expect("a group");
     for path in group.paths() {
         std::fs::create_dir_all(path.join("inner/most")).expect("a group inside");
@@ -189,12 +191,12 @@ fn what_an_ended_program_left_is_removed() {
     let place = place();
     let own = name("living");
     let living =
-        Group::create(&place, &own, &Limits::default(), Controllers::PIDS).expect("a group");
+        Group::create_in(&place, &own, &Limits::default(), Controllers::PIDS).expect("a group");
     // As if another process with this one's id had made it.
     let (id, owner) = own.rsplit_once('.').expect("an owner");
     let parts: Vec<&str> = owner.split('-').collect();
     let left = format!("{id}-left.{}-1-{}", parts[0], parts[2]);
-    let left = Group::create(&place, &left, &usual(), Controllers::FREEZER).expect("a group");
+    let left = Group::create_in(&place, &left, &usual(), Controllers::FREEZER).expect("a group");
     let mut child = waiting_in(&left, "sleep 100");
     let done = reconcile(&place).expect("a look");
     assert!(done.removed >= 1, "{done:?}");
@@ -209,11 +211,54 @@ fn devices_that_no_rule_allows_are_closed() {
     let mut limits = usual();
     limits.devices =
         ["allow c 1:5 rwm", "allow c *:* m"].map(|rule| rule.parse().expect("a rule")).into();
-    let group = Group::create(&place(), &name("devices"), &limits, Controllers::empty());
+    let group = Group::create_in(&place(), &name("devices"), &limits, Controllers::empty());
     let group = group.expect("a group");
     let script = "head -c 1 /dev/zero >&2 && ! head -c 1 /dev/urandom >&2";
     let mut child = waiting_in(&group, script);
     let status = child.0.wait().expect("the shell");
     assert!(status.success(), "{status}");
     group.remove().expect("an empty group");
+}
+
+#[test]
+fn ending_kills_what_is_left_and_removes_all() {
+    let group = Group::create_in(&place(), &name("end"), &usual(), Controllers::CPUACCT);
+    let group = group.expect("a group");
+    let below = group.paths().last().expect("a directory").join("below");
+    std::fs::create_dir(&below).expect("a group below");
+    let mut shell = waiting_in(&group, "read line");
+    let paths: Vec<_> = group.paths().collect();
+    group.end().expect("ended");
+    assert_eq!(paths.iter().filter(|path| path.exists()).count(), 0);
+    assert!(!shell.0.wait().expect("our child").success(), "it was killed");
+
+    let empty = Group::create_in(&place(), &name("end"), &usual(), Controllers::empty());
+    let empty = empty.expect("a group");
+    let paths: Vec<_> = empty.paths().collect();
+    empty.remove().expect("removed");
+    empty.end().expect("gone already");
+    assert_eq!(paths.iter().filter(|path| path.exists()).count(), 0);
+}
+
+#[test]
+fn cpu_time_is_counted_once() {
+    let mode = hierarchies().mode();
+    let group = Group::create_in(&place(), &name("time"), &usual(), Controllers::CPUACCT);
+    let group = group.expect("a group");
+    let accounts =
+        group.paths().filter(|path| path.to_string_lossy().contains("/cpuacct/")).count();
+    // v2 counts it for every group; where it is not mounted, cpuacct does.
+    assert!(mode == Mode::V1 || accounts == 0, "{group}");
+    let shell = waiting_in(&group, "i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done; read line");
+    let begun = Instant::now();
+    let used = || group.stat().expect("statistics").cpu.usage.expect("counted");
+    while used() < Duration::from_millis(2) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?} after 20 s", used());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let part = group.stat_of(Controllers::CPU | Controllers::CPUACCT).expect("statistics");
+    assert!(part.cpu.usage >= Some(Duration::from_millis(2)), "{:?}", part.cpu);
+    assert_eq!((part.memory.current, part.pids.current), (None, None));
+    drop(shell);
+    group.end().expect("ended");
 }

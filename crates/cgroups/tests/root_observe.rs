@@ -23,7 +23,7 @@ impl Occupied {
         let place = Place::find(&Hierarchies::detect().unwrap()).unwrap();
         let name = owned_name(Some(name), Life::WithOwner).unwrap();
         let accounting = Controllers::MEMORY | Controllers::PIDS;
-        let group = Group::create(&place, &name, limits, accounting).unwrap();
+        let group = Group::create_in(&place, &name, limits, accounting).unwrap();
         let script = "read line; exec \"$@\"";
         let mut command = Command::new("sh");
         command.args(["-c", script, "sh"]).args(program).stdin(Stdio::piped());

@@ -17,7 +17,7 @@ fn open(path: &str) -> Place {
 }
 
 fn create(place: &Place, name: &str) -> Group {
-    Group::create(place, name, &Limits::default(), Controllers::MEMORY).expect("a group")
+    Group::create_in(place, name, &Limits::default(), Controllers::MEMORY).expect("a group")
 }
 
 fn paths(place: &Place) -> Vec<PathBuf> {

@@ -20,7 +20,7 @@ fn limits() -> Limits {
 
 fn make(place: &Place) -> Group {
     let name = owned_name(None, Life::WithOwner).expect("a name");
-    Group::create(place, &name, &limits(), Controllers::empty()).expect("a group")
+    Group::create_in(place, &name, &limits(), Controllers::empty()).expect("a group")
 }
 
 fn left(place: &Place) -> usize {

@@ -120,7 +120,7 @@ impl Container {
     pub fn bare() -> Builder {
         let mut builder = Builder::new(Origin::Bare, Root::InPlace);
         builder.namespaces = NamespaceSet::all(Setting::Host);
-        builder.own_group = OwnGroup::ForLimits;
+        builder.own_group = OwnGroup::WithLimits;
         builder.masked = Some(Vec::new());
         builder.read_only_paths = Some(Vec::new());
         builder

@@ -296,7 +296,7 @@ impl Drop for Container {
         drop(self.kill_all());
         drop(process::end(&self.pidfd, Instant::now() + END_LIMIT));
         if let Some(group) = self.group.take() {
-            self.drop_group(&group);
+            crate::grouped::end_group(group);
         }
     }
 }

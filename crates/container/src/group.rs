@@ -26,6 +26,7 @@ use crate::report::Control;
 const ACCOUNTED: Controllers = Controllers::MEMORY
     .union(Controllers::CPU)
     .union(Controllers::CPUACCT)
+    .union(Controllers::IO)
     .union(Controllers::PIDS);
 
 impl Builder {
@@ -92,10 +93,10 @@ impl Builder {
         self
     }
 
-    /// Whether it has a control group of its own even when nothing is limited.
+    /// Whether it has a control group of its own also without limits: to be counted, paused, killed as a whole.
     #[must_use]
-    pub fn own_group(mut self, setting: OwnGroup) -> Self {
-        self.own_group = setting;
+    pub fn own_group(mut self, own_group: OwnGroup) -> Self {
+        self.own_group = own_group;
         self
     }
 
@@ -117,16 +118,22 @@ impl Builder {
     }
 }
 
-/// Which containers have a control group of their own (cgroups(7)).
+/// Which containers have a control group of their own (cgroups(7)), and how much is counted in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OwnGroup {
+    /// Those with limits or a `cgroup_parent`.
+    WithLimits,
     /// Every one, where the caller may make groups; the report says where it may not. A container without limits has
-    /// it in the caller's own group, and in one hierarchy (the v2 one, where there is one).
+    /// it in the caller's own group, and in one hierarchy (the v2 one, where there is one): it can be paused and killed
+    /// as a whole, and what that hierarchy counts is counted.
     #[default]
     WherePossible,
-    /// Those with limits or a `cgroup_parent`.
-    ForLimits,
+    /// Also without limits where those with limits are, so that everything is counted; where that is not possible, as
+    /// [`OwnGroup::WherePossible`].
+    Counted,
+    /// As [`OwnGroup::Counted`]; where that is not possible, nothing starts.
+    Always,
 }
 
 /// Where and with what limits groups are made.
@@ -141,7 +148,7 @@ pub(crate) struct GroupPlan {
 /// What a group is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// Limits, or a parent that was chosen.
+    /// Limits, a parent, or that everything is counted.
     Asked,
     /// Nothing was asked for.
     Default,
@@ -173,22 +180,25 @@ impl Grouping {
 
 /// The plan of a group.
 pub(crate) fn prepare(builder: &Builder, left_out: &mut Vec<LeftOut>) -> Result<Grouping, Error> {
-    let asked = !builder.limits.is_empty() || builder.cgroup_parent.is_some();
-    if asked {
+    let limited = !builder.limits.is_empty() || builder.cgroup_parent.is_some();
+    let optional = match limited {
+        true => builder.best_effort.contains(&Control::Limits),
+        false => builder.own_group != OwnGroup::Always,
+    };
+    if limited || matches!(builder.own_group, OwnGroup::Counted | OwnGroup::Always) {
         match find(builder) {
             Ok(plan) => return Ok(Grouping::Planned(Box::new(plan))),
-            Err(error) if builder.best_effort.contains(&Control::Limits) => {
-                left_out.push((Control::Limits, error.to_string()));
-            }
-            Err(error) => return Err(Error::from_cgroups(Stage::Plan, error)),
+            Err(error) if !optional => return Err(Error::from_cgroups(Stage::Plan, error)),
+            Err(error) if limited => left_out.push((Control::Limits, error.to_string())),
+            Err(_) => {}
         }
     }
-    Ok(match builder.own_group {
-        OwnGroup::ForLimits => Grouping::Off,
-        OwnGroup::WherePossible => match find_default() {
-            Ok(plan) => Grouping::Planned(Box::new(plan)),
-            Err(error) => Grouping::NotPossible(error),
-        },
+    if builder.own_group == OwnGroup::WithLimits {
+        return Ok(Grouping::Off);
+    }
+    Ok(match find_default() {
+        Ok(plan) => Grouping::Planned(Box::new(plan)),
+        Err(error) => Grouping::NotPossible(error),
     })
 }
 
@@ -297,7 +307,7 @@ impl GroupPlan {
         };
         let name = owned_name(Some(id), life).map_err(failed)?;
         let place = locked(&self.place).clone();
-        let group = Group::create(&place, &name, &self.limits, ACCOUNTED).map_err(failed)?;
+        let group = Group::create_in(&place, &name, &self.limits, ACCOUNTED).map_err(failed)?;
         *locked(&self.place) = group.place().clone();
         match group.membership() {
             Ok(membership) => {

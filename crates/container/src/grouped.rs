@@ -2,7 +2,7 @@
 //!
 //! Kernel objects: the group of one container. Invariant: the group goes with the container.
 
-use ampoule_cgroups::{Group, Limits, Stats};
+use ampoule_cgroups::{Group, Limits};
 
 use crate::container::Container;
 use crate::error::{Error, ErrorKind, Stage};
@@ -11,14 +11,6 @@ use crate::group::GroupPlan;
 use crate::resources::Resources;
 
 impl Container {
-    /// What the container uses now.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Limits`] without a group, or when it has ended.
-    pub fn stats(&self) -> Result<Stats, Error> {
-        self.grouped()?.stat().map_err(|error| Error::from_cgroups(Stage::Running, error))
-    }
-
     /// Changes limits while it runs; those that are not named stay.
     ///
     /// # Errors
@@ -61,7 +53,7 @@ impl Container {
         self.group.as_ref().ok_or_else(|| {
             Error::new(ErrorKind::Limits, Stage::Running)
                 .about("the container has no control group".to_owned())
-                .with_hint("the report says why; ask for a limit, or for a cgroup_parent")
+                .with_hint("the report says why; OwnGroup::Always makes it an error")
         })
     }
 
@@ -75,14 +67,11 @@ impl Container {
             let status = status.with_resources(resources);
             self.ended = Some(if oom { status.with_outcome(Outcome::OutOfMemory) } else { status });
         }
-        self.drop_group(&group);
+        end_group(group);
     }
+}
 
-    /// Ends what is left in the group and removes it; `reconcile` does it later where that fails.
-    pub(crate) fn drop_group(&self, group: &Group) {
-        // Mostly everything has ended with the pid namespace.
-        if group.remove().is_err() {
-            let _left = group.kill().and_then(|()| group.remove()).is_err();
-        }
-    }
+/// Ends what is left in a group and removes it; `sweep` does it later where that fails.
+pub(crate) fn end_group(group: Group) {
+    let _left = group.end().is_err();
 }

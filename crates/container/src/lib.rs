@@ -104,7 +104,7 @@
 //! | streams | as `std::process`: inherited, piped by `output()` | the same | the same |
 //! | process 1 | init: reaps, keeps the time limit, ends with the host | the same | (not process 1) the same |
 //! | limits of memory, CPU time, processes | none | the same | the same |
-//! | control group | its own, below the caller's, where the caller may make one | the same | the caller's; its own with limits |
+//! | control group | its own, in the caller's, where that may be ([`OwnGroup`]) | the same | the caller's; its own with limits |
 //! | output kept by `output()` | 64 MiB of each stream | the same | the same |
 //! | dropping the handle | kills and reaps everything | the same | the same |
 //!
@@ -152,6 +152,7 @@ mod report;
 mod resources;
 mod root;
 mod settings;
+mod stats;
 mod stdio;
 mod terminal;
 mod timings;
@@ -163,13 +164,13 @@ pub use ampoule_cgroups::events::Event;
 pub use ampoule_cgroups::limits::IoDevice;
 pub use ampoule_cgroups::{
     Bytes, Cpus, DeviceAccess, DeviceAction, DeviceKind, DeviceRule, Group, Limits, Max, Micros,
-    NumberList, Stats, Weight,
+    NumberList, Weight,
 };
 pub use ampoule_ns::{
     Capabilities, Capability, CapabilitySet, CpuSet, ExecutionDomain, IdMap, IdMapping, IdOrName,
-    IdRange, IoClass, IoPriority, Namespace, Personality, PersonalityFlags, Resource,
-    ResourceLimit, Rlimit, Scheduler, SchedulerFlags, SchedulerPolicy, Setting, Target, TimeOffset,
-    TimeOffsets, User,
+    IdRange, Interface, Interfaces, IoClass, IoPriority, Namespace, Personality, PersonalityFlags,
+    Resource, ResourceLimit, Rlimit, Scheduler, SchedulerFlags, SchedulerPolicy, Setting, Target,
+    TimeOffset, TimeOffsets, Traffic, User,
 };
 pub use ampoule_overlay::{
     CopyUp, Depth, HidePid, IdMapped, Mount, MountFlags, MountKind, PidSubset, Propagation, Root,
@@ -189,6 +190,7 @@ pub use plan::Plan;
 pub use pty::{Pty, WindowSize};
 pub use report::{Control, Entry, Level, Report, State};
 pub use resources::{LimitOf, Resources};
+pub use stats::Stats;
 pub use stdio::Stdio;
 pub use timings::Timings;
 #[cfg(feature = "tokio")]

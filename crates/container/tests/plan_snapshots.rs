@@ -52,7 +52,7 @@ fn without_numbers(text: &str, least: usize) -> String {
 #[track_caller]
 fn compare(name: &str, builder: Builder, root: Option<&Rootfs>) {
     // Whether a group can be made differs from machine to machine.
-    let builder = builder.own_group(OwnGroup::ForLimits);
+    let builder = builder.own_group(OwnGroup::WithLimits);
     let plan = builder.command("/bin/true").tty(WindowSize::default()).plan().expect("a plan");
     let seen = masked(&plan.to_string(), root);
     let who = if rustix::process::geteuid().is_root() { "root" } else { "user" };

@@ -121,7 +121,7 @@ fn usage_above_high_is_told() {
 fn there_are_none_without_a_group() {
     tier::root();
     unchanged(|| {
-        let builder = Container::host_view().own_group(OwnGroup::ForLimits);
+        let builder = Container::host_view().own_group(OwnGroup::WithLimits);
         let container = waiting(builder, "exit 0");
         let error = refused(container.events());
         is_error(&error, ErrorKind::Limits, Stage::Running, &["no control group"]);

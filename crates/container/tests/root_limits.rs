@@ -88,7 +88,7 @@ fn what_was_used_is_in_the_exit_status() {
         let status = shell(Container::host_view(), work).status().expect("a run");
         let cpu = status.resources().cpu;
         assert!(cpu.is_none_or(|cpu| cpu > Duration::from_millis(40)), "{cpu:?}");
-        let none = Container::host_view().own_group(ampoule::OwnGroup::ForLimits);
+        let none = Container::host_view().own_group(ampoule::OwnGroup::WithLimits);
         let status = shell(none, work).status().expect("a run");
         assert_eq!(status.resources(), &ampoule::Resources::default());
     });

@@ -68,13 +68,18 @@ fn the_payload_sees_its_group_as_the_root() {
 fn it_can_be_switched_off() {
     tier::root();
     unchanged(|| {
-        let builder = Container::host_view().own_group(OwnGroup::ForLimits);
+        let builder = Container::host_view().own_group(OwnGroup::WithLimits);
         let container = shell(builder.clone(), "sleep 100").spawn().expect("a container");
         assert_eq!(container.report().state(Control::Group), Some(&State::Off));
         assert_eq!(groups_of(container.pid()), groups_of(std::process::id()));
         assert!(container.group().is_none());
         let error = refused(container.stats());
-        is_error(&error, ErrorKind::Limits, Stage::Running, &["no control group", "report"]);
+        is_error(
+            &error,
+            ErrorKind::Limits,
+            Stage::Running,
+            &["no control group", "OwnGroup::Always"],
+        );
         let limited = shell(builder.pids_max(9), "sleep 100").spawn().expect("a container");
         assert!(limited.report().is_in_force(Control::Limits));
         assert!(limited.group().is_some());
@@ -129,6 +134,6 @@ fn many_plans_share_one_descriptor() {
             drop(plans);
             after - before
         };
-        assert_eq!(count(OwnGroup::WherePossible), count(OwnGroup::ForLimits) + 1);
+        assert_eq!(count(OwnGroup::WherePossible), count(OwnGroup::WithLimits) + 1);
     });
 }

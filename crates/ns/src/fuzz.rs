@@ -6,8 +6,8 @@
 use std::str::FromStr;
 
 use crate::{
-    auto_range, capability, cpu_set, hostname, namespace, passwd, process, rlimit, sub_id, sysctl,
-    user,
+    auto_range, capability, cpu_set, hostname, interface, namespace, passwd, process, rlimit,
+    sub_id, sysctl, user,
 };
 
 /// A user with a `passwd` and a `group` file, the three parts separated by `0xff`.
@@ -32,6 +32,16 @@ pub fn proc_files(data: &[u8]) {
     drop(auto_range::parse_map(data));
     drop(process::ProcStat::parse(data));
     drop(process::parse_cmdline(data));
+}
+
+/// `/proc/PID/net/dev`: no interface without a line, and sums never less than their parts.
+pub fn interfaces(data: &[u8]) {
+    let interfaces = interface::Interfaces::parse(data);
+    assert!(interfaces.iter().count() <= data.split(|&byte| byte == b'\n').count());
+    let total = interfaces.total();
+    for (_, one) in interfaces.iter().filter(|(name, _)| *name != "lo") {
+        assert!(one.received.bytes <= total.received.bytes && one.sent.bytes <= total.sent.bytes);
+    }
 }
 
 /// Every setting that is read from a short text: what is accepted must be read back the same.
@@ -63,7 +73,13 @@ mod tests {
             super::resolve_user(&data);
             super::sub_ids(&data);
             super::proc_files(&data);
+            super::interfaces(&data);
             super::settings(&data);
+        }
+
+        #[test]
+        fn likely_interfaces_are_read(text in "((lo|eth0|):( ?[0-9]{1,21}){14,17}\n){0,4}") {
+            super::interfaces(text.as_bytes());
         }
 
         #[test]

@@ -12,6 +12,7 @@
 //! | an execution domain | [`Personality`] |
 //! | sysctls, a host name, clock offsets | [`Sysctl`], [`Hostname`], [`TimeOffsets`] |
 //! | to know the namespaces of a process, or all | [`Namespaces::of`](list::Namespaces::of), [`scan`](list::scan) |
+//! | to know what a network namespace received and sent | [`Interfaces::of`] |
 //! | to keep a namespace without a process | [`pin`](pin::pin), [`pin_netns`](pin::pin_netns) |
 //!
 //! Everything but [`pin`] only reads; [`auto_range`] also binds a socket for as long as its
@@ -51,6 +52,7 @@ mod error;
 pub mod fuzz;
 pub mod hostname;
 pub mod id_map;
+pub mod interface;
 pub mod io_priority;
 pub mod layered_root;
 pub mod list;
@@ -74,6 +76,7 @@ pub use cpu_set::CpuSet;
 pub use error::{Error, ErrorKind, Result};
 pub use hostname::Hostname;
 pub use id_map::{IdKind, IdMap, IdMapping, IdRange};
+pub use interface::{Interface, Interfaces, Traffic};
 pub use io_priority::{IoClass, IoPriority};
 pub use list::Namespaces;
 pub use namespace::{Namespace, NamespaceSet, Setting, Target};

@@ -124,7 +124,7 @@ impl Process {
     }
 
     /// The first `max` bytes of a file of this process.
-    fn read(&self, name: &str, max: usize) -> Result<Vec<u8>> {
+    pub(crate) fn read(&self, name: &str, max: usize) -> Result<Vec<u8>> {
         openat(&self.directory, name, READ, Mode::empty())
             .and_then(|file| read_prefix(file, max))
             .map_err(|errno| self.failed(errno))

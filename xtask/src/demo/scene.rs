@@ -14,12 +14,25 @@ struct Scene {
     title: &'static str,
     example: &'static str,
     args: &'static [&'static str],
-    /// A program of the host that the scene shows, where a package puts it; without it the scene cannot run.
-    needs: Option<&'static str>,
+    /// Without it the scene cannot run.
+    needs: Option<Needs>,
+}
+
+/// What this machine must have for a scene.
+enum Needs {
+    /// A program that the scene shows, where a package puts it.
+    Program(&'static str),
+    /// A place where this user may make control groups.
+    Groups,
 }
 
 const SHELL: &str =
     "echo \"pid $$, host name $(hostname), uid $(id -u)\"; ls /proc | grep '^[0-9]'";
+const BUSY: &str = "while :; do :; done";
+const KEEP: &str = "x=$(head -c 20M /dev/zero | tr '\\0' x); sleep 9";
+const EAT: &str =
+    "(x=0123456789; while :; do x=$x$x; done); echo \"the child ended with $?, the shell goes on\"";
+const FORKS: &str = "(for i in 1 2 3 4 5 6 7 8 9; do sleep 1 & done; wait); echo \"no more than eight; ended with $?\"";
 const STATUS: &str = "^(Cap|NoNewPrivs)";
 
 #[rustfmt::skip]
@@ -42,13 +55,21 @@ const SCENES: &[Scene] = &[
             args: &["--explain", "--", "true"], needs: None },
     Scene { title: "What is in force", example: "sandbox",
             args: &["--report", "--", "true"], needs: None },
-    Scene { title: "Python", example: "sandbox", needs: Some("/usr/bin/python3"),
+    Scene { title: "Python", example: "sandbox", needs: Some(Needs::Program("/usr/bin/python3")),
             args: &["--", "/usr/bin/python3", "-c", "import os, socket; print(os.getpid(), socket.gethostname())"] },
-    Scene { title: "Perl", example: "sandbox", needs: Some("/usr/bin/perl"),
+    Scene { title: "Perl", example: "sandbox", needs: Some(Needs::Program("/usr/bin/perl")),
             args: &["--", "/usr/bin/perl", "-e", "print \"pid $$, perl $^V\\n\""] },
     Scene { title: "A judge: a right answer, an endless loop, endless output", example: "judge", args: &[], needs: None },
     Scene { title: "An agent's sandbox: files in and out", example: "agent", args: &[], needs: None },
     Scene { title: "Two hundred tests, one plan", example: "parallel-tests", args: &[], needs: None },
+    Scene { title: "Memory, CPU time and processes: what was asked for, what the kernel shows, what is used",
+            example: "only-cgroups", args: &["--memory", "64m", "--cpus", "0.5", "--pids", "16"], needs: Some(Needs::Groups) },
+    Scene { title: "Half a CPU and 64 MiB each: a loop beside one that keeps 20 MiB", example: "top", needs: Some(Needs::Groups),
+            args: &["--memory", "64m", "--cpus", "0.5", "--no-stream", "--", "sh", "-c", BUSY, "---", "sh", "-c", KEEP] },
+    Scene { title: "Too much memory: who was killed, and at whose limit", example: "sandbox", needs: Some(Needs::Groups),
+            args: &["--memory", "32m", "--stats", "--", "sh", "-c", EAT] },
+    Scene { title: "Too many processes", example: "sandbox", needs: Some(Needs::Groups),
+            args: &["--pids", "8", "--stats", "--", "sh", "-c", FORKS] },
     Scene { title: "The namespaces of this machine", example: "lsns", args: &[], needs: None },
     Scene { title: "Namespaces alone, without the rest", example: "only-ns", args: &[], needs: None },
     Scene { title: "A plan, without running it", example: "print-the-plan", args: &[], needs: None },
@@ -75,9 +96,8 @@ pub(super) fn run_all(examples: &[Artifact]) -> Result<Failures, Error> {
 }
 
 fn run(scene: &Scene, examples: &[Artifact]) -> Result<bool, Error> {
-    if let Some(program) = scene.needs.filter(|program| !Path::new(program).is_file()) {
-        let package = program.rsplit('/').next().unwrap_or(program);
-        println!("NOT RUN  no {program}  sudo apt-get install {package}");
+    if let Some(lack) = scene.needs.as_ref().and_then(|needs| needs.lack(examples)) {
+        println!("NOT RUN  {lack}");
         return Ok(true);
     }
     let separator = if scene.args.is_empty() { "" } else { " -- " };
@@ -103,6 +123,28 @@ fn run(scene: &Scene, examples: &[Artifact]) -> Result<bool, Error> {
         println!("FAILED: {end:?}");
     }
     Ok(end.is_clean())
+}
+
+impl Needs {
+    /// What this machine does not have, and what would help.
+    fn lack(&self, examples: &[Artifact]) -> Option<String> {
+        match self {
+            Self::Program(program) => {
+                let package = program.rsplit('/').next().unwrap_or(program);
+                let missing = !Path::new(program).is_file();
+                missing.then(|| format!("no {program}  sudo apt-get install {package}"))
+            }
+            Self::Groups => {
+                let sandbox = examples.iter().find(|each| each.target.name == "sandbox")?;
+                let mut command = Command::new(&sandbox.executable);
+                let tried = command
+                    .args(["--memory", "64m", "--cpus", "1", "--pids", "64", "true"])
+                    .output();
+                let refused = tried.ok().filter(|tried| !tried.status.success())?;
+                Some(String::from_utf8_lossy(&refused.stderr).trim_end().to_owned())
+            }
+        }
+    }
 }
 
 /// The word as a shell needs it.

@@ -19,6 +19,9 @@ use crate::unit::{Bytes, Max, Micros, Weight};
 pub struct IoLimits {
     /// Share among siblings, for every device (`io.weight`; v1 `blkio.bfq.weight` or `blkio.weight`).
     pub weight: Option<Weight>,
+    /// Share of the group's own processes against the groups below it (v1 `blkio.leaf_weight`, which the kernel had
+    /// before Linux 5.0).
+    pub leaf_weight: Option<Weight>,
     /// Limits of single devices.
     pub devices: Vec<IoDevice>,
 }
@@ -47,6 +50,9 @@ pub struct IoDevice {
     /// Share among siblings, for this device.
     #[serde(default)]
     pub weight: Option<Weight>,
+    /// Share of the group's own processes, for this device (v1 `blkio.leaf_weight_device`, before Linux 5.0).
+    #[serde(default)]
+    pub leaf_weight: Option<Weight>,
     /// Latency that is aimed at (`io.latency`; v2 only).
     #[serde(default)]
     pub latency: Option<Micros>,
@@ -64,6 +70,7 @@ impl IoDevice {
             read_iops: None,
             write_iops: None,
             weight: None,
+            leaf_weight: None,
             latency: None,
         }
     }

@@ -16,16 +16,15 @@ pub use resources::{CpuLimits, CpuMax, CpusetLimits, MemoryLimits, NetworkLimits
 
 use crate::error::Problem;
 use crate::limits::devices::DeviceRule;
-use crate::unit::{Bytes, Max};
+use crate::unit::{Bytes, Cpus, Max};
 
 /// What a group may use. Nothing is limited by default.
 ///
 /// ```
 /// use ampoule_cgroups::{Bytes, Limits};
 ///
-/// let mut limits = Limits::default();
-/// limits.memory.max = Some(Bytes::mib(128).into());
-/// limits.pids_max = Some(64.into());
+/// let mut limits = Limits::default().memory_max(Bytes::mib(128)).pids_max(64);
+/// limits.memory.high = Some(Bytes::mib(96).into());
 /// assert!(limits.validate().is_ok());
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -44,6 +43,9 @@ pub struct Limits {
     pub io: IoLimits,
     /// Huge pages by size, such as `2MB` (`hugetlb.SIZE.max`).
     pub hugetlb: BTreeMap<String, Max<Bytes>>,
+    /// Huge pages that may be reserved, by size (`hugetlb.SIZE.rsvd.max`, v1 `hugetlb.SIZE.rsvd.limit_in_bytes`; since
+    /// Linux 5.7). A reservation above it fails, where a fault above [`hugetlb`](Self::hugetlb) kills.
+    pub hugetlb_reserved: BTreeMap<String, Max<Bytes>>,
     /// RDMA resources by device: a text such as `hca_handle=2 hca_object=2000` (`rdma.max`).
     pub rdma: BTreeMap<String, String>,
     /// Scalar resources by name (`misc.max`; since Linux 5.13).
@@ -61,6 +63,27 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// The most memory that all processes together may use (`memory.max`); above it they are killed.
+    #[must_use]
+    pub fn memory_max(mut self, max: impl Into<Bytes>) -> Self {
+        self.memory.max = Some(Max::Limit(max.into()));
+        self
+    }
+
+    /// CPU time as a number of CPUs, such as `"0.5".parse()?` (`cpu.max`).
+    #[must_use]
+    pub fn cpus(mut self, cpus: Cpus) -> Self {
+        self.cpu.max = Some(CpuMax::from(cpus));
+        self
+    }
+
+    /// The most processes and threads (`pids.max`).
+    #[must_use]
+    pub fn pids_max(mut self, max: u64) -> Self {
+        self.pids_max = Some(Max::Limit(max));
+        self
+    }
+
     /// Whether nothing is asked for.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -87,8 +110,11 @@ impl Limits {
                 && !name.contains(['/', '\0', '\n', ' '])
                 && !name.contains("..")
         };
-        for (size, _) in self.hugetlb.iter().filter(|(size, _)| !plain(size)) {
-            problems.push(Problem::new("hugetlb", format!("{size:?} is no size of pages")));
+        for (limit, sizes) in [("hugetlb", &self.hugetlb), ("hugetlb.rsvd", &self.hugetlb_reserved)]
+        {
+            for (size, _) in sizes.iter().filter(|(size, _)| !plain(size)) {
+                problems.push(Problem::new(limit, format!("{size:?} is no size of pages")));
+            }
         }
         let devices = self.rdma.iter().filter(|(name, text)| !plain(name) || text.contains('\n'));
         for (name, _) in devices {

@@ -47,6 +47,8 @@ pub struct MemoryLimits {
     /// Memory and swap together, as OCI's `swap` (v1 `memory.memsw.limit_in_bytes`; on v2 the difference to
     /// [`max`](Self::max) is written to `memory.swap.max`).
     pub memory_and_swap_max: Option<Max<Bytes>>,
+    /// Above it the group is slowed down when it swaps (`memory.swap.high`; v2 only, since Linux 5.8).
+    pub swap_high: Option<Max<Bytes>>,
     /// Compressed swap in memory (`memory.zswap.max`; v2, since Linux 5.19).
     pub zswap_max: Option<Max<Bytes>>,
     /// Whether the whole group is killed when memory is out (`memory.oom.group`; v2, since Linux 4.19).
@@ -59,6 +61,12 @@ pub struct MemoryLimits {
     pub kernel_max: Option<Max<Bytes>>,
     /// Buffers of TCP (`memory.kmem.tcp.limit_in_bytes`; v1 only).
     pub kernel_tcp_max: Option<Max<Bytes>>,
+    /// Whether a group counts what the groups below it use (v1 `memory.use_hierarchy`). Always on in v2, and on v1 since
+    /// Linux 5.11: off is refused there.
+    pub use_hierarchy: Option<Switch>,
+    /// Whether an update refuses a [`max`](Self::max) below what the group uses, instead of reclaiming and killing. It
+    /// is no limit: nothing is written for it.
+    pub check_before_update: Option<Switch>,
 }
 
 impl MemoryLimits {
@@ -75,6 +83,7 @@ impl MemoryLimits {
         order(("memory.low", self.low), max);
         order(("memory.min", self.min), max);
         order(("memory.low", self.low), high);
+        order(("memory.swap.high", self.swap_high), ("memory.swap.max", self.swap_max));
         order(high, max);
         order(max, ("memory and swap", self.memory_and_swap_max));
         if self.swap_max.is_some() && self.memory_and_swap_max.is_some() {

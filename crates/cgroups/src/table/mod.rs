@@ -53,35 +53,40 @@ enum Cell {
     Absent(fn(&Limits) -> bool),
 }
 
-/// What is to be written on this version for the limits of these controllers, in order.
+/// What is to be written for the limits, in order; each controller is of one version.
 ///
 /// # Errors
-/// [`Unsupported`](crate::ErrorKind::Unsupported), naming the limit, when this version has no file for it.
-pub(crate) fn writes(limits: &Limits, version: Version) -> Result<Vec<Write>> {
-    if version == Version::V1 {
-        v1::check(limits)?;
-    }
-    let table: &[Row] = match version {
-        Version::V1 => &v1::TABLE,
-        Version::V2 => &v2::TABLE,
-    };
+/// [`Unsupported`](crate::ErrorKind::Unsupported), naming the limit, when that version has no file for it.
+pub(crate) fn writes(
+    limits: &Limits,
+    version_of: &dyn Fn(Controllers) -> Version,
+) -> Result<Vec<Write>> {
+    v1::check(limits, &|controller| version_of(controller) == Version::V1)?;
     let mut writes = Vec::new();
-    for Row { limit, controller, cell } in table {
-        let mut add = |file: Cow<'static, str>, text| {
-            writes.push(Write { limit, controller: *controller, file, text });
-        };
-        match cell {
-            Cell::One(file, text) => {
-                text(limits).into_iter().for_each(|text| add(Cow::Borrowed(file), text));
-            }
-            Cell::Many(texts) => {
-                texts(limits).into_iter().for_each(|(file, text)| add(file, text));
-            }
-            Cell::Absent(asked) if asked(limits) => return Err(Error::absent(limit, version)),
-            Cell::Absent(_) => {}
+    for (version, table) in [(Version::V1, &v1::TABLE[..]), (Version::V2, &v2::TABLE[..])] {
+        for row in table.iter().filter(|row| version_of(row.controller) == version) {
+            add(limits, version, row, &mut writes)?;
         }
     }
     Ok(writes)
+}
+
+fn add(limits: &Limits, version: Version, row: &Row, writes: &mut Vec<Write>) -> Result<()> {
+    let Row { limit, controller, cell } = row;
+    let mut add = |file: Cow<'static, str>, text| {
+        writes.push(Write { limit, controller: *controller, file, text });
+    };
+    match cell {
+        Cell::One(file, text) => {
+            text(limits).into_iter().for_each(|text| add(Cow::Borrowed(file), text));
+        }
+        Cell::Many(texts) => {
+            texts(limits).into_iter().for_each(|(file, text)| add(file, text));
+        }
+        Cell::Absent(asked) if asked(limits) => return Err(Error::absent(limit, version)),
+        Cell::Absent(_) => {}
+    }
+    Ok(())
 }
 
 /// A text for a value that was asked for.

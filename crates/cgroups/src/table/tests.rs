@@ -1,4 +1,9 @@
 use super::*;
+
+fn writes(limits: &Limits, version: Version) -> Result<Vec<Write>> {
+    super::writes(limits, &|_| version)
+}
+
 use crate::ErrorKind;
 use crate::limits::{CpuMax, Switch};
 use crate::unit::{Bytes, Cpus, Max, Weight};
@@ -125,4 +130,64 @@ fn what_v1_would_weaken_is_refused() {
     limits.io.weight = Some(Weight::new(5000).unwrap());
     assert_eq!(writes(&limits, Version::V1).unwrap_err().problems().len(), 2);
     assert_eq!(writes(&limits, Version::V2).unwrap().len(), 2);
+}
+
+#[test]
+fn a_controller_is_of_the_version_that_has_it() {
+    let hugetlb_on_v2 = |controller: Controllers| match controller {
+        Controllers::HUGETLB => Version::V2,
+        _ => Version::V1,
+    };
+    let mut limits = usual();
+    limits.hugetlb.insert("2MB".into(), Bytes::mib(4).into());
+    limits.hugetlb_reserved.insert("2MB".into(), Max::Max);
+    let writes = super::writes(&limits, &hugetlb_on_v2).unwrap();
+    let files: Vec<&str> = writes.iter().map(|write| &*write.file).collect();
+    assert_eq!(files[0], "memory.limit_in_bytes");
+    assert_eq!(files[files.len() - 2..], ["hugetlb.2MB.max", "hugetlb.2MB.rsvd.max"]);
+    // What only v2 has is no contradiction where memory is on v2.
+    let memory_on_v2 = |controller: Controllers| match controller {
+        Controllers::MEMORY => Version::V2,
+        _ => Version::V1,
+    };
+    let mut limits = Limits::default();
+    limits.memory.high = Some(Bytes::mib(1).into());
+    limits.memory.swap_max = Some(Bytes::mib(1).into());
+    assert_eq!(super::writes(&limits, &memory_on_v2).unwrap().len(), 2);
+    assert_eq!(writes_of(&limits).kind(), ErrorKind::InvalidLimits);
+}
+
+fn writes_of(limits: &Limits) -> crate::Error {
+    writes(limits, Version::V1).unwrap_err()
+}
+
+#[test]
+fn rare_limits_of_each_version() {
+    let mut limits = Limits::default();
+    limits.hugetlb_reserved.insert("1GB".into(), Bytes::gib(1).into());
+    limits.memory.use_hierarchy = Some(Switch::On);
+    limits.memory.check_before_update = Some(Switch::On);
+    let gib = (1u64 << 30).to_string();
+    assert_eq!(written(&limits, Version::V2), pairs([("hugetlb.1GB.rsvd.max", &gib)]));
+    let expected =
+        pairs([("memory.use_hierarchy", "1"), ("hugetlb.1GB.rsvd.limit_in_bytes", &gib)]);
+    assert_eq!(written(&limits, Version::V1), expected);
+    let mut limits = Limits::default();
+    limits.memory.swap_high = Some(Bytes::mib(1).into());
+    assert_eq!(written(&limits, Version::V2), pairs([("memory.swap.high", "1048576")]));
+    assert_eq!(writes_of(&limits).limit_name(), Some("memory.swap.high"));
+    let mut limits = Limits::default();
+    let mut device = IoDevice::new(8, 0);
+    device.leaf_weight = Some(Weight::new(300).unwrap());
+    limits.io.leaf_weight = Some(Weight::new(200).unwrap());
+    limits.io.devices.push(device);
+    let expected = pairs([("blkio.leaf_weight", "200"), ("blkio.leaf_weight_device", "8:0 300")]);
+    assert_eq!(written(&limits, Version::V1), expected);
+    assert_eq!(writes(&limits, Version::V2).unwrap_err().limit_name(), Some("io.leaf_weight"));
+    limits = Limits::default();
+    limits.memory.use_hierarchy = Some(Switch::Off);
+    assert_eq!(
+        writes(&limits, Version::V2).unwrap_err().limit_name(),
+        Some("memory.use_hierarchy")
+    );
 }

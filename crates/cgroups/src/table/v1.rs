@@ -24,21 +24,26 @@ const fn many(limit: &'static str, controller: C, texts: fn(&Limits) -> Lines) -
     Row { limit, controller, cell: Cell::Many(texts) }
 }
 
-const fn absent(limit: &'static str, asked: fn(&Limits) -> bool) -> Row {
-    Row { limit, controller: C::empty(), cell: Cell::Absent(asked) }
+const fn absent(limit: &'static str, controller: C, asked: fn(&Limits) -> bool) -> Row {
+    Row { limit, controller, cell: Cell::Absent(asked) }
 }
 
-pub(super) const TABLE: [Row; 39] = [
+pub(super) const TABLE: [Row; 44] = [
     one("memory.max", C::MEMORY, LIMIT, |l| l.memory.max.map(bytes)),
     one("memory.swap.max", C::MEMORY, LIMIT_WITH_SWAP, with_swap),
     one("memory.low", C::MEMORY, "memory.soft_limit_in_bytes", |l| l.memory.low.map(bytes)),
-    absent("memory.high", |l| l.memory.high.is_some()),
-    absent("memory.min", |l| l.memory.min.is_some()),
-    absent("memory.zswap.max", |l| l.memory.zswap_max.is_some()),
-    absent("memory.oom.group", |l| l.memory.oom_group.is_some()),
+    absent("memory.high", C::MEMORY, |l| l.memory.high.is_some()),
+    absent("memory.min", C::MEMORY, |l| l.memory.min.is_some()),
+    absent("memory.swap.high", C::MEMORY, |l| l.memory.swap_high.is_some()),
+    absent("memory.zswap.max", C::MEMORY, |l| l.memory.zswap_max.is_some()),
+    absent("memory.oom.group", C::MEMORY, |l| l.memory.oom_group.is_some()),
     one("memory.swappiness", C::MEMORY, "memory.swappiness", |l| text(l.memory.swappiness)),
     one("memory.oom_control", C::MEMORY, "memory.oom_control", |l| {
         text(l.memory.disable_oom_killer)
+    }),
+    // Since Linux 5.11 the kernel takes only 1.
+    one("memory.use_hierarchy", C::MEMORY, "memory.use_hierarchy", |l| {
+        text(l.memory.use_hierarchy)
     }),
     one("kernel memory", C::MEMORY, "memory.kmem.limit_in_bytes", |l| {
         l.memory.kernel_max.map(bytes)
@@ -63,11 +68,16 @@ pub(super) const TABLE: [Row; 39] = [
     }),
     one("cpuset.cpus", C::CPUSET, "cpuset.cpus", |l| text(l.cpuset.cpus.as_ref())),
     one("cpuset.mems", C::CPUSET, "cpuset.mems", |l| text(l.cpuset.mems.as_ref())),
-    absent("cpuset.cpus.partition", |l| l.cpuset.partition.is_some()),
+    absent("cpuset.cpus.partition", C::CPUSET, |l| l.cpuset.partition.is_some()),
     one("pids.max", C::PIDS, "pids.max", |l| text(l.pids_max)),
     one("io.weight", C::IO, "blkio.bfq.weight", |l| text(l.io.weight.map(|w| w.get().min(1000)))),
     many("io.weight", C::IO, |l| {
         lines(l, "blkio.bfq.weight_device", |d| text(d.weight.map(|weight| weight.get().min(1000))))
+    }),
+    // Gone from the kernel with CFQ in Linux 5.0: refused where the file is not there.
+    one("io.leaf_weight", C::IO, "blkio.leaf_weight", |l| text(l.io.leaf_weight)),
+    many("io.leaf_weight", C::IO, |l| {
+        lines(l, "blkio.leaf_weight_device", |d| text(d.leaf_weight))
     }),
     many("io.max", C::IO, |l| lines(l, "blkio.throttle.read_bps_device", |d| d.read_bps.map(rate))),
     many("io.max", C::IO, |l| {
@@ -79,10 +89,14 @@ pub(super) const TABLE: [Row; 39] = [
     many("io.max", C::IO, |l| {
         lines(l, "blkio.throttle.write_iops_device", |d| d.write_iops.map(times))
     }),
-    absent("io.latency", |l| l.io.devices.iter().any(latency)),
+    absent("io.latency", C::IO, |l| l.io.devices.iter().any(latency)),
     many("hugetlb", C::HUGETLB, |l| {
         let file = |size: &str| Cow::Owned(format!("hugetlb.{size}.limit_in_bytes"));
         l.hugetlb.iter().map(|(size, max)| (file(size), bytes(*max))).collect()
+    }),
+    many("hugetlb.rsvd", C::HUGETLB, |l| {
+        let file = |size: &str| Cow::Owned(format!("hugetlb.{size}.rsvd.limit_in_bytes"));
+        l.hugetlb_reserved.iter().map(|(size, max)| (file(size), bytes(*max))).collect()
     }),
     many("rdma.max", C::RDMA, |l| {
         l.rdma
@@ -99,30 +113,35 @@ pub(super) const TABLE: [Row; 39] = [
         l.network.priorities.iter().map(|one| ("net_prio.ifpriomap".into(), line(one))).collect()
     }),
     many("devices", C::DEVICES, devices),
-    absent("cgroup.max.depth", |l| l.max_depth.is_some() || l.max_descendants.is_some()),
-    absent("unified", |l| !l.unified.is_empty()),
+    absent("cgroup.max.depth", C::empty(), |l| {
+        l.max_depth.is_some() || l.max_descendants.is_some()
+    }),
+    absent("unified", C::empty(), |l| !l.unified.is_empty()),
 ];
 
 pub(crate) const LIMIT: &str = "memory.limit_in_bytes";
 pub(crate) const LIMIT_WITH_SWAP: &str = "memory.memsw.limit_in_bytes";
 
 /// Refuses what the files of v1 cannot say, so that nothing is weaker than it was asked for.
-pub(super) fn check(limits: &Limits) -> Result<()> {
+pub(super) fn check(limits: &Limits, is_v1: &dyn Fn(C) -> bool) -> Result<()> {
     let mut problems = Vec::new();
     let memory = &limits.memory;
-    if memory.max.is_none() && matches!(memory.swap_max, Some(Max::Limit(_))) {
+    if is_v1(C::MEMORY) && memory.max.is_none() && matches!(memory.swap_max, Some(Max::Limit(_))) {
         problems.push(Problem::new("memory.swap.max", "needs memory.max on version 1"));
     }
-    let weights = limits.io.devices.iter().map(|device| device.weight).chain([limits.io.weight]);
-    if weights.flatten().any(|weight| weight.get() > 1000) {
+    let of_device = |device: &IoDevice| [device.weight, device.leaf_weight];
+    let weights = limits.io.devices.iter().flat_map(of_device);
+    let weights = weights.chain([limits.io.weight, limits.io.leaf_weight]);
+    if is_v1(C::IO) && weights.flatten().any(|weight| weight.get() > 1000) {
         problems.push(Problem::new("io.weight", "is above 1000, the most on version 1"));
     }
-    for (index, rule) in limits.devices.iter().enumerate() {
+    let rules: &[DeviceRule] = if is_v1(C::DEVICES) { &limits.devices } else { &[] };
+    for (index, rule) in rules.iter().enumerate() {
         // An exception is taken away only as it was made; all devices are no exception.
         let widened = |earlier: &DeviceRule| {
             earlier.action() != rule.action() && !earlier.is_all() && earlier.overlaps(rule)
         };
-        if !rule.is_all() && limits.devices[..index].iter().any(widened) {
+        if !rule.is_all() && rules[..index].iter().any(widened) {
             let reason =
                 format!("{rule} changes a part of an earlier rule, which version 1 cannot");
             problems.push(Problem::new("devices", reason));

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::{Cell, Lines, Row, lines, text};
 use crate::controller::Controllers as C;
-use crate::limits::{IoDevice, Limits};
+use crate::limits::{IoDevice, Limits, Switch};
 use crate::unit::{Bytes, Max};
 
 const fn one(limit: &'static str, controller: C, text: fn(&Limits) -> Option<String>) -> Row {
@@ -17,22 +17,25 @@ const fn many(limit: &'static str, controller: C, texts: fn(&Limits) -> Lines) -
     Row { limit, controller, cell: Cell::Many(texts) }
 }
 
-const fn absent(limit: &'static str, asked: fn(&Limits) -> bool) -> Row {
-    Row { limit, controller: C::empty(), cell: Cell::Absent(asked) }
+const fn absent(limit: &'static str, controller: C, asked: fn(&Limits) -> bool) -> Row {
+    Row { limit, controller, cell: Cell::Absent(asked) }
 }
 
-pub(super) const TABLE: [Row; 36] = [
+pub(super) const TABLE: [Row; 40] = [
     one("memory.max", C::MEMORY, |l| l.memory.max.map(bytes)),
     one("memory.high", C::MEMORY, |l| l.memory.high.map(bytes)),
     one("memory.low", C::MEMORY, |l| l.memory.low.map(bytes)),
     one("memory.min", C::MEMORY, |l| l.memory.min.map(bytes)),
     one("memory.swap.max", C::MEMORY, |l| swap(l).map(bytes)),
+    one("memory.swap.high", C::MEMORY, |l| l.memory.swap_high.map(bytes)),
     one("memory.zswap.max", C::MEMORY, |l| l.memory.zswap_max.map(bytes)),
     one("memory.oom.group", C::MEMORY, |l| text(l.memory.oom_group)),
-    absent("memory.swappiness", |l| l.memory.swappiness.is_some()),
-    absent("memory.oom_control", |l| l.memory.disable_oom_killer.is_some()),
-    absent("memory.kmem.limit_in_bytes", |l| l.memory.kernel_max.is_some()),
-    absent("memory.kmem.tcp.limit_in_bytes", |l| l.memory.kernel_tcp_max.is_some()),
+    absent("memory.swappiness", C::MEMORY, |l| l.memory.swappiness.is_some()),
+    absent("memory.oom_control", C::MEMORY, |l| l.memory.disable_oom_killer.is_some()),
+    // Groups always count what those below use.
+    absent("memory.use_hierarchy", C::MEMORY, |l| l.memory.use_hierarchy == Some(Switch::Off)),
+    absent("memory.kmem.limit_in_bytes", C::MEMORY, |l| l.memory.kernel_max.is_some()),
+    absent("memory.kmem.tcp.limit_in_bytes", C::MEMORY, |l| l.memory.kernel_tcp_max.is_some()),
     one("cpu.max", C::CPU, |l| {
         l.cpu.max.map(|max| {
             let quota = max.quota.map(|quota| quota.get());
@@ -44,14 +47,18 @@ pub(super) const TABLE: [Row; 36] = [
     one("cpu.idle", C::CPU, |l| text(l.cpu.idle)),
     one("cpu.uclamp.max", C::CPU, |l| text(l.cpu.uclamp_max)),
     one("cpu.uclamp.min", C::CPU, |l| text(l.cpu.uclamp_min)),
-    absent("cpu.rt_period_us", |l| l.cpu.rt_period.is_some()),
-    absent("cpu.rt_runtime_us", |l| l.cpu.rt_runtime.is_some()),
+    absent("cpu.rt_period_us", C::CPU, |l| l.cpu.rt_period.is_some()),
+    absent("cpu.rt_runtime_us", C::CPU, |l| l.cpu.rt_runtime.is_some()),
     one("cpuset.cpus", C::CPUSET, |l| text(l.cpuset.cpus.as_ref())),
     one("cpuset.mems", C::CPUSET, |l| text(l.cpuset.mems.as_ref())),
     one("cpuset.cpus.partition", C::CPUSET, |l| l.cpuset.partition.clone()),
     one("pids.max", C::PIDS, |l| text(l.pids_max)),
     one("io.weight", C::IO, |l| l.io.weight.map(|weight| format!("default {weight}"))),
     many("io.weight", C::IO, |l| lines(l, "io.weight", |device| text(device.weight))),
+    absent("io.leaf_weight", C::IO, |l| {
+        let of_device = |device: &IoDevice| device.leaf_weight.is_some();
+        l.io.leaf_weight.is_some() || l.io.devices.iter().any(of_device)
+    }),
     many("io.max", C::IO, |l| lines(l, "io.max", io_max)),
     many("io.latency", C::IO, |l| {
         lines(l, "io.latency", |device| device.latency.map(|time| format!("target={}", time.get())))
@@ -59,6 +66,10 @@ pub(super) const TABLE: [Row; 36] = [
     many("hugetlb", C::HUGETLB, |l| {
         let file = |size: &str| Cow::Owned(format!("hugetlb.{size}.max"));
         l.hugetlb.iter().map(|(size, max)| (file(size), bytes(*max))).collect()
+    }),
+    many("hugetlb.rsvd", C::HUGETLB, |l| {
+        let file = |size: &str| Cow::Owned(format!("hugetlb.{size}.rsvd.max"));
+        l.hugetlb_reserved.iter().map(|(size, max)| (file(size), bytes(*max))).collect()
     }),
     many("rdma.max", C::RDMA, |l| {
         l.rdma
@@ -69,12 +80,12 @@ pub(super) const TABLE: [Row; 36] = [
     many("misc.max", C::MISC, |l| {
         l.misc.iter().map(|(name, max)| ("misc.max".into(), format!("{name} {max}"))).collect()
     }),
-    absent("net_cls.classid", |l| l.network.class_id.is_some()),
-    absent("net_prio.ifpriomap", |l| !l.network.priorities.is_empty()),
+    absent("net_cls.classid", C::NET_CLS, |l| l.network.class_id.is_some()),
+    absent("net_prio.ifpriomap", C::NET_PRIO, |l| !l.network.priorities.is_empty()),
     one("cgroup.max.depth", C::empty(), |l| text(l.max_depth)),
     one("cgroup.max.descendants", C::empty(), |l| text(l.max_descendants)),
     // A program, not a file: attached where the group is made.
-    absent("devices", |_| false),
+    absent("devices", C::DEVICES, |_| false),
     many("unified", C::empty(), |l| {
         l.unified.iter().map(|(file, text)| (Cow::Owned(file.clone()), text.clone())).collect()
     }),
