@@ -126,7 +126,8 @@ pub enum OwnGroup {
     WithLimits,
     /// Every one, where the caller may make groups; the report says where it may not. A container without limits has
     /// it in the caller's own group, and in one hierarchy (the v2 one, where there is one): it can be paused and killed
-    /// as a whole, and what that hierarchy counts is counted.
+    /// as a whole, and what that hierarchy counts is counted. A detached one ([`OnDrop::Detach`]) has none, because
+    /// nobody would remove it.
     #[default]
     WherePossible,
     /// Also without limits where those with limits are, so that everything is counted; where that is not possible, as
@@ -164,6 +165,8 @@ pub(crate) enum Grouping {
     Planned(Box<GroupPlan>),
     /// It cannot be made.
     NotPossible(ampoule_cgroups::Error),
+    /// The container outlives its handle, so that nobody would remove a group that was not asked for.
+    Detached,
     /// It is not wanted.
     Off,
 }
@@ -173,7 +176,7 @@ impl Grouping {
     pub(crate) fn plan(&self) -> Option<&GroupPlan> {
         match self {
             Self::Planned(plan) => Some(plan),
-            Self::NotPossible(_) | Self::Off => None,
+            Self::NotPossible(_) | Self::Detached | Self::Off => None,
         }
     }
 }
@@ -195,6 +198,9 @@ pub(crate) fn prepare(builder: &Builder, left_out: &mut Vec<LeftOut>) -> Result<
     }
     if builder.own_group == OwnGroup::WithLimits {
         return Ok(Grouping::Off);
+    }
+    if builder.on_drop == OnDrop::Detach {
+        return Ok(Grouping::Detached);
     }
     Ok(match find_default() {
         Ok(plan) => Grouping::Planned(Box::new(plan)),

@@ -135,6 +135,11 @@ impl Settings {
             Grouping::NotPossible(error) => {
                 report.not_possible(Control::Group, error.to_string(), error.hint())
             }
+            Grouping::Detached => report.not_possible(
+                Control::Group,
+                "nobody would remove the group of a detached container",
+                Some("use OwnGroup::Always: the next program removes it"),
+            ),
             Grouping::Off => report.off(Control::Group),
         }
         match (self.group.plan(), left_out) {

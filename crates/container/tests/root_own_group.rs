@@ -5,7 +5,7 @@
 mod oracle;
 mod scene;
 
-use ampoule::{Bytes, Container, Control, ErrorKind, Limits, Max, OwnGroup, Stage, State};
+use ampoule::{Bytes, Container, Control, ErrorKind, Limits, Max, OnDrop, OwnGroup, Stage, State};
 use oracle::{tier, unchanged};
 use scene::{is_error, refused, shell};
 
@@ -85,6 +85,24 @@ fn it_can_be_switched_off() {
         assert!(limited.group().is_some());
         let bare = shell(Container::bare(), "sleep 100").spawn().expect("a container");
         assert!(bare.group().is_none());
+    });
+}
+
+#[test]
+fn a_detached_one_has_none_unless_it_is_asked_for() {
+    tier::root();
+    unchanged(|| {
+        let builder = Container::host_view().on_drop(OnDrop::Detach);
+        let plan = shell(builder.clone(), "exit 0").plan().expect("a plan");
+        let state = plan.report().state(Control::Group);
+        let said = matches!(state, Some(State::NotPossible(why)) if why.contains("detached"));
+        assert!(said, "{state:?}");
+        let builder = builder.own_group(OwnGroup::Always);
+        let mut container = shell(builder, "sleep 100").spawn().expect("a container");
+        let group = container.group().expect("a group").to_string();
+        assert!(group.contains(&format!("{}.d", container.id())), "{group}");
+        container.kill(9).expect("a living payload");
+        container.wait().expect("a status");
     });
 }
 
