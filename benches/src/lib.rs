@@ -3,7 +3,7 @@
 //! The table of `cargo xtask bench spawn` comes from [`schedule`], which asks one worker process per row
 //! ([`worker`]) in turn for a few samples, so that drift of the machine hits all rows alike. What is
 //! measured is a [`contender::Contender`]; which rows there are stands in [`lineup`]. [`cgroups`] is the same for
-//! making, reading and removing control groups.
+//! making, reading and removing control groups, [`unpacking`] for unpacking a layer.
 
 pub mod bundle;
 pub mod cgroups;
@@ -32,4 +32,6 @@ pub mod statistics;
 mod system_call;
 pub mod table;
 pub mod throughput;
+#[cfg(feature = "ours")]
+pub mod unpacking;
 pub mod worker;

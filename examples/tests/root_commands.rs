@@ -3,7 +3,7 @@
 
 mod commands;
 
-use commands::{limits, runner, sandbox, terminal};
+use commands::{limits, overlay, runner, sandbox, terminal};
 
 #[test]
 fn exit_codes() {
@@ -88,4 +88,9 @@ fn more_is_shown_to_a_test_process() {
 #[test]
 fn modes_and_owners_of_a_test_process() {
     runner::modes_mean_what_they_meant();
+}
+
+#[test]
+fn layers_alone() {
+    overlay::layers_alone();
 }

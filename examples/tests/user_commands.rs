@@ -3,7 +3,7 @@
 
 mod commands;
 
-use commands::{runner, sandbox, terminal};
+use commands::{overlay, runner, sandbox, terminal};
 
 #[test]
 fn exit_codes() {
@@ -78,4 +78,9 @@ fn more_is_shown_to_a_test_process() {
 #[test]
 fn modes_and_owners_of_a_test_process() {
     runner::modes_mean_what_they_meant();
+}
+
+#[test]
+fn layers_alone() {
+    overlay::layers_alone();
 }

@@ -16,7 +16,7 @@ use crate::contender::Contender as Starter;
 use crate::failure::Failure;
 
 /// What the statistics of a container are about besides the controllers of its limits.
-const ACCOUNTED: Controllers = Controllers::CPUACCT;
+const ACCOUNTED: Controllers = Controllers::CPUACCT.union(Controllers::IO);
 
 /// Makes groups with `Group::create`.
 struct Ours {

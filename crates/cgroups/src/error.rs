@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use crate::controller::Controllers;
+pub use crate::reason::Problem;
+use crate::reason::kind_of;
+pub(crate) use crate::reason::{Absence, NoSystemd, Reason};
 use crate::table::Version;
 
 /// What went wrong, for `match`.
@@ -44,6 +47,10 @@ pub enum ErrorKind {
     ReadOnly,
     /// The kernel does not have what was asked for.
     Unsupported,
+    /// systemd cannot be asked for a scope: the feature `systemd` is off, or there is no bus.
+    NoSystemd,
+    /// systemd did not make the scope.
+    Systemd,
     /// Another system call failed; see [`Error::errno`].
     System,
 }
@@ -56,77 +63,58 @@ pub struct Error(Box<Fact>);
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// One thing that is wrong with limits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    limit: &'static str,
-    reason: String,
-}
-
-impl Problem {
-    pub(crate) fn new(limit: &'static str, reason: impl Into<String>) -> Self {
-        Self { limit, reason: reason.into() }
-    }
-
-    /// The limit's name.
-    #[must_use]
-    pub fn limit(&self) -> &'static str {
-        self.limit
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.limit, self.reason)
-    }
-}
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Fact {
-    Text { what: &'static str, text: String, reason: Reason },
+    Text {
+        what: &'static str,
+        text: String,
+        reason: Reason,
+    },
     Problems(Vec<Problem>),
-    Absent { limit: &'static str, version: Version },
-    Missing { limit: &'static str, controllers: String, absence: Absence },
-    BelowUsage { path: PathBuf, asked: u64, used: u64 },
-    Limit { limit: &'static str, path: PathBuf, text: String, errno: Errno },
+    Absent {
+        limit: &'static str,
+        version: Version,
+    },
+    Missing {
+        limit: &'static str,
+        controllers: String,
+        absence: Absence,
+    },
+    BelowUsage {
+        path: PathBuf,
+        asked: u64,
+        used: u64,
+    },
+    Limit {
+        limit: &'static str,
+        path: PathBuf,
+        text: String,
+        errno: Errno,
+    },
     NoCgroups,
-    Timeout { what: &'static str, path: PathBuf },
-    NotDelegated { path: PathBuf, errno: Errno },
-    System { operation: &'static str, path: Option<PathBuf>, errno: Errno },
-}
-
-/// Where a controller is looked for in vain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Absence {
-    /// In every mounted hierarchy.
-    Unmounted,
-    /// In this file of v2, and in every hierarchy of v1.
-    Disabled(PathBuf),
-    /// The group has no directory here.
-    Elsewhere(PathBuf),
-}
-
-/// Why a text was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Reason {
-    #[error("is empty")]
-    Empty,
-    #[error("is not written as {0}")]
-    Malformed(&'static str),
-    #[error("is too large")]
-    TooLarge,
-    #[error("is not between {0} and {1}")]
-    OutOfRange(i64, i64),
-    #[error("is longer than {0} bytes")]
-    TooLong(usize),
-    #[error("is more precise than the kernel takes")]
-    TooPrecise,
-    #[error("is not a plain decimal number")]
-    NotANumber,
-    #[error("leads out of the tree")]
-    LeavesTree,
-    #[error("has a character that is not allowed")]
-    BadCharacter,
+    Timeout {
+        what: &'static str,
+        path: PathBuf,
+    },
+    NotDelegated {
+        path: PathBuf,
+        errno: Errno,
+    },
+    System {
+        operation: &'static str,
+        path: Option<PathBuf>,
+        errno: Errno,
+    },
+    NoSystemd(NoSystemd),
+    #[cfg_attr(not(feature = "systemd"), expect(dead_code, reason = "nobody is asked"))]
+    Refused {
+        call: &'static str,
+        answer: String,
+    },
+    Unplaced {
+        direct: Error,
+        systemd: Error,
+    },
 }
 
 /// Texts of users are kept up to this many characters.
@@ -176,6 +164,23 @@ impl Error {
         Self(Box::new(Fact::Limit { limit, path, text, errno }))
     }
 
+    /// systemd cannot be asked.
+    pub(crate) fn no_systemd(reason: NoSystemd) -> Self {
+        Self(Box::new(Fact::NoSystemd(reason)))
+    }
+
+    /// systemd, or the bus, answered a call with an error.
+    #[cfg(feature = "systemd")]
+    pub(crate) fn refused(call: &'static str, answer: &str) -> Self {
+        let answer = answer.chars().take(4 * TEXT_MAX).collect();
+        Self(Box::new(Fact::Refused { call, answer }))
+    }
+
+    /// Neither this process nor systemd can make a place.
+    pub(crate) fn unplaced(direct: Self, systemd: Self) -> Self {
+        Self(Box::new(Fact::Unplaced { direct, systemd }))
+    }
+
     /// There is no hierarchy.
     pub(crate) fn no_cgroups() -> Self {
         Self(Box::new(Fact::NoCgroups))
@@ -220,6 +225,9 @@ impl Error {
             Fact::Timeout { .. } => ErrorKind::Timeout,
             Fact::NotDelegated { errno: Errno::ROFS, .. } => ErrorKind::ReadOnly,
             Fact::NotDelegated { .. } => ErrorKind::NotDelegated,
+            Fact::NoSystemd(_) => ErrorKind::NoSystemd,
+            Fact::Refused { .. } => ErrorKind::Systemd,
+            Fact::Unplaced { direct, .. } => direct.kind(),
         }
     }
 
@@ -233,7 +241,9 @@ impl Error {
         match &*self.0 {
             Fact::System { errno, .. }
             | Fact::Limit { errno, .. }
-            | Fact::NotDelegated { errno, .. } => Some(*errno),
+            | Fact::NotDelegated { errno, .. }
+            | Fact::NoSystemd(NoSystemd::Bus { errno, .. }) => Some(*errno),
+            Fact::Unplaced { direct, .. } => direct.system_errno(),
             _ => None,
         }
     }
@@ -246,6 +256,7 @@ impl Error {
             | Fact::Missing { limit, .. }
             | Fact::Limit { limit, .. } => Some(limit),
             Fact::BelowUsage { .. } => Some("memory.max"),
+            Fact::Unplaced { direct, .. } => direct.limit_name(),
             Fact::Problems(problems) => problems.first().map(Problem::limit),
             _ => None,
         }
@@ -260,9 +271,9 @@ impl Error {
             | Fact::Timeout { path, .. }
             | Fact::NotDelegated { path, .. }
             | Fact::System { path: Some(path), .. } => Some(path),
-            Fact::Missing {
-                absence: Absence::Disabled(path) | Absence::Elsewhere(path), ..
-            } => Some(path),
+            Fact::Missing { absence, .. } => absence.path(),
+            Fact::NoSystemd(NoSystemd::Bus { path, .. }) => Some(path),
+            Fact::Unplaced { direct, .. } => direct.path(),
             _ => None,
         }
     }
@@ -279,9 +290,23 @@ impl Error {
     /// What the reader can do about it, where that is known.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
+        match &*self.0 {
+            Fact::Missing { absence: Absence::Occupied(_), .. } => {
+                return Some(
+                    "let systemd place it (feature `systemd`), or start this program in a group of its own below a \
+                     delegated one: systemd-run --user --scope -p Delegate=yes …",
+                );
+            }
+            Fact::Unplaced { direct, systemd } => return direct.hint().or(systemd.hint()),
+            _ => {}
+        }
         Some(match self.kind() {
             ErrorKind::NotDelegated | ErrorKind::Denied => {
                 "run as root, or in a delegated group: systemd-run --user --scope -p Delegate=yes …"
+            }
+            ErrorKind::NoSystemd => {
+                "build with the feature `systemd` and run where systemd answers on a bus, or be delegated a group: \
+                 systemd-run --user --scope -p Delegate=yes …"
             }
             ErrorKind::MissingController => {
                 "the kernel, or whoever made the group above, does not provide it (cgroup.subtree_control)"
@@ -298,19 +323,6 @@ impl Error {
 
 /// What a path is called in an error about one.
 pub(crate) const PATH: &str = "path of a group";
-
-/// The kind of a plain failed system call.
-fn kind_of(errno: Errno) -> ErrorKind {
-    match errno {
-        Errno::ACCESS | Errno::PERM => ErrorKind::Denied,
-        Errno::NOENT | Errno::NODEV | Errno::SRCH => ErrorKind::NotFound,
-        Errno::EXIST => ErrorKind::AlreadyExists,
-        Errno::BUSY => ErrorKind::Busy,
-        Errno::ROFS => ErrorKind::ReadOnly,
-        Errno::NOSYS | Errno::OPNOTSUPP => ErrorKind::Unsupported,
-        _ => ErrorKind::System,
-    }
-}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -342,18 +354,9 @@ impl fmt::Display for Error {
                 write!(f, "{operation}({}): {errno}", path.display())
             }
             Fact::System { operation, path: None, errno } => write!(f, "{operation}: {errno}"),
-        }
-    }
-}
-
-impl fmt::Display for Absence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unmounted => f.write_str("no mounted hierarchy has"),
-            Self::Disabled(file) => {
-                write!(f, "neither {} nor a hierarchy of version 1 has", file.display())
-            }
-            Self::Elsewhere(path) => write!(f, "{} is not there for", path.display()),
+            Fact::NoSystemd(reason) => write!(f, "systemd cannot be asked: {reason}"),
+            Fact::Refused { call, answer } => write!(f, "systemd, {call}: {answer}"),
+            Fact::Unplaced { direct, systemd } => write!(f, "{direct}; {systemd}"),
         }
     }
 }
@@ -362,6 +365,8 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &*self.0 {
             Fact::Text { reason, .. } => Some(reason),
+            Fact::NoSystemd(reason) => Some(reason),
+            Fact::Unplaced { direct, .. } => Some(direct),
             Fact::System { errno, .. }
             | Fact::Limit { errno, .. }
             | Fact::NotDelegated { errno, .. } => Some(errno),
@@ -377,7 +382,10 @@ impl From<Error> for io::Error {
             (None, ErrorKind::Timeout) => io::ErrorKind::TimedOut,
             (
                 None,
-                ErrorKind::Unsupported | ErrorKind::MissingController | ErrorKind::NoCgroups,
+                ErrorKind::Unsupported
+                | ErrorKind::MissingController
+                | ErrorKind::NoCgroups
+                | ErrorKind::NoSystemd,
             ) => io::ErrorKind::Unsupported,
             (None, _) => io::ErrorKind::InvalidInput,
         };

@@ -149,6 +149,10 @@ impl Group {
     /// The error of a limit at one of its files.
     pub(crate) fn refused(&self, dir: &Dir, write: &Write, errno: Errno) -> Error {
         let path = dir.path.join(&self.name).join(&*write.file);
+        let there = || rustix::fs::statat(&dir.fd, self.name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
+        if matches!(errno, Errno::NOENT | Errno::NODEV) && there().err() == Some(Errno::NOENT) {
+            return Error::at("write", &path, Errno::NOENT);
+        }
         Error::limit(write.limit, path, &write.text, errno)
     }
 

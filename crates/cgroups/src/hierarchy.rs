@@ -109,7 +109,15 @@ fn parse(mountinfo: &[u8], own: &[u8]) -> Vec<Hierarchy> {
     let mut found: Vec<Hierarchy> = Vec::new();
     for mount in mountinfo.split(|&byte| byte == b'\n').filter_map(Mount::parse) {
         let Some(group) = mount.group(&own) else { continue };
+        // Its root is above that of the own cgroup namespace: the way from there to the own group is not shown.
+        if mount.root.starts_with("/..") {
+            continue;
+        }
         let hierarchy = mount.hierarchy(&group);
+        if let Some(covered) = found.iter_mut().find(|other| other.mount == hierarchy.mount) {
+            *covered = hierarchy;
+            continue;
+        }
         // A second mount of the same hierarchy shows nothing more.
         let known = found.iter().any(|other| {
             other.version == hierarchy.version && other.controllers == hierarchy.controllers
@@ -249,6 +257,18 @@ mod tests {
         let found = parse(line.as_bytes(), b"0::/pod/one/inner\n");
         assert_eq!(found[0].own, Path::new("/sys/fs/cgroup/inner"));
         assert_eq!(Hierarchies { found, own: Vec::new() }.mode(), Mode::V2);
+    }
+
+    #[test]
+    fn a_cgroup_namespace() {
+        let above = "1 0 0:1 /../.. /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        assert_eq!(parse(above.as_bytes(), b"0::/\n"), []);
+        let covered = format!("{above}2 1 0:1 / /sys/fs/cgroup ro - cgroup2 cgroup2 rw\n");
+        let found = parse(covered.as_bytes(), b"0::/in\n");
+        assert_eq!(found[0].own, Path::new("/sys/fs/cgroup/in"));
+        let again = covered.replace("/../..", "/");
+        let found = parse(again.as_bytes(), b"0::/in\n");
+        assert!(found.len() == 1 && found[0].read_only, "the mount above is the one that is seen");
     }
 
     proptest! {

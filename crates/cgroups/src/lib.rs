@@ -6,6 +6,7 @@
 //! | to say what a group may use | [`Limits`], with [`Bytes`], [`Cpus`], [`Weight`], [`Max`] |
 //! | to know what this machine has | [`Hierarchies::detect`] |
 //! | a place where I may make groups | [`Place::find`], [`Place::open`], [`Place::within`] |
+//! | systemd to make the place | [`Place::choose`] with a [`Placement`], feature `systemd` |
 //! | a group with limits | [`Group::create`], [`Group::create_in`] a place |
 //! | a group that is there | [`Group::find`], [`Group::open`] |
 //! | a running process in it | [`Group::add`] |
@@ -35,7 +36,9 @@
 //! # }
 //! ```
 
+mod choice;
 mod controller;
+mod delegation;
 pub mod devices;
 mod end;
 mod error;
@@ -52,8 +55,12 @@ mod observe;
 mod owner;
 mod path;
 mod place;
+mod placement;
 pub mod pressure;
+mod reason;
 pub mod stat;
+#[cfg_attr(not(feature = "systemd"), path = "no_systemd.rs")]
+mod systemd;
 mod table;
 mod unit;
 mod update;
@@ -72,6 +79,7 @@ pub use membership::{Membership, join};
 pub use owner::{Life, Reconciled, owned_name, reconcile, sweep};
 pub use path::GroupPath;
 pub use place::Place;
+pub use placement::{Placement, Scope, Slice};
 pub use stat::Stats;
 pub use table::Version;
 pub use unit::{Bytes, Cpus, Max, Micros, NumberList, Percent, Shares, Weight};

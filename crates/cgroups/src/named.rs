@@ -16,6 +16,7 @@ use crate::hierarchy::Hierarchies;
 use crate::limits::Limits;
 use crate::path::GroupPath;
 use crate::place::{Dir, Place};
+use crate::placement::Placement;
 
 /// What [`Group::stat`] shows a user: memory, CPU time, block devices, processes.
 const COUNTED: Controllers = Controllers::MEMORY
@@ -25,7 +26,8 @@ const COUNTED: Controllers = Controllers::MEMORY
     .union(Controllers::PIDS);
 
 impl Group {
-    /// Makes a group with limits at the place that fits the caller ([`Place::find`]), with everything that is counted.
+    /// Makes a group with limits at the place that fits the caller and the limits ([`Placement::Auto`](crate::Placement)), with
+    /// everything that is counted.
     ///
     /// ```no_run
     /// use ampoule_cgroups::{Bytes, Group, Limits};
@@ -43,10 +45,10 @@ impl Group {
     /// ```
     ///
     /// # Errors
-    /// As [`Hierarchies::detect`], [`Place::find`] and [`Group::create_in`]; a name that is taken is
+    /// As [`Hierarchies::detect`], [`Place::choose`] and [`Group::create_in`]; a name that is taken is
     /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists), and [`owned_name`](crate::owned_name) makes one that is not.
     pub fn create(name: &str, limits: &Limits) -> Result<Self> {
-        let place = Place::find(&Hierarchies::detect()?)?;
+        let place = Place::choose(&Hierarchies::detect()?, &Placement::Auto, limits, COUNTED)?;
         Self::create_in(&place, name, limits, COUNTED)
     }
 

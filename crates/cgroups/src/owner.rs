@@ -5,13 +5,14 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, unlinkat};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 use crate::end::Depth;
-use crate::error::{Error, PATH, Result};
+use crate::error::{Error, ErrorKind, PATH, Result};
 use crate::group::Group;
 use crate::path::check_name;
 use crate::place::Place;
@@ -60,7 +61,7 @@ fn namespace() -> u64 {
 }
 
 /// When a process was started, in ticks since boot (proc_pid_stat(5)).
-fn start_time(pid: u32) -> Option<u64> {
+pub(crate) fn start_time(pid: u32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     text.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
@@ -155,14 +156,30 @@ pub fn reconcile(place: &Place) -> Result<Reconciled> {
         if life == Life::Detached && !empty() {
             continue;
         }
-        match group.kill().and_then(|()| group.remove()) {
+        match end(&group) {
             Ok(()) => done.removed += 1,
             // Somebody else was faster.
-            Err(error) if error.kind() == crate::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(_) => done.failed += 1,
         }
     }
     Ok(done)
+}
+
+/// How long processes may be on their way into a group whose owner has ended.
+const ON_THE_WAY: Duration = Duration::from_secs(1);
+
+/// Kills what is in the group and removes it. A process that the owner started last may join only now.
+fn end(group: &Group) -> Result<()> {
+    let deadline = Instant::now() + ON_THE_WAY;
+    loop {
+        match group.kill().and_then(|()| group.remove()) {
+            Err(error) if error.kind() == ErrorKind::Busy && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            result => return result,
+        }
+    }
 }
 
 #[cfg(test)]

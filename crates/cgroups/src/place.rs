@@ -4,16 +4,17 @@
 //! directory that was made for groups goes with its last use (`uses.rs`); whoever comes meanwhile makes it again.
 
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat};
+use rustix::fs::{AtFlags, Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use crate::controller::Controllers;
 use crate::error::{Absence, Error, ErrorKind, Result};
 use crate::hierarchy::{Hierarchies, Hierarchy};
 use crate::path::GroupPath;
+use crate::systemd::Held;
 use crate::table::Version;
 use crate::uses::Keep;
 pub(crate) use crate::way::Dir;
@@ -24,7 +25,14 @@ use crate::way::{HandDown, SUBTREE, Way};
 /// The directories that it made, and `ampoule`, are removed with its last clone and the last [`Group`](crate::Group) in
 /// it, unless somebody else has groups there.
 #[derive(Clone, Debug)]
-pub struct Place(Arc<Vec<Dir>>);
+pub struct Place(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    dirs: Vec<Dir>,
+    /// What keeps the scope that it is in, if it is in one.
+    held: Option<Arc<Held>>,
+}
 
 impl Place {
     /// Opens the place, and makes its directories where they are missing.
@@ -39,63 +47,23 @@ impl Place {
         let names: Vec<&str> = path.names().collect();
         let open = |hierarchy: &Hierarchy| to_path(hierarchy, path, &names).open();
         let dirs: Result<Vec<Dir>> = hierarchies.iter().map(open).collect();
-        dirs.map(|dirs| Self(Arc::new(dirs)))
+        dirs.map(|dirs| Self::new(dirs, None))
     }
 
-    /// The place that fits the caller: `/ampoule` for one who may make it, else a group `ampoule` in the highest
-    /// group above the caller's own that was delegated to it.
-    ///
-    /// # Errors
-    /// As [`Place::open`].
-    pub fn find(hierarchies: &Hierarchies) -> Result<Self> {
-        let mut dirs = Vec::new();
-        let mut refused = None;
-        for hierarchy in hierarchies.iter() {
-            let top = delegated(hierarchy).unwrap_or_else(|| hierarchy.own.clone());
-            match to_ours(hierarchy, top, HandDown::All).open().and_then(writable) {
-                Ok(dir) => dirs.push(dir),
-                // Another hierarchy may be enough.
-                Err(error) => refused = Some(error),
-            }
-        }
-        match refused {
-            Some(error) if dirs.is_empty() => Err(error),
-            _ => Ok(Self(Arc::new(dirs))),
-        }
-    }
-
-    /// The place for groups without limits: `ampoule` in the caller's own group, so that what limits the caller limits
-    /// them too. It is in one hierarchy, where a process can be born: v2, else the cheapest one of v1.
-    ///
-    /// # Errors
-    /// As [`Place::open`]; of the first hierarchy when none can be used.
-    pub fn within(hierarchies: &Hierarchies) -> Result<Self> {
-        let mut all: Vec<&Hierarchy> = hierarchies.iter().collect();
-        all.sort_by_key(|one| {
-            let last = [Controllers::PIDS, Controllers::FREEZER];
-            let v1 = last.iter().position(|wanted| one.controllers.contains(*wanted));
-            (one.version == Version::V1, v1.unwrap_or(last.len()))
-        });
-        let mut refused = None;
-        for hierarchy in all {
-            match open_within(hierarchy) {
-                Ok(dir) => return Ok(Self(Arc::new(vec![dir]))),
-                Err(error) => refused = refused.or(Some(error)),
-            }
-        }
-        Err(refused.unwrap_or_else(Error::no_cgroups))
+    pub(crate) fn new(dirs: Vec<Dir>, held: Option<Held>) -> Self {
+        Self(Arc::new(Inner { dirs, held: held.map(Arc::new) }))
     }
 
     /// Whether somebody removed a directory of it, because no group was in it.
     pub(crate) fn is_gone(&self) -> bool {
         let stat = |dir: &Dir| rustix::fs::statat(&dir.fd, "cgroup.procs", AtFlags::empty());
-        self.0.iter().any(|dir| matches!(stat(dir), Err(Errno::NOENT | Errno::NODEV)))
+        self.dirs().iter().any(|dir| matches!(stat(dir), Err(Errno::NOENT | Errno::NODEV)))
     }
 
     /// The same place, after somebody removed its directories because no group was in them.
     pub(crate) fn again(&self) -> Result<Self> {
-        let dirs: Result<Vec<Dir>> = self.0.iter().map(Dir::again).collect();
-        dirs.map(|dirs| Self(Arc::new(dirs)))
+        let dirs = self.dirs().iter().map(Dir::again).collect::<Result<Vec<Dir>>>()?;
+        Ok(Self(Arc::new(Inner { dirs, held: self.0.held.clone() })))
     }
 
     /// Where the group at `path` is, and its name. Makes nothing; a hierarchy that does not have the way there is left
@@ -116,60 +84,68 @@ impl Place {
         }
         match dirs.is_empty() {
             true => Err(Error::at("open", Path::new(&path.to_string()), Errno::NOENT)),
-            false => Ok((Self(Arc::new(dirs)), name)),
+            false => Ok((Self::new(dirs, None), name)),
         }
     }
 
     /// The controllers that groups made here have.
     #[must_use]
     pub fn controllers(&self) -> Controllers {
-        self.0.iter().map(|dir| dir.controllers).collect()
+        self.0.dirs.iter().map(|dir| dir.controllers).collect()
     }
 
     /// The directories, one for each hierarchy.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.0.iter().map(|dir| dir.path.as_path())
+        self.0.dirs.iter().map(|dir| dir.path.as_path())
     }
 
     /// Why groups made here do not have a controller.
     pub(crate) fn absence(&self) -> Absence {
-        let v2 = self.0.iter().find(|dir| dir.version == Version::V2);
-        v2.map_or(Absence::Unmounted, |dir| Absence::Disabled(dir.path.join(SUBTREE)))
+        let v2 = self.0.dirs.iter().find(|dir| dir.version == Version::V2);
+        v2.map_or(Absence::Unmounted, |dir| absence(&dir.path, dir.occupied.as_deref()))
     }
 
     /// Which version has a controller here: v1 where it is in both; without one, what most limits are in.
     pub(crate) fn version_of(&self, controller: Controllers) -> Version {
         let has = |version| {
             let fits = |dir: &&Dir| dir.version == version && dir.controllers.contains(controller);
-            self.0.iter().any(|dir| fits(&dir))
+            self.0.dirs.iter().any(|dir| fits(&dir))
         };
-        let any_v1 = self.0.iter().any(|dir| dir.version == Version::V1);
+        let any_v1 = self.0.dirs.iter().any(|dir| dir.version == Version::V1);
         if has(Version::V1) || (any_v1 && !has(Version::V2)) { Version::V1 } else { Version::V2 }
     }
 
     /// Whether rules for devices are a program here: in v2, where v1 does not have the controller.
     pub(crate) fn has_device_programs(&self) -> bool {
         let v1 = self.controllers().contains(Controllers::DEVICES);
-        !v1 && self.0.iter().any(|dir| dir.version == Version::V2)
+        !v1 && self.0.dirs.iter().any(|dir| dir.version == Version::V2)
     }
 
     pub(crate) fn dirs(&self) -> &[Dir] {
-        &self.0
+        &self.0.dirs
+    }
+
+    /// The name of the systemd unit that it is in, if systemd made it ([`Placement::Systemd`]).
+    ///
+    /// [`Placement::Systemd`]: crate::Placement::Systemd
+    #[must_use]
+    pub fn unit(&self) -> Option<&str> {
+        self.0.held.as_ref().map(|held| held.unit())
     }
 }
 
-/// The group that all groups of this crate are in.
-const NAME: &str = "ampoule";
+/// Why groups in a directory of v2 do not have a controller.
+pub(crate) fn absence(path: &Path, occupied: Option<&Path>) -> Absence {
+    let disabled = || Absence::Disabled(path.join(SUBTREE));
+    occupied.map_or_else(disabled, |above| Absence::Occupied(above.to_owned()))
+}
 
-/// The highest group, the own one or above it, in which the caller may make groups.
-fn delegated(hierarchy: &Hierarchy) -> Option<PathBuf> {
-    let below = hierarchy.own.ancestors().take_while(|path| path.starts_with(&hierarchy.mount));
-    let writable = |path: &&Path| {
-        let access = rustix::fs::Access::WRITE_OK;
-        let may = |path: &Path| rustix::fs::accessat(CWD, path, access, AtFlags::EACCESS).is_ok();
-        may(path) && may(&path.join("cgroup.procs"))
-    };
-    below.filter(writable).last().map(Path::to_owned)
+/// Refuses a directory that somebody else has made, in which the caller may make no groups.
+pub(crate) fn writable(dir: Dir) -> Result<Dir> {
+    match rustix::fs::accessat(&dir.fd, ".", rustix::fs::Access::WRITE_OK, AtFlags::EACCESS) {
+        Ok(()) => Ok(dir),
+        Err(errno) => Err(Error::not_delegated(dir.path, errno)),
+    }
 }
 
 /// The way to a path in one hierarchy, or to the beginning of it.
@@ -178,39 +154,6 @@ fn to_path(hierarchy: &Hierarchy, path: &GroupPath, names: &[&str]) -> Way {
     let names = names.iter().map(|name| (*name).to_owned()).collect();
     let (top, hand_down, keep) = (top.clone(), HandDown::All, Keep::Found);
     Way { hierarchy: hierarchy.clone(), top, names, hand_down, keep }
-}
-
-/// The way to the directory of all groups of this crate.
-fn to_ours(hierarchy: &Hierarchy, top: PathBuf, hand_down: HandDown) -> Way {
-    let names = vec![NAME.to_owned()];
-    Way { hierarchy: hierarchy.clone(), top, names, hand_down, keep: Keep::Nothing }
-}
-
-/// The directory in the own group; one that is the root hands controllers down where it can.
-fn open_within(hierarchy: &Hierarchy) -> Result<Dir> {
-    let own = hierarchy.own.clone();
-    if hierarchy.version == Version::V2 {
-        // A process is born into a group by whoever may move it out of the own one.
-        let file = own.join("cgroup.procs");
-        let access =
-            rustix::fs::accessat(CWD, &file, rustix::fs::Access::WRITE_OK, AtFlags::EACCESS);
-        access.map_err(|errno| Error::not_delegated(own.clone(), errno))?;
-    }
-    let is_root = own == hierarchy.mount;
-    let all = is_root.then(|| to_ours(hierarchy, own.clone(), HandDown::All).open());
-    match all {
-        Some(Ok(dir)) => Ok(dir),
-        _ => to_ours(hierarchy, own, HandDown::Nothing).open(),
-    }
-    .and_then(writable)
-}
-
-/// Refuses a directory that somebody else has made, in which the caller may make no groups.
-fn writable(dir: Dir) -> Result<Dir> {
-    match rustix::fs::accessat(&dir.fd, ".", rustix::fs::Access::WRITE_OK, AtFlags::EACCESS) {
-        Ok(()) => Ok(dir),
-        Err(errno) => Err(Error::not_delegated(dir.path, errno)),
-    }
 }
 
 /// The text of a file; the kernel makes it in one piece.

@@ -16,6 +16,9 @@ use crate::place::{read, write};
 use crate::table::Version;
 use crate::uses::{Keep, Used};
 
+/// The group that all groups of this crate are in.
+const NAME: &str = "ampoule";
+
 const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 
 /// A directory in one hierarchy.
@@ -26,6 +29,8 @@ pub(crate) struct Dir {
     pub(crate) controllers: Controllers,
     pub(crate) path: PathBuf,
     pub(crate) fd: OwnedFd,
+    /// The group above that has processes of its own, and so cannot hand on its controllers.
+    pub(crate) occupied: Option<PathBuf>,
     way: Way,
     _used: Used,
 }
@@ -53,9 +58,16 @@ pub(crate) enum HandDown {
 const TRIES: usize = 100;
 
 impl Dir {
+    /// Notes the group above that has processes of its own.
+    pub(crate) fn below_occupied(self, occupied: Option<&Path>) -> Self {
+        Self { occupied: occupied.map(Path::to_owned), ..self }
+    }
+
     /// The same directory, made again where it was removed.
     pub(crate) fn again(&self) -> Result<Self> {
-        self.way.clone().open()
+        let top = open_top(&self.way.top)?;
+        let dir = self.way.clone().open_from(top)?;
+        Ok(dir.below_occupied(self.occupied.as_deref()))
     }
 
     /// Where its hierarchy is mounted.
@@ -65,23 +77,45 @@ impl Dir {
 }
 
 impl Way {
+    /// The way to the directory of all groups of this crate.
+    pub(crate) fn to_ours(hierarchy: &Hierarchy, top: &Path, hand_down: HandDown) -> Self {
+        let (names, keep) = (vec![NAME.to_owned()], Keep::Nothing);
+        Self { hierarchy: hierarchy.clone(), top: top.to_owned(), names, hand_down, keep }
+    }
+
+    /// The way to a group that stays as it is.
+    #[cfg(feature = "systemd")]
+    pub(crate) fn to_top(hierarchy: &Hierarchy, top: &Path) -> Self {
+        Self {
+            names: Vec::new(),
+            keep: Keep::Found,
+            ..Self::to_ours(hierarchy, top, HandDown::All)
+        }
+    }
+
+    /// Opens the directory, and makes what is missing.
     pub(crate) fn open(self) -> Result<Dir> {
-        let top = openat(CWD, &self.top, DIRECTORY, Mode::empty())
-            .map_err(|errno| Error::at("open", &self.top, errno))?;
+        let top = open_top(&self.top)?;
         self.enable(&top, &self.top)?;
+        self.open_from(top)
+    }
+
+    /// The same from the opened top, whose controllers are as they are.
+    pub(crate) fn open_from(self, top: OwnedFd) -> Result<Dir> {
         let all = self.names.iter().scan(self.top.clone(), |path, name| {
             path.push(name);
             Some(path.clone())
         });
         let used = Used::new(all.collect(), self.keep);
         let mut tried = 0;
-        let (path, fd) = loop {
+        let below = loop {
             tried += 1;
             match self.descend(&top) {
                 Err(error) if was_removed(&error) && tried < TRIES => {}
                 descended => break descended?,
             }
         };
+        let (path, fd) = below.unwrap_or((self.top.clone(), top));
         if self.hierarchy.beside_v1 && self.hand_down == HandDown::All {
             hand_down(&fd);
         }
@@ -92,8 +126,7 @@ impl Way {
     pub(crate) fn look(self) -> Result<Dir> {
         let mut path = self.top.clone();
         let failed = |path: &Path, errno| Error::at("open", path, errno);
-        let mut fd = openat(CWD, &self.top, DIRECTORY, Mode::empty())
-            .map_err(|errno| failed(&path, errno))?;
+        let mut fd = open_top(&self.top)?;
         for name in &self.names {
             path.push(name);
             fd = openat(&fd, name.as_str(), DIRECTORY, Mode::empty())
@@ -104,15 +137,13 @@ impl Way {
     }
 
     fn opened(self, path: PathBuf, fd: OwnedFd, used: Used) -> Dir {
-        let controllers = match self.hierarchy.version {
-            Version::V1 => self.hierarchy.controllers,
-            Version::V2 => Controllers::of_v2(&read(&fd, SUBTREE).unwrap_or_default()),
-        };
-        Dir { version: self.hierarchy.version, controllers, path, fd, way: self, _used: used }
+        let controllers = controllers(&self.hierarchy, &fd);
+        let version = self.hierarchy.version;
+        Dir { version, controllers, path, fd, occupied: None, way: self, _used: used }
     }
 
-    /// Makes what is missing.
-    fn descend(&self, top: &OwnedFd) -> Result<(PathBuf, OwnedFd)> {
+    /// Makes what is missing below the top; `None` when the top is all.
+    fn descend(&self, top: &OwnedFd) -> Result<Option<(PathBuf, OwnedFd)>> {
         let mut path = self.top.clone();
         let mut below: Option<OwnedFd> = None;
         for name in &self.names {
@@ -128,8 +159,7 @@ impl Way {
             self.prepare(&fd, &path)?;
             below = Some(fd);
         }
-        let fd = below.ok_or_else(|| Error::at("open", &path, Errno::NOENT))?;
-        Ok((path, fd))
+        Ok(below.map(|fd| (path, fd)))
     }
 
     /// Makes a new directory ready for groups below it.
@@ -147,6 +177,20 @@ impl Way {
             HandDown::All => enable(&self.hierarchy, fd, path),
             HandDown::Nothing => Ok(()),
         }
+    }
+}
+
+/// A group that is there.
+pub(crate) fn open_top(top: &Path) -> Result<OwnedFd> {
+    let fd = openat(CWD, top, DIRECTORY, Mode::empty());
+    fd.map_err(|errno| Error::at("open", top, errno))
+}
+
+/// What groups made in a directory have.
+pub(crate) fn controllers(hierarchy: &Hierarchy, fd: &OwnedFd) -> Controllers {
+    match hierarchy.version {
+        Version::V1 => hierarchy.controllers,
+        Version::V2 => Controllers::of_v2(&read(fd, SUBTREE).unwrap_or_default()),
     }
 }
 
@@ -171,7 +215,7 @@ pub(crate) fn inherit_cpuset(fd: &OwnedFd, path: &Path) -> Result<()> {
 }
 
 /// Hands every controller that is there to the groups below.
-fn enable(hierarchy: &Hierarchy, fd: &OwnedFd, path: &Path) -> Result<()> {
+pub(crate) fn enable(hierarchy: &Hierarchy, fd: &OwnedFd, path: &Path) -> Result<()> {
     // On a hybrid machine the tree of v2 belongs to the host, which uses v1 for limits.
     if hierarchy.version == Version::V1 || hierarchy.beside_v1 {
         return Ok(());

@@ -62,7 +62,7 @@ fn traced(what: &str, path: &str, fault: &str) {
         ["strace", "-f", "-qq", "-o/dev/null", "-P", path, "--trace=openat", &inject, "--"];
     let output = other(&wrapper, what).output().expect("strace is installed");
     let printed = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{fault}: {printed}");
+    assert!(output.status.success() && printed.contains(" 1 passed;"), "{fault}: {printed}");
 }
 
 fn sleeping_in(group: &Group) -> Child {
@@ -102,10 +102,34 @@ fn an_owner_that_is_hidden_counts_as_living() {
         mount --bind /mnt/ns/self/ns/pid /proc/self/ns/pid && exec \"$0\" \"$@\"";
     let wrapper = ["unshare", "-m", "--propagation", "private", "sh", "-c", hide];
     let output = other(&wrapper, "reconcile now").output().expect("unshare is installed");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && printed.contains(" 1 passed;"), "{printed}");
     assert!(group.paths().all(|path| path.exists()));
     assert_eq!(child.try_wait().expect("our child"), None);
     end(&group, child);
+}
+
+#[test]
+fn what_joins_late_is_killed_too() {
+    // As if another process with this one's id had made it.
+    let own = owned_name(None, Life::WithOwner).expect("a name");
+    let (id, owner) = own.rsplit_once('.').expect("an owner");
+    let parts: Vec<&str> = owner.split('-').collect();
+    let name = format!("{id}.{}-1-{}", parts[0], parts[2]);
+    let made = Group::create_in(&place(), &name, &Limits::default(), Controllers::FREEZER);
+    let group = made.expect("a group");
+    let mut first = sleeping_in(&group);
+    // The removal begins half a second after everything was killed.
+    let delay = "--inject=unlinkat:delay_enter=500000:when=1";
+    let wrapper = ["strace", "-f", "-qq", "-o/dev/null", "--trace=unlinkat", delay, "--"];
+    let mut reconciling = other(&wrapper, "reconcile now").stdout(Stdio::null()).spawn();
+    first.wait().expect("it is killed");
+    std::thread::sleep(Duration::from_millis(100));
+    let mut second = sleeping_in(&group);
+    let status = reconciling.as_mut().expect("strace is installed").wait().expect("our child");
+    assert!(status.success(), "{status}");
+    assert_eq!(group.paths().filter(|path| path.exists()).count(), 0);
+    second.wait().expect("it was killed");
 }
 
 /// Whether a group is to be frozen, as its file says.

@@ -41,7 +41,10 @@ fn many_groups() {
     alive.iter().for_each(|group| group.remove().expect("an empty group"));
     std::thread::scope(|scope| {
         for _ in 0..64 {
-            scope.spawn(|| (0..10).for_each(|_| make(&place).remove().expect("an empty group")));
+            scope.spawn(|| {
+                (0..if long { 100 } else { 10 })
+                    .for_each(|_| make(&place).remove().expect("an empty group"))
+            });
         }
     });
     assert_eq!(left(&place), 0);

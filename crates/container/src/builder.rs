@@ -30,6 +30,8 @@ pub enum Origin {
     HostView,
     /// A directory with a root file system.
     Directory(PathBuf),
+    /// Directories with the layers of a root file system, the uppermost first.
+    Layers(Vec<PathBuf>),
     /// The host's own root, nothing mounted or changed but what is asked for.
     Bare,
 }
@@ -95,10 +97,15 @@ pub struct Builder {
     pub(crate) limits: ampoule_cgroups::Limits,
     #[serde(default)]
     pub(crate) cgroup_parent: Option<String>,
+    #[cfg(feature = "image")]
+    #[serde(default)]
+    pub(crate) image: Option<crate::from_image::FromImage>,
     #[serde(default)]
     pub(crate) own_group: OwnGroup,
     #[serde(default)]
     pub(crate) id: Option<String>,
+    #[serde(default)]
+    pub(crate) cgroup_placement: ampoule_cgroups::Placement,
 }
 
 impl Container {
@@ -130,6 +137,11 @@ impl Container {
 impl Builder {
     /// How much a payload can write to an [`Root::Ephemeral`] root unless another size is chosen.
     pub const EPHEMERAL_SIZE: Bytes = Bytes::gib(1);
+
+    pub(crate) fn from_layers(layers: Vec<PathBuf>) -> Self {
+        let size = Self::EPHEMERAL_SIZE.get();
+        Self::new(Origin::Layers(layers), Root::Ephemeral { size })
+    }
 
     fn new(origin: Origin, root: Root) -> Self {
         Self {
@@ -166,8 +178,11 @@ impl Builder {
             best_effort: Vec::new(),
             limits: ampoule_cgroups::Limits::default(),
             cgroup_parent: None,
+            #[cfg(feature = "image")]
+            image: None,
             own_group: OwnGroup::default(),
             id: None,
+            cgroup_placement: ampoule_cgroups::Placement::default(),
         }
     }
 
@@ -210,6 +225,14 @@ impl Builder {
     pub fn id_mapping(mut self, mapping: IdMapping) -> Self {
         self.id_mapping = mapping;
         self
+    }
+
+    /// The working directory that the image asks for.
+    pub(crate) fn image_working_dir(&self) -> Option<&Path> {
+        #[cfg(feature = "image")]
+        return self.image.as_ref()?.working_dir.as_deref();
+        #[cfg(not(feature = "image"))]
+        None
     }
 
     /// Who the payload runs as, by id or by name in the container's root.

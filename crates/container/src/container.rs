@@ -17,6 +17,7 @@ use rustix::process::Signal;
 
 use crate::error::{Error, ErrorKind, Stage};
 use crate::exit::{ExitStatus, Outcome, Usage};
+use crate::layers::InMemory;
 use crate::pid1::Pid1;
 use crate::plan::Prepared;
 use crate::pty::Pty;
@@ -66,6 +67,8 @@ pub struct Container {
     pub(crate) group: Option<ampoule_cgroups::Group>,
     /// How often the groups above had met their limits before it was started.
     pub(crate) above: Above,
+    /// The root's upper layer, where it is in memory.
+    pub(crate) upper: InMemory,
 }
 
 impl Container {

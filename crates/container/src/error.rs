@@ -67,6 +67,12 @@ pub enum ErrorKind {
     Limits,
     /// More was asked for than a limit allows.
     TooLarge,
+    /// The root has no layers: a host view, the host's own, or a directory that is changed in place.
+    NoLayers,
+    /// The container still runs.
+    StillRunning,
+    /// The image's store cannot be used, or layers are not unpacked in it.
+    Image,
     /// Another system call failed.
     System,
 }
@@ -213,6 +219,11 @@ impl Error {
 
     /// An error of the file system crate.
     pub(crate) fn from_overlay(error: overlay::Error) -> Self {
+        Self::from_overlay_at(Stage::Plan, error)
+    }
+
+    /// As [`Error::from_overlay`], at another stage than the plan.
+    pub(crate) fn from_overlay_at(stage: Stage, error: overlay::Error) -> Self {
         let kind = match error.kind() {
             overlay::ErrorKind::ProcMasked => ErrorKind::ProcMasked,
             _ => match error.errno().map(|errno| kind_of_errno(Errno::from_raw_os_error(errno))) {
@@ -220,7 +231,7 @@ impl Error {
                 _ => ErrorKind::FileSystem,
             },
         };
-        let mut made = Self::new(kind, Stage::Plan);
+        let mut made = Self::new(kind, stage);
         made.0.problems =
             error.problems().map(|problem| Problem::new("root", problem.to_string())).collect();
         if made.0.problems.is_empty() {
@@ -351,6 +362,9 @@ impl fmt::Display for ErrorKind {
             Self::NotEnding => "a process did not end after SIGKILL",
             Self::StatusLost => "the exit status was lost",
             Self::Limits => "a limit of resources cannot be put in force",
+            Self::NoLayers => "the root has no layers",
+            Self::StillRunning => "the container still runs",
+            Self::Image => "the image cannot be used",
             Self::TooLarge => "more than the limit",
             Self::System => "a system call failed",
         })

@@ -110,7 +110,7 @@ impl Builder {
     }
 
     /// Where the container's group is made: a path from the top of each hierarchy, or without `/` from the caller's own
-    /// group. Otherwise a place is found ([`Place::find`]).
+    /// group. Otherwise a place is found ([`Builder::cgroup_placement`]).
     #[must_use]
     pub fn cgroup_parent(mut self, path: impl Into<String>) -> Self {
         self.cgroup_parent = Some(path.into());
@@ -184,6 +184,7 @@ impl Grouping {
 /// The plan of a group.
 pub(crate) fn prepare(builder: &Builder, left_out: &mut Vec<LeftOut>) -> Result<Grouping, Error> {
     let limited = !builder.limits.is_empty() || builder.cgroup_parent.is_some();
+    let limited = limited || builder.asks_systemd();
     let optional = match limited {
         true => builder.best_effort.contains(&Control::Limits),
         false => builder.own_group != OwnGroup::Always,
@@ -217,7 +218,7 @@ fn find(builder: &Builder) -> ampoule_cgroups::Result<GroupPlan> {
     let hierarchies = Hierarchies::detect()?;
     let place = match &parent {
         Some(path) => Place::open(&hierarchies, path)?,
-        None => swept(Place::find(&hierarchies)?, &SWEPT),
+        None => swept(crate::placement::choose(&hierarchies, builder, ACCOUNTED)?, &SWEPT),
     };
     let limits = builder.limits.clone();
     let shape = Group::shape(&place, &limits, ACCOUNTED)?;
@@ -284,13 +285,10 @@ impl GroupPlan {
     /// What a report says.
     pub(crate) fn describe(&self) -> String {
         let place = locked(&self.place);
-        let path = place.paths().last().map(|path| path.display().to_string());
-        let path = path.unwrap_or_default();
+        let text = crate::placement::describe(&place);
         match (self.kind, place.controllers().is_empty()) {
-            (Kind::Default, true) => {
-                format!("below {path}, without controllers: nothing is limited")
-            }
-            _ => format!("below {path}"),
+            (Kind::Default, true) => format!("{text}, without controllers: nothing is limited"),
+            _ => text,
         }
     }
 

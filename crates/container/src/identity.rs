@@ -168,7 +168,7 @@ fn resolve_user(builder: &Builder, privilege: Privilege) -> Result<ResolvedUser,
     let layers = LayeredRoot::new(roots.iter().map(std::os::fd::AsFd::as_fd));
     let user = match (&builder.user, &builder.origin, privilege) {
         (Some(user), _, _) => user.clone(),
-        (None, Origin::Directory(_), _) => User::ids(0, 0),
+        (None, Origin::Directory(_) | Origin::Layers(_), _) => User::ids(0, 0),
         (None, Origin::HostView, Privilege::Full) => return unused_user(&layers),
         (None, Origin::HostView | Origin::Bare, _) => own(),
     };
@@ -178,14 +178,20 @@ fn resolve_user(builder: &Builder, privilege: Privilege) -> Result<ResolvedUser,
 /// The directories in which names are resolved, the uppermost first.
 fn open_roots(builder: &Builder) -> Result<Vec<std::os::fd::OwnedFd>, Error> {
     let mut paths = Vec::new();
-    if let (Origin::Directory(_), Root::Persistent(upper)) = (&builder.origin, &builder.root) {
+    let lower = match &builder.origin {
+        Origin::Directory(directory) => std::slice::from_ref(directory),
+        Origin::Layers(layers) => layers.as_slice(),
+        Origin::HostView | Origin::Bare => &[],
+    };
+    match &builder.root {
         // A first launch makes it; until then there is nothing to find in it.
-        paths.extend(upper.is_dir().then_some(upper.as_path()));
+        Root::Persistent(upper) if !lower.is_empty() => {
+            paths.extend(upper.is_dir().then_some(upper.as_path()));
+        }
+        _ if lower.is_empty() => paths.push(Path::new("/")),
+        _ => {}
     }
-    paths.push(match &builder.origin {
-        Origin::Directory(directory) => directory.as_path(),
-        Origin::HostView | Origin::Bare => Path::new("/"),
-    });
+    paths.extend(lower.iter().map(PathBuf::as_path));
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let open = |path: &Path| {
         openat(CWD, path, flags, Mode::empty()).map_err(|errno| {

@@ -2,6 +2,8 @@
 //!
 //! Invariant: every control of [`Control`] has exactly one entry (namespaces: one for each kind).
 
+use std::path::{Path, PathBuf};
+
 use ampoule_ns::prepared::credentials::Groups;
 use ampoule_ns::prepared::id_maps::Writer;
 use ampoule_ns::{Capability, Namespace, Setting};
@@ -83,6 +85,18 @@ impl Settings {
                 report.in_force(
                     Control::Root,
                     format!("{} ({:?})", directory.display(), builder.root),
+                );
+            }
+            (Some(_), Origin::Layers(layers)) => {
+                let uppermost = layers.first().map_or(Path::new("/"), PathBuf::as_path);
+                report.in_force(
+                    Control::Root,
+                    format!(
+                        "{} layers, {} ({:?})",
+                        layers.len(),
+                        uppermost.display(),
+                        builder.root
+                    ),
                 );
             }
             (_, Origin::Bare) | (None, _) => report.off(Control::Root),

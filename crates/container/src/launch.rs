@@ -25,6 +25,7 @@ use crate::error::{Error, Problem, Stage};
 use crate::exit::ExitStatus;
 use crate::group::Made;
 use crate::launch_error::explain;
+use crate::layers::{self, InMemory};
 use crate::output::{self, Output};
 use crate::pid1::Pid1;
 use crate::plan::{Plan, Prepared};
@@ -284,11 +285,15 @@ impl Launch {
             self.order.timeout.filter(|_| !by_init).and_then(|limit| begun.checked_add(limit));
         let timings =
             (self.timings == Wanted::On).then(|| Timings::of(&self.plan, &started, begun));
-        let pty = started
-            .fds
-            .into_iter()
-            .find(|(what, _)| *what == terminal::MASTER)
-            .map(|(_, fd)| Pty::new(fd));
+        let (mut pty, mut upper) = (None, None);
+        for (what, fd) in started.fds {
+            match what {
+                terminal::MASTER => pty = Some(Pty::new(fd)),
+                layers::UPPER => upper = Some(fd),
+                _ => {}
+            }
+        }
+        let upper = InMemory::of(self.plan.settings.layers.as_ref(), upper);
         Container {
             stdin: next().map(ChildStdin::from),
             stdout: next().map(ChildStdout::from),
@@ -308,6 +313,7 @@ impl Launch {
             reaped: false,
             group: None,
             above: Above::default(),
+            upper,
         }
     }
 

@@ -73,6 +73,20 @@
 //! # Ok(()) }
 //! ```
 //!
+//! Limits for an ordinary user (feature `systemd`): where no group is delegated that can be shared, a scope of systemd is
+//! asked for; [`Builder::cgroup_placement`] asks for one in any case, and in a slice:
+//!
+//! ```no_run
+//! use ampoule::{Bytes, Container, Placement, Scope};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let scope = Scope::in_slice("background.slice".parse()?);
+//! let builder = Container::host_view().cgroup_placement(Placement::Systemd(scope));
+//! let plan = builder.memory_max(Bytes::mib(128)).command("make").plan()?;
+//! println!("{}", plan.report()); // Limits in force: a group of its own in systemd's scope /sys/fs/cgroup/…
+//! # Ok(()) }
+//! ```
+//!
 //! Errors are data:
 //!
 //! ```
@@ -86,11 +100,11 @@
 //!
 //! # Defaults
 //!
-//! | | [`Container::host_view`] | [`Container::from_rootfs`] | [`Container::bare`] |
+//! | | [`Container::host_view`] | [`Container::from_rootfs`], [`Container::from_layers`] | [`Container::bare`] |
 //! |---|---|---|---|
 //! | namespaces | all new but time | all new but time | the host's |
 //! | network | new, only `lo`, which is up | the same | the host's |
-//! | root | `/usr`, `/bin`, `/lib*`, an allow-list of `/etc`; read-only | the directory; writes go to memory, 1 GiB at most, and are lost | the host's |
+//! | root | `/usr`, `/bin`, `/lib*`, an allow-list of `/etc`; read-only | the directory or the layers; writes go to memory, 1 GiB at most, and are lost | the host's |
 //! | never there | `/etc/shadow`, host keys, `/run`, `/var`, `/home`, `/root` | anything of the host | – |
 //! | `/proc`, `/dev` | new, masked | new, masked; `/sys` read-only | the host's |
 //! | `/tmp` | memory, 64 MiB | as in the root | the host's |
@@ -121,7 +135,9 @@
 //! Nothing that this crate does is visible in the calling process: working directory, umask, environment, signal
 //! handlers and mask, dumpable flag, limits, threads, mounts, descriptors and children are as before, also when a
 //! launch fails. Children are started without copying the host's memory, however large it is. While a [`Plan`] lives
-//! it keeps its descriptors open; a program in secure mode (set-user-id) is refused.
+//! it keeps its descriptors open; a program in secure mode (set-user-id) is refused. Where systemd places the groups,
+//! a thread speaks to the bus while [`Command::plan`] runs, and a child that does nothing keeps the scope as long as the
+//! plan or one of its containers lives. The calling process is never moved to another group.
 //!
 //! Linux 5.14 and later by design; tested on 6.18.
 
@@ -133,6 +149,8 @@ mod environment;
 mod error;
 mod events;
 mod exit;
+#[cfg(feature = "image")]
+mod from_image;
 mod group;
 mod grouped;
 mod host;
@@ -143,9 +161,11 @@ mod inside;
 mod joined_user;
 mod launch;
 mod launch_error;
+mod layers;
 mod levels;
 mod output;
 mod pid1;
+mod placement;
 mod plan;
 mod pty;
 mod report;
@@ -159,12 +179,19 @@ mod timings;
 #[cfg(feature = "tokio")]
 mod tokio_container;
 mod validate;
+#[cfg(feature = "image")]
+mod workshop;
+
+#[cfg(feature = "image")]
+pub use ampoule_image as image;
+#[cfg(feature = "image")]
+pub use workshop::ContainerWorkshop;
 
 pub use ampoule_cgroups::events::Event;
 pub use ampoule_cgroups::limits::IoDevice;
 pub use ampoule_cgroups::{
     Bytes, Cpus, DeviceAccess, DeviceAction, DeviceKind, DeviceRule, Group, Limits, Max, Micros,
-    NumberList, Weight,
+    NumberList, Placement, Scope, Slice, Weight,
 };
 pub use ampoule_ns::{
     Capabilities, Capability, CapabilitySet, CpuSet, ExecutionDomain, IdMap, IdMapping, IdOrName,
@@ -173,7 +200,8 @@ pub use ampoule_ns::{
     TimeOffset, TimeOffsets, Traffic, User,
 };
 pub use ampoule_overlay::{
-    CopyUp, Depth, HidePid, IdMapped, Mount, MountFlags, MountKind, PidSubset, Propagation, Root,
+    Change, ChangeKind, CopyUp, Depth, HidePid, IdMapped, Mount, MountFlags, MountKind, PidSubset,
+    Propagation, Root,
 };
 pub use builder::{Builder, NewPrivileges, Origin, WithHost};
 pub use command::Command;
@@ -184,6 +212,7 @@ pub use exit::{ExitStatus, Outcome, Usage};
 pub use group::OwnGroup;
 pub use host::{CgroupMode, Host, Privilege};
 pub use launch::Launch;
+pub use layers::RootLayers;
 pub use output::Output;
 pub use pid1::Pid1;
 pub use plan::Plan;

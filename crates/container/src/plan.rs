@@ -54,7 +54,8 @@ impl Plan {
         let mut problems = Vec::new();
         let environment = environment(command, &settings);
         let argv: Vec<OsString> = command.program.iter().chain(&command.args).cloned().collect();
-        let current_dir = command.current_dir.clone().unwrap_or_else(|| "/".into());
+        let chosen = command.current_dir.as_deref().or(command.builder.image_working_dir());
+        let current_dir = chosen.unwrap_or("/".as_ref()).to_owned();
         let current_dir = crate::environment::path("current_dir", &current_dir, &mut problems)
             .unwrap_or_default();
         check(&argv, &environment, &mut problems);
@@ -266,6 +267,8 @@ fn build(settings: &Settings, to: &mut Ordered) {
     let Some(root) = &settings.root else { return };
     // Sources are opened before anything is mounted: nothing of the container can stand in the way.
     to.first(root.open.iter().chain(&root.build).cloned());
+    // The upper layer, while there is something to be sent on: its file system goes with the old root.
+    to.first(root.upper.map(|upper| l::send_fd(crate::layers::UPPER, upper)));
     to.end(Stage::Mounts, "mounts");
     // The new /proc is mounted by now; the kernel would refuse it once the old root is gone.
     to.first(root.enter.iter().chain(&root.seal).cloned());

@@ -16,6 +16,7 @@ use crate::builder::{Builder, Origin};
 use crate::error::{Error, ErrorKind, Stage};
 use crate::host::{self, Privilege};
 use crate::identity::Identity;
+use crate::layers::LayersPlan;
 
 /// The group that terminals belong to.
 const TTY_GROUP: u32 = 5;
@@ -36,11 +37,20 @@ pub(crate) fn prepare(
     prepare_steps(&fs, &situation, draft).map(Some).map_err(Error::from_overlay)
 }
 
+/// The root's layers, if it has some.
+pub(crate) fn layers(builder: &Builder) -> Option<LayersPlan> {
+    match builder.origin {
+        Origin::HostView | Origin::Bare => None,
+        _ => LayersPlan::new(builder, &file_system(builder)),
+    }
+}
+
 /// The whole file system as data.
 fn file_system(builder: &Builder) -> FileSystem {
     let base = match &builder.origin {
         Origin::HostView => Base::Empty,
         Origin::Directory(directory) => Base::Directory(directory.clone()),
+        Origin::Layers(layers) => Base::Layers(layers.clone()),
         Origin::Bare => Base::Keep,
     };
     let mut fs = FileSystem::new(base, builder.root.clone());
@@ -52,10 +62,15 @@ fn file_system(builder: &Builder) -> FileSystem {
             fs.files = view.files;
             fs.mounts.extend([Mount::proc(), Mount::dev()]);
         }
-        Origin::Directory(_) => fs.mounts.extend([Mount::proc(), Mount::sysfs(), Mount::dev()]),
+        Origin::Directory(_) | Origin::Layers(_) => {
+            fs.mounts.extend([Mount::proc(), Mount::sysfs(), Mount::dev()])
+        }
         Origin::Bare => {}
     }
     fs.mounts.extend(builder.mounts.iter().cloned());
+    if builder.root != Root::ReadOnly {
+        fs.directories.extend(builder.image_working_dir().map(Path::to_path_buf));
+    }
     fs.files.extend(builder.files.iter().cloned());
     fs.links.extend(builder.links.iter().cloned());
     fs.masked = builder.masked.clone().unwrap_or_else(FileSystem::default_masked);
@@ -105,7 +120,7 @@ fn maps_owners(fs: &FileSystem) -> bool {
             MountKind::Bind { idmapped: IdMapped::Container, .. } | MountKind::Overlay { .. }
         )
     };
-    matches!(fs.base, Base::Directory(_)) || fs.mounts.iter().any(mapped)
+    !fs.base.layers().is_empty() || fs.mounts.iter().any(mapped)
 }
 
 /// A user namespace with the container's maps, for id-mapped mounts.

@@ -19,6 +19,7 @@ use crate::error::{Error, ErrorKind, Problem, Stage};
 use crate::group::Grouping;
 use crate::host::{self, Privilege};
 use crate::identity::Identity;
+use crate::layers::LayersPlan;
 use crate::levels::{self, LeftOut};
 use crate::pid1::Pid1;
 use crate::plan::{ProcFd, RootSteps};
@@ -38,6 +39,10 @@ pub(crate) struct Settings {
     pub(crate) time_offsets: TimeOffsets,
     pub(crate) identity: Identity,
     pub(crate) root: Option<RootSteps>,
+    pub(crate) layers: Option<LayersPlan>,
+    #[cfg(feature = "image")]
+    #[expect(dead_code, reason = "their locks hold the layers")]
+    image_layers: Vec<ampoule_image::Layer>,
     pub(crate) proc: ProcFd,
     pub(crate) known: CapabilitySet,
     pub(crate) new_privileges: NewPrivileges,
@@ -70,6 +75,9 @@ impl Settings {
         let privilege = host::privilege();
         let (namespaces, mut left_out) = levels::namespaces(builder, privilege)?;
         let checked = crate::validate::check(command, &namespaces, privilege)?;
+        #[cfg(feature = "image")]
+        let image_layers =
+            builder.image.as_ref().map_or(Ok(Vec::new()), crate::from_image::FromImage::hold)?;
         let group = crate::group::prepare(builder, &mut left_out)?;
         let identity = Identity::resolve(builder, &namespaces, privilege)?;
         levels::groups(builder, &identity)?;
@@ -85,6 +93,9 @@ impl Settings {
             time_offsets: builder.time_offsets,
             identity,
             root,
+            layers: crate::root::layers(builder),
+            #[cfg(feature = "image")]
+            image_layers,
             proc,
             known,
             new_privileges: builder.new_privileges,

@@ -61,6 +61,8 @@ pub(crate) fn check(
     checked.sysctls =
         parsed.into_iter().filter_map(|sysctl| problems.keep("sysctl", sysctl)).collect();
     values(builder, &mut problems);
+    #[cfg(feature = "image")]
+    problems.0.extend(builder.image.iter().flat_map(crate::from_image::FromImage::problems));
     namespaces(builder, sets, &checked, &mut problems);
     launch(command, &mut problems);
     if problems.0.is_empty() { Ok(checked) } else { Err(Error::invalid(problems.0)) }
@@ -100,6 +102,9 @@ fn values(builder: &Builder, problems: &mut Problems) {
     }
     if !(1..=64).contains(&builder.stop_signal) {
         problems.add("stop_signal", format!("there is no signal {}", builder.stop_signal));
+    }
+    if let Some(problem) = builder.placement_problem() {
+        problems.add("cgroup_placement", problem);
     }
 }
 

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use ampoule::{
     Builder, Bytes, Capability, Container, CpuSet, IdMap, IdMapping, IdRange, IoClass, IoPriority,
-    Namespace, NewPrivileges, OnDrop, Pid1, Propagation, Resource, ResourceLimit, Rlimit, Root,
-    Scheduler, SchedulerPolicy, Setting, Target, TimeOffset, TimeOffsets, User, WithHost,
+    Namespace, NewPrivileges, OnDrop, Pid1, Placement, Propagation, Resource, ResourceLimit,
+    Rlimit, Root, Scheduler, SchedulerPolicy, Setting, Target, TimeOffset, TimeOffsets, User,
+    WithHost,
 };
 use oracle::unchanged;
 use proptest::prelude::*;
@@ -111,7 +112,7 @@ fn maps() -> impl Strategy<Value = Change> {
 }
 
 fn choices() -> impl Strategy<Value = Change> {
-    (0..10, 0..8_usize, text(), any::<u8>()).prop_map(|(which, kind, path, number)| {
+    (0..11, 0..8_usize, text(), any::<u8>()).prop_map(|(which, kind, path, number)| {
         change(move |builder| match which {
             0 => builder.namespace(Namespace::ALL[kind], Setting::New),
             1 => builder.share(Namespace::ALL[kind]),
@@ -124,6 +125,7 @@ fn choices() -> impl Strategy<Value = Change> {
             7 => builder.root(Root::Persistent(path.clone().into())),
             8 => Capability::from_number(number % 41)
                 .map_or(builder.clone(), |one| builder.cap_add(one)),
+            9 => builder.cgroup_placement(Placement::Direct).cgroup_parent(path.clone()),
             _ => builder.id_mapping(IdMapping::SubIds),
         })
     })

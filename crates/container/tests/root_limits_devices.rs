@@ -10,7 +10,7 @@ use ampoule::{
     MountFlags, Stage, Weight,
 };
 use oracle::{tier, unchanged};
-use scene::{groups, is_error, refused, shell};
+use scene::{group_files, is_error, refused, shell};
 
 /// A block device that this machine has.
 fn block_device() -> IoDevice {
@@ -30,7 +30,7 @@ fn rates_of_a_device_are_what_the_kernel_shows() {
         let builder = builder.io_weight(Weight::new(200).expect("a weight"));
         let container = shell(builder, "sleep 100").spawn().expect("a container");
         let line = |file| {
-            let text = groups::file(&container, file)?;
+            let text = group_files::file(&container, file)?;
             text.lines().find(|line| line.starts_with(&format!("{device} "))).map(str::to_owned)
         };
         if let Some(max) = line("io.max") {
@@ -46,7 +46,7 @@ fn rates_of_a_device_are_what_the_kernel_shows() {
         ] {
             assert_eq!(line(file), Some(format!("{device} {value}")), "{file}");
         }
-        let weight = groups::file(&container, "blkio.bfq.weight").expect("a weight");
+        let weight = group_files::file(&container, "blkio.bfq.weight").expect("a weight");
         assert!(weight.contains("200"), "{weight}");
     });
 }

@@ -10,7 +10,7 @@ use crate::machine::Machine;
 
 const CLONE_VM: u64 = 0x100;
 /// Room for a [`Machine`] and the deepest calls, which hold some paths.
-const STACK_LEN: u64 = 96 * 1024;
+const STACK_LEN: u64 = 104 * 1024;
 
 /// Memory for one clone.
 pub struct Stack(u64);

@@ -75,7 +75,7 @@ impl Program {
     /// Encodes and seals a draft.
     ///
     /// # Errors
-    /// [`ErrorKind::ProgramTooLarge`] past 65 535 steps, 512 slots, or 4 GiB; [`ErrorKind::FileSizeLimit`];
+    /// [`ErrorKind::ProgramTooLarge`] past 65 535 steps, 1 024 slots, or 4 GiB; [`ErrorKind::FileSizeLimit`];
     /// [`ErrorKind::Host`] when the memfd cannot be made.
     pub fn seal(mut draft: Draft) -> Result<Self, Error> {
         if let Some(error) = draft.failed.take() {

@@ -20,7 +20,7 @@ pub const OP_LEN: usize = 72;
 /// Length of one control record in bytes.
 pub const RECORD_LEN: usize = 128;
 /// How many values a running program can keep.
-pub const SLOTS: usize = 512;
+pub const SLOTS: usize = 1024;
 /// How many arguments a system call takes.
 pub const ARGS: usize = 6;
 /// «No slot», «no descriptor», «no operation».

@@ -1,6 +1,6 @@
-//! What is wrong with a file system's settings, or with what they name on this host.
+//! What is wrong with a file system's settings, with what they name on this host, or with an overlay.
 //!
-//! Invariant: every problem is found before anything runs, and all of them are listed.
+//! Invariant: every problem that can be known before anything runs is found then, and all of them are listed.
 
 use std::fmt;
 use std::io;
@@ -40,6 +40,8 @@ pub enum ErrorKind {
     PathTooLong,
     /// An overlay without upper layer needs two lower ones, one with it needs one.
     TooFewLayers,
+    /// An overlay has more lower layers than the 500 that the kernel takes.
+    TooManyLayers,
     /// An overlay's upper and work directories are not beside each other.
     WorkApart,
     /// An upper layer's name has a character that overlay options cannot hold, or is too long.
@@ -58,6 +60,28 @@ pub enum ErrorKind {
     LinkOnMount,
     /// The host's mount table cannot be read.
     Host,
+    /// No namespaces can be had in which an overlay could be mounted.
+    NamespacesDenied,
+    /// The kernel does not mount it; [`Problem::step`] says at which call.
+    MountRefused,
+    /// A layer is on overlays already: the kernel stacks file systems at most two deep.
+    StackedTooDeep,
+    /// Two layers are one directory, or one is inside another.
+    LayersOverlap,
+    /// The upper or the work directory belongs to another overlay that is mounted.
+    UpperInUse,
+    /// The upper layer was written by a volatile overlay that nobody closed: it may be incomplete.
+    NotSynced,
+    /// A layer cannot be read.
+    Unreadable,
+    /// Something in an upper layer cannot be removed.
+    NotRemoved,
+    /// The mount cannot be attached there, or is attached already.
+    NotAttached,
+    /// What is mounted there is not this mount.
+    NotMounted,
+    /// There is no upper layer.
+    NoUpper,
 }
 
 /// One thing that is wrong.
@@ -66,6 +90,7 @@ pub struct Problem {
     kind: ErrorKind,
     path: PathBuf,
     errno: Option<i32>,
+    step: Option<String>,
 }
 
 /// What is wrong: one problem or more.
@@ -77,7 +102,7 @@ pub struct Error {
 
 impl Problem {
     pub(crate) fn new(kind: ErrorKind, path: impl Into<PathBuf>) -> Self {
-        Self { kind, path: path.into(), errno: None }
+        Self { kind, path: path.into(), errno: None, step: None }
     }
 
     pub(crate) fn with(mut self, error: rustix::io::Errno) -> Self {
@@ -85,10 +110,22 @@ impl Problem {
         self
     }
 
+    /// A process that was to mount failed.
+    pub(crate) fn failed(kind: ErrorKind, path: &Path, error: &ampoule_init::Error) -> Self {
+        let step = Some(error.subject().to_owned());
+        Self { kind, path: path.to_owned(), errno: error.errno(), step }
+    }
+
     /// What kind of problem it is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// The call that failed, if a process of its own made it.
+    #[must_use]
+    pub fn step(&self) -> Option<&str> {
+        self.step.as_deref()
     }
 
     /// The path concerned.
@@ -107,6 +144,12 @@ impl Problem {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         hint(self.kind)
+    }
+}
+
+impl From<Problem> for Error {
+    fn from(first: Problem) -> Self {
+        Self { first, more: Vec::new() }
     }
 }
 
@@ -164,6 +207,12 @@ fn hint(kind: ErrorKind) -> Option<&'static str> {
         }
         ErrorKind::RootNotMount => "bind-mount the directory on itself before the chroot",
         ErrorKind::MqueueUnavailable => "use a new ipc namespace",
+        ErrorKind::NamespacesDenied => "this machine denies user namespaces to ordinary users",
+        ErrorKind::NotSynced => {
+            "discard the upper layer, or accept it where the machine has not crashed since"
+        }
+        ErrorKind::StackedTooDeep => "copy the layer to a file system of a disk",
+        ErrorKind::NotAttached => "attaching a mount takes CAP_SYS_ADMIN over the mount namespace",
         _ => return None,
     })
 }
@@ -184,6 +233,7 @@ fn sentence(kind: ErrorKind) -> &'static str {
         ErrorKind::NulByte => "holds a NUL byte",
         ErrorKind::PathTooLong => "is too long",
         ErrorKind::TooFewLayers => "is an overlay with too few layers",
+        ErrorKind::TooManyLayers => "is one lower layer too many: the kernel takes 500",
         ErrorKind::WorkApart => "is an overlay whose work directory is not beside its upper one",
         ErrorKind::LayerName => "has a name that overlay options cannot hold",
         ErrorKind::IdMapUnavailable => "cannot have its owners mapped here",
@@ -194,7 +244,19 @@ fn sentence(kind: ErrorKind) -> &'static str {
         ErrorKind::DeviceUnusable => "is not the device that it should be",
         ErrorKind::MqueueUnavailable => "cannot be mounted: there are no message queues to show",
         ErrorKind::LinkOnMount => "is a link in a mount that is not a tmpfs",
-        ErrorKind::Host => "cannot be read",
+        ErrorKind::Host | ErrorKind::Unreadable => "cannot be read",
+        ErrorKind::NamespacesDenied => "cannot be mounted: there are no namespaces for it",
+        ErrorKind::MountRefused => "cannot be mounted",
+        ErrorKind::StackedTooDeep => {
+            "is on overlays already: file systems are stacked at most two deep"
+        }
+        ErrorKind::LayersOverlap => "overlaps with another layer",
+        ErrorKind::UpperInUse => "belongs to another overlay that is mounted",
+        ErrorKind::NotSynced => "was written by a volatile overlay that was not closed",
+        ErrorKind::NotRemoved => "cannot be removed",
+        ErrorKind::NotAttached => "cannot have the mount attached",
+        ErrorKind::NotMounted => "does not have this mount",
+        ErrorKind::NoUpper => "has no upper layer",
     }
 }
 
@@ -202,6 +264,9 @@ impl fmt::Display for Problem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown: String = self.path.to_string_lossy().chars().take(200).collect();
         write!(out, "{shown:?} {}", sentence(self.kind))?;
+        if let Some(step) = &self.step {
+            write!(out, ": {step}")?;
+        }
         match self.errno {
             Some(errno) => write!(out, ": {}", io::Error::from_raw_os_error(errno)),
             None => Ok(()),

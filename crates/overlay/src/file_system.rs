@@ -12,7 +12,7 @@ use crate::layers::name_fits;
 use crate::mount::{Mount, MountKind};
 use crate::propagation::Propagation;
 use crate::root::{Base, Root};
-use crate::target::{Target, fits};
+use crate::target::{Target, fits, names_fit};
 
 /// A container's file system.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub struct FileSystem {
     pub files: Vec<File>,
     /// Symbolic links.
     pub links: Vec<Link>,
+    /// Directories that are made where they are missing (mode 0755), after all mounts.
+    #[serde(default)]
+    pub directories: Vec<PathBuf>,
     /// Paths whose content is hidden: a file is empty, a directory is empty and read-only.
     pub masked: Vec<PathBuf>,
     /// Paths that are made read-only, with all below them.
@@ -79,6 +82,7 @@ impl FileSystem {
         let paths = targets
             .chain(self.files.iter().map(|file| &file.path))
             .chain(self.links.iter().map(|link| &link.path))
+            .chain(&self.directories)
             .chain(self.masked.iter().chain(&self.read_only));
         let mut problems: Vec<_> = paths.filter_map(|path| Target::new(path).err()).collect();
         problems.extend(self.links.iter().filter_map(|link| fits(&link.target).err()));
@@ -95,19 +99,25 @@ impl FileSystem {
             (Base::Empty, Root::InPlace | Root::Persistent(_)) => {
                 problem(ErrorKind::RootNotSupported, Path::new("/"))
             }
-            (Base::Directory(_), Root::Persistent(upper)) => upper_problem(upper),
+            (Base::Layers(layers), _) if layers.is_empty() => {
+                problem(ErrorKind::TooFewLayers, Path::new("/"))
+            }
+            (Base::Layers(layers), Root::InPlace) if layers.len() > 1 => {
+                problem(ErrorKind::RootNotSupported, Path::new("/"))
+            }
+            (Base::Directory(_) | Base::Layers(_), Root::Persistent(upper)) => upper_problem(upper),
             _ => None,
         }
     }
 }
 
 /// What is wrong with a directory as an upper layer.
-fn upper_problem(upper: &Path) -> Option<Problem> {
+pub(crate) fn upper_problem(upper: &Path) -> Option<Problem> {
     let problem = |kind| Some(Problem::new(kind, upper));
     match (upper.is_absolute(), name_fits(upper)) {
         (false, _) => problem(ErrorKind::SourceNotAbsolute),
         (_, false) => problem(ErrorKind::LayerName),
-        _ => fits(upper).err(),
+        _ => names_fit(upper).err(),
     }
 }
 

@@ -27,12 +27,11 @@ pub(crate) struct Seen {
 impl Seen {
     /// Opens an absolute path of the host, following links.
     pub(crate) fn open(path: &Path) -> Result<Self, Problem> {
-        crate::target::fits(path)?;
+        crate::target::names_fit(path)?;
         if !path.is_absolute() {
             return Err(Problem::new(ErrorKind::SourceNotAbsolute, path));
         }
-        let opened = rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-        opened.and_then(Self::look).map_err(|errno| {
+        open_path(path).and_then(Self::look).map_err(|errno| {
             let kind = match errno {
                 Errno::NOENT => ErrorKind::SourceMissing,
                 _ => ErrorKind::SourceUnusable,
@@ -64,4 +63,15 @@ impl Seen {
             device: (found.stx_rdev_major, found.stx_rdev_minor),
         })
     }
+}
+
+/// Opens a path of the host with `O_PATH`, following links; it may be longer than one call takes.
+pub(crate) fn open_path(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let mut reached: Option<OwnedFd> = None;
+    for part in crate::target::parts(path) {
+        let from = reached.as_ref().map_or(CWD, AsFd::as_fd);
+        reached = Some(rustix::fs::openat(from, part, flags, Mode::empty())?);
+    }
+    reached.ok_or(Errno::NOENT)
 }

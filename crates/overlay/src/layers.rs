@@ -7,6 +7,9 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+/// The most lower layers of one overlay (`OVL_MAX_STACK`, the same in every kernel since Linux 4.0).
+pub(crate) const LAYERS_MAX: usize = 500;
+
 /// Longest name of an upper directory: room is left for `.work` and a directory before it.
 const NAME_LIMIT: usize = 200;
 

@@ -10,8 +10,10 @@
 //! | [`Mount`], [`MountKind`], [`MountFlags`], [`Propagation`] | one mount |
 //! | [`File`], [`Link`] | bytes and links that appear in the root |
 //! | [`host_view`] | the host's programs and libraries, without its data |
-//! | [`Situation`] | privileges and namespaces of the process that will mount |
+//! | [`Situation`], [`Kernel`] | privileges and namespaces of the process that will mount; what its kernel can do |
 //! | [`Prepared`] | the steps, in groups |
+//! | [`Overlay`], [`MountedOverlay`] | layers as one tree by themselves, reached by a descriptor |
+//! | [`UpperLayer`], [`Change`] | what was written, and how it is discarded |
 //! | [`Error`], [`Problem`] | everything that is wrong, found together |
 //!
 //! ```
@@ -41,8 +43,24 @@
 //! | | `ReadOnly` | `Ephemeral` | `Persistent` | `InPlace` |
 //! |---|---|---|---|---|
 //! | `Empty` | tmpfs, read-only at the end | tmpfs of that size | – | – |
+//! | `Layers` | read-only overlay; where a target is missing in it, with an upper layer in memory | overlay, upper layer in memory | overlay, upper layer in that directory | – (one layer: bind mount) |
 //! | `Directory` | read-only bind mount; where a target is missing in it, a read-only overlay | overlay, upper layer in memory | overlay, upper layer in that directory | bind mount |
 //! | `Keep` | – | – | – | the caller's mounts, in a mount namespace of their own |
+//!
+//! # An overlay by itself
+//!
+//! ```no_run
+//! use ampoule_overlay::Overlay;
+//!
+//! let overlay = Overlay::new(["/layers/app", "/layers/base"]).upper("/data/upper");
+//! let mounted = overlay.mount()?; // mounted.merged(): the tree's root, for openat2(2)
+//! for change in overlay.changes()? {
+//!     println!("{:?} {}", change.kind, change.path.display());
+//! }
+//! drop(mounted); // nothing is left of the mount
+//! overlay.discard()?;
+//! # Ok::<(), ampoule_overlay::Error>(())
+//! ```
 //!
 //! # Two ways in
 //!
@@ -57,29 +75,45 @@
 //! masks and clear read-only flags. A second user and mount namespace locks them (mount_namespaces(7)).
 
 mod assembly;
+mod changes;
+mod discard;
+mod enclave;
 mod error;
 mod file;
 mod file_system;
 mod flags;
 mod host_view;
 mod identity;
+mod kernel;
 mod layers;
+mod merged;
 mod mount;
+mod mounted;
 mod mountinfo;
+mod overlay;
 mod prepared;
 mod propagation;
 mod root;
 mod situation;
 mod target;
+mod upper;
 mod view;
+mod volatile;
+mod walk;
 
+pub use changes::{Change, ChangeKind};
 pub use error::{Error, ErrorKind, Problem};
 pub use file::{File, Link};
 pub use file_system::FileSystem;
 pub use flags::MountFlags;
 pub use host_view::{HostView, host_view};
+pub use kernel::Kernel;
+pub use merged::Notes;
 pub use mount::{CopyUp, Depth, HidePid, IdMapped, Mount, MountKind, PidSubset};
+pub use mounted::MountedOverlay;
+pub use overlay::Overlay;
 pub use prepared::{Prepared, Substitution, prepare};
 pub use propagation::Propagation;
 pub use root::{Base, Root};
 pub use situation::{Access, Namespace, Situation, TtyGroup, UserNamespace};
+pub use upper::UpperLayer;

@@ -35,6 +35,9 @@ pub struct Prepared {
     pub dev_null: Option<Slot>,
     /// The container's terminals (`ptmx` is in it).
     pub devpts: Option<Slot>,
+    /// The upper directory of an [`crate::Root::Ephemeral`] root that is an overlay, open for reading: nothing else leads
+    /// to it.
+    pub upper: Option<Slot>,
     /// What is the host's although the settings ask for the container's own.
     pub substitutions: Vec<Substitution>,
 }

@@ -15,8 +15,23 @@ pub enum Base {
     Empty,
     /// A directory of the host. Device nodes in it cannot be opened: the root is mounted with `NODEV`.
     Directory(PathBuf),
+    /// Directories of the host, the uppermost first, as overlayfs shows them together; at most 500. A single one is the
+    /// same as [`Base::Directory`]; more cannot be used [`Root::InPlace`].
+    Layers(Vec<PathBuf>),
     /// The caller's own mounts, in a mount namespace of their own; only with [`Root::InPlace`].
     Keep,
+}
+
+impl Base {
+    /// The directories of the host that it is made from, the uppermost first.
+    #[must_use]
+    pub fn layers(&self) -> &[PathBuf] {
+        match self {
+            Self::Directory(directory) => std::slice::from_ref(directory),
+            Self::Layers(layers) => layers,
+            Self::Empty | Self::Keep => &[],
+        }
+    }
 }
 
 /// What happens to what the payload writes.
@@ -27,6 +42,9 @@ pub enum Root {
     #[default]
     ReadOnly,
     /// It is kept in memory, and lost at the end.
+    ///
+    /// Over a directory in a user namespace it takes Linux 6.6 to be complete: before, a tmpfs has no `user` attributes, so
+    /// that the kernel answers `EIO` where a directory of the layers below is removed, or one is made where one was.
     Ephemeral {
         /// How much fits, in bytes.
         size: u64,

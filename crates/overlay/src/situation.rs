@@ -5,6 +5,8 @@
 
 use ampoule_init::Fd;
 
+use crate::kernel::Kernel;
+
 /// How sources of the host get into the container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -55,7 +57,8 @@ pub struct Situation {
     /// The user namespace.
     pub user_namespace: UserNamespace,
     /// A descriptor of a user namespace with the container's maps, which the launcher inherits; with it, layers and
-    /// roots have their owners mapped. Only with [`Access::Detached`] and a new user namespace.
+    /// roots have their owners mapped. Only with [`Access::Detached`] and a new user namespace, or with
+    /// [`Access::InNamespace`] and the host's.
     pub userns_fd: Option<Fd>,
     /// Host ids of the container's user and group 0, if they are mapped: with [`Access::Detached`], the owner of what
     /// the launcher makes for a new user namespace.
@@ -70,6 +73,8 @@ pub struct Situation {
     pub cgroup_namespace: Namespace,
     /// For terminals.
     pub tty_group: TtyGroup,
+    /// What the kernel can do.
+    pub kernel: Kernel,
 }
 
 impl Situation {
@@ -86,6 +91,7 @@ impl Situation {
             ipc_namespace: Namespace::New,
             cgroup_namespace: Namespace::New,
             tty_group: TtyGroup::Mapped,
+            kernel: Kernel::running(),
         }
     }
 
@@ -98,6 +104,12 @@ impl Situation {
             tty_group: TtyGroup::Unmapped,
             ..Self::privileged()
         }
+    }
+
+    /// A privileged process in a mount namespace of its own, which maps owners by this user namespace.
+    pub(crate) fn privileged_inside(userns_fd: Fd) -> Self {
+        let access = Access::InNamespace;
+        Self { access, userns_fd: Some(userns_fd), ..Self::privileged() }
     }
 
     /// Whether the first process is privileged in the host's user namespace.
@@ -119,7 +131,10 @@ impl Situation {
 
     /// The user namespace for id-mapped mounts, where they are possible.
     pub(crate) fn id_map(&self) -> Option<Fd> {
-        let possible = self.access == Access::Detached && self.user_namespace == UserNamespace::New;
+        let possible = match self.access {
+            Access::Detached => self.user_namespace == UserNamespace::New,
+            Access::InNamespace => self.user_namespace == UserNamespace::Host,
+        };
         self.userns_fd.filter(|_| possible)
     }
 }

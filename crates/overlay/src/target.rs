@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::error::{ErrorKind, Problem};
 
 /// Longest path without its NUL (PATH_MAX).
-const PATH_LIMIT: usize = 4095;
+pub(crate) const PATH_LIMIT: usize = 4095;
 /// Longest name (NAME_MAX).
 const NAME_LIMIT: usize = 255;
 
@@ -57,15 +57,42 @@ impl Target {
 
 /// Checks what every path must keep to.
 pub(crate) fn fits(path: &Path) -> Result<(), Problem> {
+    names_fit(path)?;
+    if path.as_os_str().len() > PATH_LIMIT {
+        return Err(Problem::new(ErrorKind::PathTooLong, path));
+    }
+    Ok(())
+}
+
+/// Checks what a path must keep to that is opened part by part ([`parts`]).
+pub(crate) fn names_fit(path: &Path) -> Result<(), Problem> {
     let bytes = path.as_os_str().as_bytes();
     if bytes.contains(&0) {
         return Err(Problem::new(ErrorKind::NulByte, path));
     }
-    let long_name = bytes.split(|&byte| byte == b'/').any(|name| name.len() > NAME_LIMIT);
-    if bytes.len() > PATH_LIMIT || long_name {
+    if bytes.split(|&byte| byte == b'/').any(|name| name.len() > NAME_LIMIT) {
         return Err(Problem::new(ErrorKind::PathTooLong, path));
     }
     Ok(())
+}
+
+/// A path as parts that the kernel takes one after the other, each relative to the one before it: one, unless it is
+/// longer than a page.
+pub(crate) fn parts(path: &Path) -> Vec<&OsStr> {
+    let mut rest = path.as_os_str().as_bytes();
+    let mut parts = Vec::new();
+    while rest.len() > PATH_LIMIT {
+        // Behind the last slash that fits; names fit, so that there is one.
+        let end = rest[..PATH_LIMIT].iter().rposition(|&byte| byte == b'/');
+        let (part, after) = rest.split_at(end.filter(|&end| end > 0).unwrap_or(PATH_LIMIT));
+        parts.push(OsStr::from_bytes(part));
+        let leading = after.iter().take_while(|&&byte| byte == b'/').count();
+        rest = &after[leading..];
+    }
+    if !rest.is_empty() {
+        parts.push(OsStr::from_bytes(rest));
+    }
+    parts
 }
 
 /// A path as the kernel takes it; one with a NUL, which is a problem already, becomes empty.
@@ -105,6 +132,17 @@ mod tests {
                 prop_assert!(names.all(|name| !matches!(name, b"" | b"." | b"..")));
                 prop_assert_eq!(Target::new(target.path()), Ok(target));
             }
+        }
+
+        #[test]
+        fn parts_are_the_path(names in prop::collection::vec("[a-z]{1,200}/{1,3}", 1..80)) {
+            let path = format!("/{}", names.concat());
+            let parts = parts(Path::new(&path));
+            let mut joined = PathBuf::new();
+            parts.iter().for_each(|part| joined.push(part));
+            prop_assert_eq!(joined.components().collect::<PathBuf>(), Path::new(&path).components().collect::<PathBuf>());
+            prop_assert!(parts.iter().all(|part| part.len() <= PATH_LIMIT));
+            prop_assert!(parts.iter().skip(1).all(|part| !part.as_bytes().starts_with(b"/")));
         }
 
         #[test]

@@ -1,17 +1,21 @@
 //! What the container will see at a path, as far as that can be known when the plan is made.
 //!
 //! Kernel objects: `O_PATH` descriptors of the root and of bind sources. Invariant: a look never leaves the tree that
-//! it starts in (`RESOLVE_IN_ROOT`, openat2(2)) and decides only *how* something is made: the steps resolve again.
+//! it starts in (`RESOLVE_IN_ROOT`, openat2(2); in layers, component by component) and decides only *how* something is made: the steps resolve again.
 
+use std::cell::OnceCell;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::file_system::FileSystem;
-use crate::identity::Seen;
+use crate::identity::{Seen, open_path};
+use crate::merged::{Layers, Node, Notes};
 use crate::mount::{CopyUp, Mount, MountKind};
 use crate::root::{Base, Root};
+use crate::situation::UserNamespace;
+use crate::walk::walk;
 
 /// What is at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +26,6 @@ pub(crate) enum Found {
     Directory,
     /// Something else.
     File,
-    /// A whiteout of overlayfs.
-    Removed,
     /// It cannot be known, or not be looked at.
     Unknown(Option<Errno>),
 }
@@ -40,42 +42,81 @@ fn normal(path: &Path) -> PathBuf {
     path.components().collect()
 }
 
-/// What the container sees at a path when the first `upto` mounts are there.
-pub(crate) fn look(fs: &FileSystem, path: &Path, upto: usize) -> Found {
-    let Some(index) = covering(&fs.mounts, path, upto) else {
-        return look_in_root(&fs.base, &fs.root, path);
-    };
-    let mount = &fs.mounts[index];
-    let path = normal(path);
-    let rest = path.strip_prefix(&mount.target).unwrap_or(Path::new(""));
-    match &mount.kind {
-        MountKind::Bind { source, .. } => look_in(source, rest),
-        MountKind::Proc { subset: Some(_), .. } if rest != Path::new("") => Found::Nothing,
-        MountKind::Proc { .. } => look_in(Path::new("/proc"), rest),
-        MountKind::Sysfs => look_in(Path::new("/sys"), rest),
-        MountKind::Tmpfs { copy_up: CopyUp::Yes, .. } => look(fs, &path, index),
-        MountKind::Tmpfs { .. } if rest != Path::new("") => Found::Nothing,
-        MountKind::Overlay { .. } | MountKind::Dev | MountKind::Cgroup => Found::Unknown(None),
-        _ => Found::Directory,
-    }
+/// What the container sees, as far as it is known.
+pub(crate) struct View<'a> {
+    fs: &'a FileSystem,
+    notes: Notes,
+    /// The root's layers, opened when they are first asked for.
+    layers: OnceCell<Result<Layers<'static>, Errno>>,
 }
 
-fn look_in_root(base: &Base, root: &Root, path: &Path) -> Found {
-    let base = match base {
-        Base::Empty => return Found::Nothing,
-        Base::Directory(base) => base.as_path(),
-        Base::Keep => Path::new("/"),
-    };
-    let kept = match root {
-        Root::Persistent(upper) => look_in(upper, path),
-        _ => Found::Nothing,
-    };
-    match kept {
-        // Not in the upper layer, or under a link into the lower one.
-        Found::Nothing => look_in(base, path),
-        // The directory that it was in is a whiteout now, or a file.
-        Found::Removed | Found::Unknown(Some(Errno::NOTDIR)) => Found::Nothing,
-        kept => kept,
+impl<'a> View<'a> {
+    pub(crate) fn new(fs: &'a FileSystem, user_namespace: UserNamespace) -> Self {
+        let notes = match user_namespace {
+            UserNamespace::New => Notes::User,
+            UserNamespace::Host => Notes::Trusted,
+        };
+        Self { fs, notes, layers: OnceCell::new() }
+    }
+
+    /// What the container sees at a path when the first `upto` mounts are there.
+    pub(crate) fn look(&self, path: &Path, upto: usize) -> Found {
+        let Some(index) = covering(&self.fs.mounts, path, upto) else {
+            return self.look_in_root(path);
+        };
+        let mount = &self.fs.mounts[index];
+        let path = normal(path);
+        let rest = path.strip_prefix(&mount.target).unwrap_or(Path::new(""));
+        match &mount.kind {
+            MountKind::Bind { source, .. } => look_in(source, rest),
+            MountKind::Proc { subset: Some(_), .. } if rest != Path::new("") => Found::Nothing,
+            MountKind::Proc { .. } => look_in(Path::new("/proc"), rest),
+            MountKind::Sysfs => look_in(Path::new("/sys"), rest),
+            MountKind::Tmpfs { copy_up: CopyUp::Yes, .. } => self.look(&path, index),
+            MountKind::Tmpfs { .. } if rest != Path::new("") => Found::Nothing,
+            MountKind::Overlay { .. } | MountKind::Dev | MountKind::Cgroup => Found::Unknown(None),
+            _ => Found::Directory,
+        }
+    }
+
+    fn look_in_root(&self, path: &Path) -> Found {
+        match (&self.fs.base, &self.fs.root) {
+            (Base::Empty, _) => Found::Nothing,
+            (Base::Keep, _) => look_in(Path::new("/"), path),
+            (base, Root::Persistent(_)) if !base.layers().is_empty() => self.look_in_layers(path),
+            (base, _) => match base.layers() {
+                [] => Found::Nothing,
+                [only] => look_in(only, path),
+                _ => self.look_in_layers(path),
+            },
+        }
+    }
+
+    fn look_in_layers(&self, path: &Path) -> Found {
+        let layers = match self.layers.get_or_init(|| self.open_layers()) {
+            Ok(layers) => layers,
+            Err(errno) => return Found::Unknown(Some(*errno)),
+        };
+        match walk(layers, path) {
+            Ok(Node::Missing) => Found::Nothing,
+            Ok(Node::Directory(_)) => Found::Directory,
+            Ok(Node::Other { .. }) => Found::File,
+            Err(failed) => Found::Unknown(Some(failed.errno)),
+        }
+    }
+
+    /// The upper layer is not there before the first launch.
+    fn open_layers(&self) -> Result<Layers<'static>, Errno> {
+        let upper = match &self.fs.root {
+            Root::Persistent(upper) => match open_path(upper) {
+                Err(Errno::NOENT) => None,
+                opened => Some(opened),
+            },
+            _ => None,
+        };
+        let lower = self.fs.base.layers().iter().map(|layer| open_path(layer));
+        let roots = upper.into_iter().chain(lower).collect::<Result<_, _>>()?;
+        Ok(Layers { roots, notes: self.notes, opener: None })
     }
 }
 
@@ -85,7 +126,7 @@ fn look_in(dir: &Path, path: &Path) -> Found {
     if let Some(found) = look_straight(dir, path) {
         return found;
     }
-    let dir = match rustix::fs::openat(CWD, dir, flags, Mode::empty()) {
+    let dir = match open_path(dir) {
         Ok(dir) => dir,
         Err(errno) => return kind(Err(errno)),
     };
@@ -114,7 +155,8 @@ fn look_straight(dir: &Path, path: &Path) -> Option<Found> {
 fn kind(seen: Result<Seen, Errno>) -> Found {
     match seen.map(|seen| (seen.kind, seen.device)) {
         Ok((FileType::Directory, _)) => Found::Directory,
-        Ok((FileType::CharacterDevice, (0, 0))) => Found::Removed,
+        // A whiteout of overlayfs.
+        Ok((FileType::CharacterDevice, (0, 0))) => Found::Nothing,
         Ok(_) => Found::File,
         Err(Errno::NOENT) => Found::Nothing,
         Err(errno) => Found::Unknown(Some(errno)),
@@ -132,9 +174,10 @@ mod tests {
         assert_eq!(covering(&fs.mounts, Path::new("/usr//tmp/x"), 3), Some(2));
         assert_eq!(covering(&fs.mounts, Path::new("/usr/tmp/x"), 2), Some(1));
         assert_eq!(covering(&fs.mounts, Path::new("/usrx"), 3), None);
-        assert_eq!(look(&fs, Path::new("/usr/bin"), 3), Found::Directory);
-        assert_eq!(look(&fs, Path::new("/proc/version"), 3), Found::File);
-        assert_eq!(look(&fs, Path::new("/proc/nothing"), 3), Found::Nothing);
-        assert_eq!(look(&fs, Path::new("/usr/tmp/x"), 3), Found::Nothing);
+        let view = View::new(&fs, UserNamespace::Host);
+        assert_eq!(view.look(Path::new("/usr/bin"), 3), Found::Directory);
+        assert_eq!(view.look(Path::new("/proc/version"), 3), Found::File);
+        assert_eq!(view.look(Path::new("/proc/nothing"), 3), Found::Nothing);
+        assert_eq!(view.look(Path::new("/usr/tmp/x"), 3), Found::Nothing);
     }
 }

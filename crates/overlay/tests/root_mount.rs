@@ -279,29 +279,10 @@ fn shared_namespaces_show_the_hosts() {
     assert!(prepared.launcher.iter().any(|step| step.name() == "open_tree"));
 }
 
-/// A user namespace with this map, for id-mapped mounts.
-fn user_namespace(map: &str) -> (std::process::Child, std::os::fd::OwnedFd) {
-    let mut child = std::process::Command::new("unshare");
-    let mut child = child.args(["-U", "cat"]).stdin(std::process::Stdio::piped()).spawn().unwrap();
-    let path = format!("/proc/{}", child.id());
-    let own = fs::read_link("/proc/self/ns/user").unwrap();
-    for _ in 0..500 {
-        if fs::read_link(format!("{path}/ns/user")).is_ok_and(|theirs| theirs != own) {
-            fs::write(format!("{path}/uid_map"), map).unwrap();
-            fs::write(format!("{path}/gid_map"), map).unwrap();
-            return (child, fs::File::open(format!("{path}/ns/user")).unwrap().into());
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    panic!("no user namespace");
-}
-
 #[test]
 fn a_privileged_host_maps_owners() {
     let place = Place::new();
-    let (mut holder, fd) = user_namespace("0 100000 65536");
+    let (mut holder, fd) = sandbox::user_namespace("0 100000 65536");
     let mut draft = Draft::default();
     let situation = Situation {
         user_namespace: UserNamespace::New,

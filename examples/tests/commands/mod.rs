@@ -3,7 +3,8 @@
 //! Invariant: a program that does not end in time is killed and fails the test.
 
 pub(crate) mod limits;
-mod place;
+pub(crate) mod overlay;
+pub(crate) mod place;
 pub(crate) mod runner;
 pub(crate) mod sandbox;
 pub(crate) mod terminal;

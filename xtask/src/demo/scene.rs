@@ -72,6 +72,7 @@ const SCENES: &[Scene] = &[
             args: &["--pids", "8", "--stats", "--", "sh", "-c", FORKS] },
     Scene { title: "The namespaces of this machine", example: "lsns", args: &[], needs: None },
     Scene { title: "Namespaces alone, without the rest", example: "only-ns", args: &[], needs: None },
+    Scene { title: "Layers alone: seen as one tree, written to, listed, forgotten", example: "only-overlay", args: &[], needs: None },
     Scene { title: "A plan, without running it", example: "print-the-plan", args: &[], needs: None },
     Scene { title: "What errors say", example: "errors", args: &[], needs: None },
 ];

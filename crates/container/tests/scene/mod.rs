@@ -12,14 +12,21 @@ pub(crate) mod ends;
 pub(crate) mod errors;
 pub(crate) mod fault;
 pub(crate) mod files;
+pub(crate) mod group_files;
 pub(crate) mod groups;
 pub(crate) mod guest;
 pub(crate) mod host;
 pub(crate) mod idle;
+#[cfg(feature = "image")]
+pub(crate) mod images;
 pub(crate) mod inside;
+pub(crate) mod layers;
 pub(crate) mod look;
+pub(crate) mod model;
 pub(crate) mod noise;
 pub(crate) mod outside;
+#[cfg(feature = "systemd")]
+pub(crate) mod placement;
 pub(crate) mod stdio;
 
 pub(crate) use look::Look;

@@ -1,5 +1,5 @@
 //! Steps of the mount API: file systems, trees, attributes, targets and the root (fsopen(2), open_tree(2),
-//! move_mount(2): Linux 5.2; mount_setattr(2): 5.12; lazily detached old root: umount2(2)).
+//! move_mount(2): Linux 5.2; mount_setattr(2): 5.12; lazily detached old root: umount2(2); mount(2)).
 
 use std::ffi::CStr;
 
@@ -107,6 +107,15 @@ pub fn fsmount(context: Slot, attributes: u64, save: Slot) -> Step {
     let cloexec = Arg::Named(FSMOUNT_CLOEXEC, "FSMOUNT_CLOEXEC".to_owned());
     let attributes = Arg::Named(attributes, attribute_names(attributes));
     Step::call("fsmount", libc::SYS_fsmount, vec![context.into(), cloexec, attributes]).save(save)
+}
+
+/// Mounts a file system at a name in the working directory, with all its options in one text of less than a page
+/// (mount(2)): what kernels take that lack an option of the newer calls.
+#[must_use]
+pub fn mount_with_page(kind: &CStr, name: &CStr, options: &CStr) -> Step {
+    let flags = Arg::Named(0, "0".to_owned());
+    let args = vec![kind.into(), name.into(), kind.into(), flags, options.into()];
+    Step::call("mount", libc::SYS_mount, args)
 }
 
 /// Makes a detached copy of a mount tree.

@@ -6,4 +6,5 @@ pub mod bpf;
 pub mod ns_ioctl;
 pub(crate) mod pidfd_info;
 pub mod process_state;
+pub mod signal_mask;
 pub(crate) mod vfork;

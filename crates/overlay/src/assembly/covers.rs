@@ -12,7 +12,7 @@ use super::{Assembly, set_one};
 use crate::error::{ErrorKind, Problem};
 use crate::flags::MountFlags;
 use crate::propagation::Propagation;
-use crate::view::{self, Found};
+use crate::view::Found;
 
 impl Assembly<'_> {
     /// Makes paths read-only, with all below them.
@@ -88,10 +88,10 @@ impl Assembly<'_> {
         let upto = self.fs.mounts.len();
         let mut there: Vec<(PathBuf, Found)> = Vec::with_capacity(paths.len());
         for path in paths {
-            let found = view::look(self.fs, path, upto);
+            let found = self.view.look(path, upto);
             let known = there.iter().any(|(other, _)| other == path);
             match found {
-                Found::Nothing | Found::Removed => {}
+                Found::Nothing => {}
                 Found::Unknown(errno) => self.unknown(path, errno),
                 _ if known => {}
                 _ => there.push((path.clone(), found)),

@@ -113,7 +113,7 @@ impl Assembly<'_> {
     pub(super) fn needs_empty_file(&self) -> bool {
         let has_dev = self.fs.mounts.iter().any(|mount| mount.kind == MountKind::Dev);
         let upto = self.fs.mounts.len();
-        let file = |path: &Path| view::look(self.fs, path, upto) == view::Found::File;
+        let file = |path: &Path| self.view.look(path, upto) == view::Found::File;
         !has_dev && self.fs.masked.iter().any(|path| file(path))
     }
 }

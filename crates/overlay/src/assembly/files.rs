@@ -117,6 +117,17 @@ impl Assembly<'_> {
         }
     }
 
+    /// Makes the directories of the settings; links in their paths lead nowhere but inside the root.
+    pub(super) fn make_directories(&mut self) {
+        for path in &self.fs.directories {
+            let Ok(target) = Target::new(path) else { continue };
+            let made = self.take();
+            let step = mount::target(self.root.into(), &text(target.path()), S_IFDIR | 0o755, made);
+            self.build.push(step);
+            self.close(made);
+        }
+    }
+
     /// Binds, read-only, what cannot be written where it belongs.
     pub(super) fn bind_files(&mut self) {
         for file in self.files(Ground::Bound) {
@@ -148,7 +159,7 @@ impl Assembly<'_> {
             None => self.fs.base == Base::Keep,
             Some(index) => mounts[index].all_flags().contains(MountFlags::RDONLY),
         };
-        if read_only && view::look(self.fs, path, mounts.len()) == Found::Nothing {
+        if read_only && self.view.look(path, mounts.len()) == Found::Nothing {
             self.problems.push(Problem::new(ErrorKind::TargetMissing, path));
         }
     }

@@ -10,6 +10,7 @@ mod files;
 mod mounts;
 mod root;
 mod source;
+pub(crate) mod stack;
 mod staging;
 
 use std::ffi::CStr;
@@ -25,6 +26,8 @@ use crate::prepared::{Prepared, Substitution};
 use crate::propagation::Propagation;
 use crate::situation::Situation;
 use crate::target::text;
+use crate::view::View;
+use stack::Sync;
 
 /// Steps in the making.
 pub(crate) struct Assembly<'a> {
@@ -32,6 +35,7 @@ pub(crate) struct Assembly<'a> {
     situation: &'a Situation,
     draft: &'a mut Draft,
     host: MountTable,
+    view: View<'a>,
     launcher: Vec<Step>,
     open: Vec<Step>,
     build: Vec<Step>,
@@ -53,6 +57,11 @@ pub(crate) struct Assembly<'a> {
     proc: Option<Slot>,
     dev_null: Option<Slot>,
     devpts: Option<Slot>,
+    /// The root's upper directory, where it is in memory.
+    upper: Option<Slot>,
+    sync: Sync,
+    /// The second slot of what is opened part by part.
+    relay: Option<Slot>,
 }
 
 impl<'a> Assembly<'a> {
@@ -70,6 +79,7 @@ impl<'a> Assembly<'a> {
             situation,
             draft,
             host,
+            view: View::new(fs, situation.user_namespace),
             launcher: steps(),
             open: steps(),
             build: steps(),
@@ -87,6 +97,9 @@ impl<'a> Assembly<'a> {
             proc: None,
             dev_null: None,
             devpts: None,
+            upper: None,
+            sync: Sync::default(),
+            relay: None,
         }
     }
 
@@ -106,6 +119,7 @@ impl<'a> Assembly<'a> {
             self.mount(index);
         }
         self.bind_files();
+        self.make_directories();
         // Last: they cover what is there.
         self.protect();
         self.mask();
@@ -128,6 +142,7 @@ impl<'a> Assembly<'a> {
             proc: self.proc,
             dev_null: self.dev_null,
             devpts: self.devpts,
+            upper: self.upper,
             substitutions: self.substitutions,
         }
     }
@@ -167,14 +182,25 @@ impl<'a> Assembly<'a> {
         options: &[(&CStr, Option<String>)],
         attributes: u64,
     ) -> Slot {
-        let context = self.take();
-        self.build.push(mount::fsopen(kind, context));
+        let context = self.begin(kind);
         for (key, value) in options {
             self.build.push(match value {
                 Some(value) => mount::option(context, key, &text(value)),
                 None => mount::flag(context, key),
             });
         }
+        self.create(context, attributes)
+    }
+
+    /// Starts a file system in `build`.
+    fn begin(&mut self, kind: &CStr) -> Slot {
+        let context = self.take();
+        self.build.push(mount::fsopen(kind, context));
+        context
+    }
+
+    /// Makes a file system that has all its options.
+    fn create(&mut self, context: Slot, attributes: u64) -> Slot {
         self.build.push(mount::create(context));
         let made = self.take();
         self.build.push(mount::fsmount(context, attributes, made));
@@ -204,6 +230,9 @@ fn set_one(made: Slot, attributes: mount::Attributes) -> Step {
 
 /// `O_PATH`.
 const O_PATH: u64 = rustix::fs::OFlags::PATH.bits() as u64;
+/// `O_RDONLY | O_DIRECTORY | O_NOFOLLOW`.
+const DIRECTORY: u64 =
+    rustix::fs::OFlags::DIRECTORY.union(rustix::fs::OFlags::NOFOLLOW).bits() as u64;
 /// `RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS`.
 const IN_ROOT: u64 = 0x12;
 /// `RESOLVE_NO_MAGICLINKS`.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use ampoule_init::Slot;
 use ampoule_init::steps::mount;
 
-use super::source::Manner;
+use super::source::{Hold, Manner};
 use super::{Assembly, S_IFDIR, S_IFREG};
 use crate::error::{ErrorKind, Problem};
 use crate::flags::MountFlags;
@@ -94,7 +94,7 @@ impl Assembly<'_> {
             }
             MountKind::Tmpfs { size, mode, copy_up } => {
                 let copy = *copy_up == CopyUp::Yes
-                    && view::look(self.fs, &mount.target, index) != Found::Nothing;
+                    && self.view.look(&mount.target, index) != Found::Nothing;
                 if copy { self.copied_up(mount, *size) } else { self.tmpfs(*size, *mode, first) }
             }
             MountKind::Proc { hide_pid, subset } => return self.proc(mount, *hide_pid, *subset),
@@ -132,7 +132,8 @@ impl Assembly<'_> {
             _ => Shape::File,
         };
         let propagation = mount.propagation.unwrap_or(self.propagation());
-        let how = Manner { depth, flags: mount.recursive, propagation, idmapped };
+        let hold = Hold::Descriptor;
+        let how = Manner { depth, flags: mount.recursive, propagation, idmapped, hold };
         let tree = self.copy(source, seen, how);
         let set = (mount.flags & !mount.recursive).bits();
         let attributes = mount::Attributes { set, clear: mount.flags.clears(), propagation: 0 };
@@ -148,7 +149,8 @@ impl Assembly<'_> {
         let seen = self.note(Seen::open(&source))?;
         let propagation = mount.propagation.unwrap_or(self.propagation());
         let flags = mount.all_flags();
-        let how = Manner { depth: Depth::Recursive, flags, propagation, idmapped: IdMapped::No };
+        let (depth, idmapped, hold) = (Depth::Recursive, IdMapped::No, Hold::Descriptor);
+        let how = Manner { depth, flags, propagation, idmapped, hold };
         Some((self.copy(&source, seen, how), Shape::Directory))
     }
 
@@ -251,7 +253,7 @@ impl Assembly<'_> {
     /// A target that cannot be made must be there.
     fn check_target(&mut self, target: &Path, index: usize) {
         let problem = |kind| Problem::new(kind, target);
-        let found = view::look(self.fs, target, index);
+        let found = self.view.look(target, index);
         let below = view::covering(&self.fs.mounts, target, index);
         // Nothing is made in the caller's own root.
         let read_only = below.map_or(self.fs.base == Base::Keep, |below| {

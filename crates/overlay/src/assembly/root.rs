@@ -13,7 +13,6 @@ use super::{Assembly, O_PATH};
 use crate::error::{ErrorKind, Problem};
 use crate::flags::MountFlags;
 use crate::identity::Seen;
-use crate::layers::Upper;
 use crate::mount::Depth;
 use crate::mountinfo::HostRoot;
 use crate::propagation::Propagation;
@@ -53,8 +52,8 @@ impl Assembly<'_> {
                 return;
             }
             Base::Empty => self.empty_root(),
-            Base::Directory(path) if self.root_is_overlay() => self.layered_root(path),
-            Base::Directory(path) => self.bound_root(path),
+            base if self.root_is_overlay() => self.layered_root(base.layers()),
+            base => base.layers().iter().for_each(|path| self.bound_root(path)),
         }
         self.build.push(mount::attach_at(self.root.into(), c"/"));
     }
@@ -72,15 +71,13 @@ impl Assembly<'_> {
         }
     }
 
-    fn layered_root(&mut self, base: &PathBuf) {
-        if self.check_root(base).is_none() {
+    fn layered_root(&mut self, layers: &[PathBuf]) {
+        let unusable = layers.iter().filter(|layer| self.check_root(layer).is_none()).count();
+        let Some(uppermost) = layers.first().filter(|_| unusable == 0) else {
             return;
-        }
-        let lower = self.lower_trees(std::slice::from_ref(base));
-        let upper = match &self.fs.root {
-            Root::Persistent(upper) => Upper::host(upper, None, Self::mode_of(base)),
-            _ => Upper::Memory { mode: Self::mode_of(base) },
         };
+        let lower = self.lower_trees(layers);
+        let upper = self.root_upper(Self::mode_of(uppermost));
         self.root = self.overlay(lower, &upper, MountFlags::NODEV);
         if self.fs.root == Root::ReadOnly {
             self.seal_read_only(self.root);
@@ -112,8 +109,10 @@ impl Assembly<'_> {
     /// Whether these steps may write to the root as they like.
     pub(super) fn root_is_disposable(&self) -> bool {
         match (&self.fs.base, &self.fs.root) {
-            (Base::Empty, _) | (Base::Directory(_), Root::Ephemeral { .. }) => true,
-            (Base::Directory(_), Root::ReadOnly) => self.root_is_overlay(),
+            (Base::Keep, _) => false,
+            (Base::Empty, _) | (_, Root::Ephemeral { .. }) => true,
+            // Without an upper layer nothing can be made in it, and everything is there.
+            (_, Root::ReadOnly) => self.root_lacks_something(),
             _ => false,
         }
     }
@@ -123,7 +122,7 @@ impl Assembly<'_> {
         let mounts = &self.fs.mounts;
         let lacks = |path: &Path, upto: usize| {
             let in_root = view::covering(mounts, path, upto).is_none();
-            in_root && view::look(self.fs, path, upto) == Found::Nothing
+            in_root && self.view.look(path, upto) == Found::Nothing
         };
         let all = mounts.len();
         mounts.iter().enumerate().any(|(index, mount)| lacks(&mount.target, index))

@@ -3,6 +3,7 @@
 //! Kernel objects: `O_PATH` descriptors, detached mount trees. Invariant: the copy is of the very file that the plan
 //! looked at, by its descriptor or by comparing device and inode; a copy is cut off from the host's mount events.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use ampoule_init::steps::{file, mount};
@@ -15,7 +16,7 @@ use crate::identity::Seen;
 use crate::mount::{Depth, IdMapped};
 use crate::propagation::Propagation;
 use crate::situation::Access;
-use crate::target::text;
+use crate::target::{parts, text};
 
 /// How a tree of the host is copied.
 #[derive(Clone, Copy, Debug)]
@@ -25,12 +26,24 @@ pub(super) struct Manner {
     pub(super) flags: MountFlags,
     pub(super) propagation: Propagation,
     pub(super) idmapped: IdMapped,
+    pub(super) hold: Hold,
+}
+
+/// What of a source is kept from the plan to the launch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// A descriptor, where the launcher can use one.
+    #[default]
+    Descriptor,
+    /// Its path, device and inode.
+    Path,
 }
 
 impl Manner {
     /// A layer or a root: its owners are mapped where that is possible.
     pub(super) fn own(depth: Depth, flags: MountFlags) -> Self {
-        Self { depth, flags, propagation: Propagation::Private, idmapped: IdMapped::Container }
+        let (propagation, idmapped) = (Propagation::Private, IdMapped::Container);
+        Self { depth, flags, propagation, idmapped, hold: Hold::default() }
     }
 }
 
@@ -43,7 +56,7 @@ impl Assembly<'_> {
             Depth::Recursive => mount::Depth::Recursive,
         };
         let tree = self.draft.slots.take();
-        let steps = self.copy_steps(path, seen, depth, tree);
+        let steps = self.copy_steps(path, seen, (depth, how.hold), tree);
         self.push_source(steps);
         let attributes = mount::Attributes {
             set: how.flags.bits(),
@@ -72,7 +85,8 @@ impl Assembly<'_> {
             self.problems.push(Problem::new(ErrorKind::DeviceUnusable, path));
         }
         let opened = self.opened;
-        let mut steps = self.copy_steps(path, seen, mount::Depth::One, tree);
+        let how = (mount::Depth::One, Hold::Descriptor);
+        let mut steps = self.copy_steps(path, seen, how, tree);
         if self.situation.access == Access::InNamespace {
             steps.insert(1, file::verify_device(opened.into(), number.0, number.1));
         }
@@ -90,20 +104,50 @@ impl Assembly<'_> {
         &mut self,
         path: &Path,
         seen: Seen,
-        depth: mount::Depth,
+        (depth, hold): (mount::Depth, Hold),
         tree: Slot,
     ) -> Vec<Step> {
-        if self.situation.access == Access::Detached {
+        if self.situation.access == Access::Detached && hold == Hold::Descriptor {
             let fd = self.draft.inherit(seen.fd);
             return vec![mount::open_tree(fd, c"", depth, tree)];
         }
         let opened = self.opened;
-        vec![
-            file::open(Fd::Cwd, &text(path), O_PATH, NO_MAGICLINKS, opened),
+        let mut steps = self.open_steps(path);
+        steps.extend([
             file::verify(opened.into(), seen.identity),
             mount::open_tree(opened.into(), c"", depth, tree),
             file::close(opened),
-        ]
+        ]);
+        steps
+    }
+
+    /// Steps that open a path in the slot for that: one, unless it is longer than the kernel takes at once.
+    fn open_steps(&mut self, path: &Path) -> Vec<Step> {
+        let parts = parts(path);
+        let open = |from: Fd, part: &OsStr, to: Slot| {
+            file::open(from, &text(part), O_PATH, NO_MAGICLINKS, to)
+        };
+        let [part] = parts[..] else { return self.relay_steps(&parts, open) };
+        vec![open(Fd::Cwd, part, self.opened)]
+    }
+
+    /// Two slots in turn; the last part goes into the one for what was opened.
+    fn relay_steps(
+        &mut self,
+        parts: &[&OsStr],
+        open: impl Fn(Fd, &OsStr, Slot) -> Step,
+    ) -> Vec<Step> {
+        let relay = *self.relay.get_or_insert_with(|| self.draft.slots.take());
+        let mut steps = Vec::with_capacity(2 * parts.len());
+        let mut from: Option<Slot> = None;
+        for (index, part) in parts.iter().enumerate() {
+            let behind = parts.len() - 1 - index;
+            let to = if behind.is_multiple_of(2) { self.opened } else { relay };
+            steps.push(open(from.map_or(Fd::Cwd, Fd::from), part, to));
+            steps.extend(from.map(file::close));
+            from = Some(to);
+        }
+        steps
     }
 
     fn push_source(&mut self, steps: impl IntoIterator<Item = Step>) {

@@ -1,37 +1,39 @@
 //! The staging tmpfs: where layers, upper directories and bound files stand while the root is built.
 //!
-//! Kernel objects: a tmpfs on the old root, out of reach of every path, and overlays. Invariant: only these steps
-//! ever see it; it goes with the old root.
+//! Kernel objects: a tmpfs on the old root, out of reach of every path. Invariant: only these steps ever see it; it goes
+//! with the old root.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CString, OsStr};
 use std::path::{Path, PathBuf};
 
 use ampoule_init::Slot;
-use ampoule_init::steps::{file, mount, process};
+use ampoule_init::steps::{file, mount};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 
 use super::source::Manner;
-use super::{Assembly, set_one};
+use super::{Assembly, DIRECTORY, NO_MAGICLINKS, set_one};
 use crate::error::{ErrorKind, Problem};
 use crate::flags::MountFlags;
-use crate::identity::Seen;
+use crate::identity::{self, Seen};
 use crate::layers::Upper;
-use crate::mount::{CopyUp, Depth, MountKind};
+use crate::mount::{CopyUp, Depth, IdMapped, MountKind};
 use crate::root::{Base, Root};
-use crate::situation::UserNamespace;
+use crate::situation::Access;
 
 /// What a root that is written to only by these steps holds besides its files, in bytes.
 pub(super) const SMALL: u64 = 1 << 20;
-/// The longest value of an option.
-const OPTION_LIMIT: usize = 255;
 
 impl Assembly<'_> {
     /// Mounts the staging tmpfs if anything will need it.
     pub(super) fn make_staging(&mut self) {
-        if !self.needs_staging() {
-            return;
+        if self.needs_staging() {
+            self.mount_staging();
         }
+    }
+
+    /// Mounts the staging tmpfs.
+    pub(super) fn mount_staging(&mut self) {
         let size = match self.fs.root {
             Root::Ephemeral { size } => size,
             _ => SMALL,
@@ -84,54 +86,8 @@ impl Assembly<'_> {
         name
     }
 
-    /// An overlay of trees, from the uppermost down.
-    pub(super) fn overlay(&mut self, lower: Vec<Slot>, upper: &Upper, flags: MountFlags) -> Slot {
-        let lower: Vec<CString> = lower.into_iter().map(|tree| self.stage(tree, "l")).collect();
-        let upper = self.stage_upper(upper);
-        let mut options = lower_options(&lower);
-        if let Some((upper, work)) = upper {
-            options.push((c"upperdir", Some(upper)));
-            options.push((c"workdir", Some(work)));
-        }
-        self.overlay_with(options, flags)
-    }
-
-    /// An overlay whose layers are named relative to the staging directory.
-    fn overlay_with(
-        &mut self,
-        mut options: Vec<(&'static CStr, Option<String>)>,
-        flags: MountFlags,
-    ) -> Slot {
-        if self.situation.user_namespace == UserNamespace::New {
-            options.push((c"userxattr", None));
-        }
-        let staging = self.staging();
-        self.build.push(process::fchdir(staging.into()));
-        self.new_file_system(c"overlay", &options, flags.bits())
-    }
-
-    /// An overlay of one tree and a tmpfs of its own.
-    pub(super) fn overlay_in(&mut self, memory: Slot, lower: Slot, flags: MountFlags) -> Slot {
-        let lower = self.stage(lower, "l");
-        let name = self.staging_name("m");
-        let staging = self.staging();
-        self.build.push(file::mkdir(staging.into(), &name, 0o755));
-        self.build.push(mount::attach_below(memory.into(), staging.into(), &name));
-        for child in [c"u", c"w"] {
-            self.build.push(file::mkdir(memory.into(), child, 0o755));
-        }
-        self.close(memory);
-        let memory = shown(&name);
-        let options = vec![
-            (c"lowerdir", Some(shown(&lower))),
-            (c"upperdir", Some(format!("{memory}/u"))),
-            (c"workdir", Some(format!("{memory}/w"))),
-        ];
-        self.overlay_with(options, flags)
-    }
-
     /// The upper and work directories as names in the staging directory.
-    fn stage_upper(&mut self, upper: &Upper) -> Option<(String, String)> {
+    pub(super) fn stage_upper(&mut self, upper: &Upper) -> Option<(String, String)> {
         let staging = self.staging();
         let (upper, work) = match upper {
             Upper::None => return None,
@@ -139,6 +95,7 @@ impl Assembly<'_> {
                 let [upper, work] = ["u", "w"].map(|prefix| self.staging_name(prefix));
                 self.build.push(file::mkdir(staging.into(), &upper, *mode));
                 self.build.push(file::mkdir(staging.into(), &work, 0o700));
+                self.keep_upper(staging, &upper);
                 (PathBuf::from(shown(&upper)), PathBuf::from(shown(&work)))
             }
             Upper::Host { upper, work, mode } => {
@@ -152,6 +109,15 @@ impl Assembly<'_> {
         Some((upper.to_string_lossy().into_owned(), work.to_string_lossy().into_owned()))
     }
 
+    /// Keeps a descriptor of the root's upper directory: nothing else leads to it once the root is entered.
+    fn keep_upper(&mut self, staging: Slot, name: &CString) {
+        if matches!(self.fs.root, Root::Ephemeral { .. }) && self.upper.is_none() {
+            let kept = self.draft.slots.take();
+            self.build.push(file::open(staging.into(), name, DIRECTORY, NO_MAGICLINKS, kept));
+            self.upper = Some(kept);
+        }
+    }
+
     /// A writable copy of the directory that upper and work directory are in.
     fn writable(&mut self, dir: &Path, children: [(&PathBuf, u32); 2]) -> Option<Slot> {
         let seen = self.note(Seen::directory(dir))?;
@@ -163,7 +129,13 @@ impl Assembly<'_> {
                 other => drop(self.note(other)?),
             }
         }
-        Some(self.copy(dir, seen, Manner::own(Depth::One, MountFlags::NODEV)))
+        let idmapped = match self.situation.access {
+            Access::Detached => IdMapped::Container,
+            // What writes to it has ids of the host, which the map does not have.
+            Access::InNamespace => IdMapped::No,
+        };
+        let how = Manner { idmapped, ..Manner::own(Depth::One, MountFlags::NODEV) };
+        Some(self.copy(dir, seen, how))
     }
 
     /// Makes the directories that are wanted, when nothing else is wrong; all of them or none.
@@ -177,36 +149,10 @@ impl Assembly<'_> {
                 self.problems.push(Problem::new(ErrorKind::SourceUnusable, path).with(errno));
                 for (made, _) in &wanted[..index] {
                     // New and empty; one that is not empty any more belongs to somebody else.
-                    let _kept = rustix::fs::rmdir(made).is_err();
+                    let _kept = remove_directory(made).is_err();
                 }
                 return;
             }
-        }
-    }
-
-    /// Copies of lower directories.
-    pub(super) fn lower_trees(&mut self, paths: &[PathBuf]) -> Vec<Slot> {
-        let how = Manner::own(Depth::One, MountFlags::LOCKED_DOWN & !MountFlags::NOSUID);
-        let mut trees = Vec::with_capacity(paths.len());
-        for path in paths {
-            if let Some(seen) = self.note(Seen::directory(path)) {
-                trees.push(self.copy(path, seen, how));
-            }
-        }
-        trees
-    }
-
-    /// The mode of a directory of the host, for what is laid over it.
-    pub(super) fn mode_of(path: &Path) -> u32 {
-        Seen::open(path).map_or(0o755, |seen| seen.mode)
-    }
-
-    /// Whether the root is an overlay.
-    pub(super) fn root_is_overlay(&self) -> bool {
-        match (&self.fs.base, &self.fs.root) {
-            (Base::Directory(_), Root::Ephemeral { .. } | Root::Persistent(_)) => true,
-            (Base::Directory(_), Root::ReadOnly) => self.root_lacks_something(),
-            _ => false,
         }
     }
 
@@ -217,37 +163,26 @@ impl Assembly<'_> {
     }
 }
 
-/// Makes a directory of this mode, whatever the host's umask is.
+/// Makes a directory of this mode, whatever the host's umask is; its path may be longer than one call takes.
 fn make_directory(path: &Path, mode: u32) -> rustix::io::Result<()> {
-    rustix::fs::mkdir(path, Mode::RWXU)?;
+    let (parent, name) = (path.parent().unwrap_or(Path::new("/")), name_of(path));
+    let parent = identity::open_path(parent)?;
+    rustix::fs::mkdirat(&parent, name, Mode::RWXU)?;
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let dir = rustix::fs::open(path, flags, Mode::empty())?;
+    let dir = rustix::fs::openat(&parent, name, flags, Mode::empty())?;
     rustix::fs::fchmod(dir, Mode::from(mode))
 }
 
-/// Lower layers as one option, or one option each when they are too many (Linux 6.8).
-fn lower_options(names: &[CString]) -> Vec<(&'static CStr, Option<String>)> {
-    let joined = names.iter().map(shown).collect::<Vec<_>>().join(":");
-    if joined.len() <= OPTION_LIMIT {
-        return vec![(c"lowerdir", Some(joined))];
-    }
-    names.iter().map(|name| (c"lowerdir+", Some(shown(name)))).collect()
+fn remove_directory(path: &Path) -> rustix::io::Result<()> {
+    let parent = identity::open_path(path.parent().unwrap_or(Path::new("/")))?;
+    rustix::fs::unlinkat(parent, name_of(path), AtFlags::REMOVEDIR)
 }
 
-fn shown(name: &CString) -> String {
+fn name_of(path: &Path) -> &OsStr {
+    path.file_name().unwrap_or_default()
+}
+
+/// A name of ours as text.
+pub(super) fn shown(name: &CString) -> String {
     name.to_string_lossy().into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn many_layers_are_one_option_each() {
-        let names = |count| (0..count).map(|n| CString::new(format!("l{n}")).unwrap()).collect();
-        let few: Vec<CString> = names(2);
-        assert_eq!(lower_options(&few), [(c"lowerdir", Some("l0:l1".to_owned()))]);
-        let many: Vec<CString> = names(500);
-        assert_eq!(lower_options(&many).len(), 500);
-    }
 }

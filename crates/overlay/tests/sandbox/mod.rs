@@ -216,3 +216,22 @@ pub fn mount_points(said: &str) -> Vec<&str> {
     let lines = said.lines().filter(|line| line.contains(" - "));
     lines.filter_map(|line| line.split(' ').nth(4)).collect()
 }
+
+/// A user namespace with this map, for id-mapped mounts.
+pub fn user_namespace(map: &str) -> (std::process::Child, std::os::fd::OwnedFd) {
+    let mut child = Command::new("unshare");
+    let mut child = child.args(["-U", "cat"]).stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let path = format!("/proc/{}", child.id());
+    let own = std::fs::read_link("/proc/self/ns/user").unwrap();
+    for _ in 0..500 {
+        if std::fs::read_link(format!("{path}/ns/user")).is_ok_and(|theirs| theirs != own) {
+            std::fs::write(format!("{path}/uid_map"), map).unwrap();
+            std::fs::write(format!("{path}/gid_map"), map).unwrap();
+            return (child, File::open(format!("{path}/ns/user")).unwrap().into());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    panic!("no user namespace");
+}

@@ -1,0 +1,243 @@
+//! Builds of images: their programs run in containers, their files are copied into overlays.
+//!
+//! Kernel objects: those of a container for each program, an overlay that is attached nowhere for each copy. Invariant:
+//! what a step leaves in its upper directory is what it changed, not what was mounted for it.
+
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use ampoule_image::Layer;
+use ampoule_image::build::{Foreign, Mounted, RunEnd, RunStep, Scratch, Workshop};
+use ampoule_image::containerfile::RunNetwork;
+use ampoule_image::store::Hides;
+use ampoule_ns::layered_root::LayeredRoot;
+use ampoule_ns::{Namespace, User};
+use ampoule_overlay::{MountedOverlay, Overlay, Root};
+use rustix::fs::{AtFlags, CWD, MemfdFlags, Mode, OFlags, ResolveFlags, SeekFrom};
+use rustix::pipe::PipeFlags;
+
+use crate::builder::Builder;
+use crate::container::Container;
+use crate::exit::Outcome;
+use crate::host::{self, Privilege};
+use crate::stdio::Stdio;
+
+/// Files of the host that programs with the host's network need to find others.
+const NETWORK_FILES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
+
+/// What a container mounts in its root, and so makes there when it is missing.
+const MOUNT_POINTS: [&str; 5] = ["proc", "sys", "dev", "etc/resolv.conf", "etc/hosts"];
+
+/// Where a script is read.
+const SCRIPT_FD: u16 = 3;
+
+/// Runs the programs of a build in containers.
+///
+/// Their root is what was built so far; they have the default capabilities, namespaces of their own but the network where
+/// the build says so, and read-only `resolv.conf` and `hosts` of the host with its network. As root they share the host's
+/// user namespace, because the owners of what they write are those of the image.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct ContainerWorkshop {
+    change: Option<fn(Builder) -> Builder>,
+}
+
+impl ContainerWorkshop {
+    /// With the defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Changes each container before it starts: limits, mounts, capabilities.
+    #[must_use]
+    pub fn with(change: fn(Builder) -> Builder) -> Self {
+        Self { change: Some(change) }
+    }
+}
+
+impl Workshop for ContainerWorkshop {
+    fn mount<'a>(
+        &'a self,
+        layers: &'a [Layer],
+        scratch: &'a Scratch,
+    ) -> Result<Box<dyn Mounted + 'a>, Foreign> {
+        let overlay = Overlay::new(lower(layers, scratch)).upper(scratch.upper());
+        Ok(Box::new(Tree(overlay.mount()?)))
+    }
+
+    fn run(
+        &self,
+        layers: &[Layer],
+        scratch: &Scratch,
+        step: &RunStep<'_>,
+    ) -> Result<RunEnd, Foreign> {
+        let lower = lower(layers, scratch);
+        let missing = missing_mount_points(&lower)?;
+        let end = self.start(lower, scratch, step)?;
+        remove_mount_points(scratch.upper(), &missing)?;
+        Ok(end)
+    }
+}
+
+impl ContainerWorkshop {
+    fn start(
+        &self,
+        lower: Vec<PathBuf>,
+        scratch: &Scratch,
+        step: &RunStep<'_>,
+    ) -> Result<RunEnd, Foreign> {
+        let mut builder =
+            Container::from_layers(lower).root(Root::Persistent(scratch.upper().into()));
+        if host::privilege() == Privilege::Full {
+            builder = builder.share(Namespace::User);
+        }
+        if step.network == RunNetwork::Host {
+            builder = builder.share(Namespace::Net);
+            for file in NETWORK_FILES.map(Path::new).into_iter().filter(|file| file.exists()) {
+                builder = builder.bind_to(std::fs::canonicalize(file)?, file);
+            }
+        }
+        if let Some(user) = &step.user {
+            builder = builder.user(user.parse::<User>()?);
+        }
+        if let Some(change) = self.change {
+            builder = change(builder);
+        }
+        let (program, args) = step.argv.split_first().ok_or("RUN without a program")?;
+        let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        let mut command = builder
+            .command(program)
+            .args(args)
+            .env_clear()
+            .envs(step.env.iter().map(|(name, value)| (name, value)))
+            .current_dir(&step.current_dir)
+            .stdin(Stdio::null())
+            .stdout(theirs.try_clone()?)
+            .stderr(theirs);
+        if let Some(script) = &step.script {
+            command = command.fd(SCRIPT_FD, memory_file(script)?);
+        }
+        let mut container = command.spawn()?;
+        read_all(ours, step.output)?;
+        Ok(ended(&container.wait()?.outcome()))
+    }
+}
+
+/// How a program ended.
+fn ended(outcome: &Outcome) -> RunEnd {
+    match outcome {
+        Outcome::Exited(status) => RunEnd::Exited(*status),
+        other => RunEnd::Otherwise(other.to_string()),
+    }
+}
+
+/// Hands on what comes, to the end.
+fn read_all(from: OwnedFd, output: &(dyn Fn(&[u8]) + Sync)) -> std::io::Result<()> {
+    let mut from = std::fs::File::from(from);
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) => output(&buffer[..read]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Bytes that can be read as a file.
+fn memory_file(bytes: &[u8]) -> std::io::Result<OwnedFd> {
+    let fd = rustix::fs::memfd_create("script", MemfdFlags::CLOEXEC)?;
+    let mut left = bytes;
+    while !left.is_empty() {
+        let written = rustix::io::write(&fd, left)?;
+        left = &left[written..];
+    }
+    rustix::fs::seek(&fd, SeekFrom::Start(0))?;
+    Ok(fd)
+}
+
+/// The lower directories, the uppermost first; an empty one where there are no layers.
+fn lower(layers: &[Layer], scratch: &Scratch) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    for layer in layers.iter().rev() {
+        paths.push(layer.path().to_owned());
+        if layer.hides() == Hides::Everything {
+            return paths;
+        }
+    }
+    if paths.is_empty() {
+        paths.push(scratch.empty().to_owned());
+    }
+    paths
+}
+
+const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// Which mount points none of the layers has.
+fn missing_mount_points(lower: &[PathBuf]) -> Result<Vec<&'static str>, Foreign> {
+    let mut missing = Vec::from(MOUNT_POINTS);
+    for layer in lower {
+        let layer = rustix::fs::openat(CWD, layer, DIRECTORY, Mode::empty())?;
+        missing.retain(|path| {
+            let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+            let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+            rustix::fs::openat2(&layer, *path, flags, Mode::empty(), resolve).is_err()
+        });
+    }
+    Ok(missing)
+}
+
+/// Takes away what was made to mount something on: empty files and directories, and the directory that they are in if
+/// nothing else is.
+fn remove_mount_points(upper: &Path, missing: &[&str]) -> Result<(), Foreign> {
+    let upper = rustix::fs::openat(CWD, upper, DIRECTORY, Mode::empty())?;
+    for path in missing {
+        let path = Path::new(path);
+        let (parent, name) = (path.parent().unwrap_or(Path::new("")), path.file_name());
+        let Some(name) = name else { continue };
+        let flags = DIRECTORY | OFlags::NOFOLLOW;
+        let opened = match parent.as_os_str().is_empty() {
+            true => rustix::fs::openat(&upper, ".", flags, Mode::empty()),
+            false => rustix::fs::openat(&upper, parent, flags, Mode::empty()),
+        };
+        let Ok(parent) = opened else { continue };
+        let Ok(stat) = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) else {
+            continue;
+        };
+        let kind = rustix::fs::FileType::from_raw_mode(stat.st_mode);
+        // What the program wrote there stays: it is not empty.
+        let removed = match kind {
+            rustix::fs::FileType::Directory => {
+                rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR)
+            }
+            rustix::fs::FileType::RegularFile if stat.st_size == 0 => {
+                rustix::fs::unlinkat(&parent, name, AtFlags::empty())
+            }
+            _ => Ok(()),
+        };
+        match removed {
+            Ok(()) | Err(rustix::io::Errno::NOTEMPTY | rustix::io::Errno::NOENT) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}
+
+/// A tree for COPY.
+struct Tree(MountedOverlay);
+
+impl Mounted for Tree {
+    fn root(&self) -> BorrowedFd<'_> {
+        self.0.merged()
+    }
+
+    fn owner(&self, text: &str) -> Result<(u32, u32), Foreign> {
+        let merged = self.0.merged();
+        let root = LayeredRoot::new([merged.as_fd()]);
+        let user = text.parse::<User>()?.resolve(&root)?;
+        Ok((user.uid, user.gid))
+    }
+}

@@ -1,0 +1,20 @@
+//! Images, for a host that is root.
+//!
+//! Kernel objects: as in [`scene::images`]. Invariant: the host is unchanged.
+
+mod oracle;
+mod scene;
+
+use scene::in_tier;
+
+in_tier!(root, images:
+    an_image_runs_as_it_says
+    the_user_of_an_image_is_looked_up_in_it
+    what_an_image_says_wrongly_is_told
+    layers_are_held_by_the_plan
+    what_a_container_wrote_becomes_an_image
+    a_file_is_built_and_runs
+    a_recipe_in_rust_is_built
+    an_image_from_scratch_is_built
+    a_build_that_fails_says_where
+);

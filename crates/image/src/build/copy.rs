@@ -1,0 +1,185 @@
+//! COPY and ADD: sources, destination, owner and mode of one instruction.
+//!
+//! Kernel objects: as [`super::gather`] and [`super::place`]. Invariant: what was looked at for the cache is what is copied,
+//! as long as nobody changes the sources meanwhile.
+
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+use super::gather::{Found, Origin};
+use super::place::Placement;
+use super::stage::Stage;
+use super::trouble::Trouble;
+use super::workshop::Mounted;
+use crate::containerfile::{Copy, CopySource, Pattern, ProblemKind, Separator};
+use crate::digest::{Algorithm, Digest, Digester};
+use crate::unpack::{Unpack, Whiteouts};
+
+/// Mode of a file that stands in the build file.
+const INLINE_MODE: u32 = 0o644;
+
+/// Whether archives are unpacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Archives {
+    /// They are copied as files: COPY.
+    Kept,
+    /// Those that are files of the context are: ADD.
+    Unpacked,
+}
+
+/// One instruction with its words expanded.
+#[derive(Debug)]
+pub(super) struct Task {
+    sources: Vec<Source>,
+    destination: PathBuf,
+    into_directory: bool,
+    owner: Option<String>,
+    mode: Option<u32>,
+    archives: Archives,
+}
+
+/// One source.
+#[derive(Debug)]
+enum Source {
+    Path(String),
+    Inline { name: String, text: String },
+}
+
+impl Task {
+    /// Expands an instruction's words.
+    pub(super) fn new(stage: &Stage, copy: &Copy, archives: Archives) -> Result<Self, Trouble> {
+        let lookup = |name: &str| stage.arguments.value(name, &stage.config.config.env);
+        let sources = copy.sources.iter().map(|source| match source {
+            CopySource::Path(word) => stage.expand(word).map(Source::Path),
+            CopySource::Inline { name, document } => {
+                Ok(Source::Inline { name: name.clone(), text: document.expand(&lookup)? })
+            }
+        });
+        let sources = sources.collect::<Result<Vec<_>, ProblemKind>>()?;
+        let written = stage.expand(&copy.destination)?;
+        let into_directory = written.ends_with('/') || written.ends_with("/.") || written == ".";
+        let destination = PathBuf::from(stage.absolute(&written));
+        if sources.len() > 1 && !into_directory {
+            return Err(Trouble::NotADirectory(written));
+        }
+        let owner = copy.owner.as_ref().map(|word| stage.expand(word)).transpose()?;
+        let mode = copy.mode.as_ref().map(|word| mode(&stage.expand(word)?)).transpose()?;
+        Ok(Self { sources, destination, into_directory, owner, mode, archives })
+    }
+
+    /// What the sources are, and a digest of it.
+    pub(super) fn look(
+        &self,
+        origin: Option<&Origin<'_>>,
+    ) -> Result<(Vec<Found>, Digest), Trouble> {
+        let mut digester = Digester::new(Algorithm::Sha256);
+        let mut found = Vec::new();
+        for source in &self.sources {
+            match source {
+                Source::Path(path) if is_url(path) && self.archives == Archives::Unpacked => {
+                    return Err(Trouble::Unsupported("ADD of a URL"));
+                }
+                Source::Path(path) => found.extend(origin.ok_or(Trouble::NoContext)?.find(path)?),
+                Source::Inline { name, text } => {
+                    digester.update(format!("{name}\0{text}").as_bytes())
+                }
+            }
+        }
+        if found.len() > 1 && !self.into_directory {
+            return Err(Trouble::NotADirectory(self.destination.display().to_string()));
+        }
+        if let Some(origin) = origin {
+            digester.update(origin.digest(&found)?.as_bytes());
+        }
+        Ok((found, digester.finish()))
+    }
+
+    /// Copies.
+    pub(super) fn apply(
+        &self,
+        origin: Option<&Origin<'_>>,
+        found: &[Found],
+        mounted: &dyn Mounted,
+    ) -> Result<(), Trouble> {
+        let owner = match &self.owner {
+            Some(text) => mounted.owner(text)?,
+            None => (0, 0),
+        };
+        let place = Placement { root: mounted.root(), owner, mode: self.mode };
+        // An existing directory is one whether or not it was written with a slash.
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let into = self.into_directory || place.open(&self.destination, flags).is_ok();
+        for (source, one) in self.sources.iter().filter_map(|source| match source {
+            Source::Inline { name, text } => Some((name, text)),
+            Source::Path(_) => None,
+        }) {
+            let path = if into { self.destination.join(source) } else { self.destination.clone() };
+            place.bytes(one.as_bytes(), INLINE_MODE, &path)?;
+        }
+        let Some(origin) = origin else { return Ok(()) };
+        for one in found {
+            if self.archives == Archives::Unpacked && self.unpack(origin, one, &place)? {
+                continue;
+            }
+            place.copy(origin, one, &self.destination, into)?;
+        }
+        Ok(())
+    }
+
+    /// Unpacks a file that is an archive; false if it is none.
+    fn unpack(
+        &self,
+        origin: &Origin<'_>,
+        found: &Found,
+        place: &Placement<'_>,
+    ) -> Result<bool, Trouble> {
+        let [entry] = found.entries.as_slice() else { return Ok(false) };
+        if found.is_directory || !is_archive(origin, &entry.path)? {
+            return Ok(false);
+        }
+        place.directory(&self.destination, 0o755)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let failed = super::trouble::call("openat2", &self.destination);
+        let into = place.open(&self.destination, flags).map_err(failed)?;
+        let archive = origin.open(&entry.path, OFlags::RDONLY);
+        let archive = archive.map_err(super::trouble::call("openat2", &entry.path))?;
+        let unpack = Unpack { whiteouts: Whiteouts::Applied, ..Unpack::default() };
+        unpack.apply(std::fs::File::from(archive), std::os::fd::AsFd::as_fd(&into))?;
+        Ok(true)
+    }
+}
+
+/// The patterns of `--exclude`.
+pub(super) fn excluded(stage: &Stage, copy: &Copy) -> Result<Vec<Pattern>, Trouble> {
+    let pattern = |word| {
+        let text = stage.expand(word)?;
+        Pattern::new(&text, Separator::Slash).map_err(|_| ProblemKind::Pattern(text).into())
+    };
+    copy.exclude.iter().map(pattern).collect()
+}
+
+fn is_url(text: &str) -> bool {
+    ["http://", "https://", "git://", "git@"].iter().any(|scheme| text.starts_with(scheme))
+}
+
+/// An octal mode.
+fn mode(text: &str) -> Result<u32, ProblemKind> {
+    u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| mode & !0o7777 == 0)
+        .ok_or_else(|| ProblemKind::Value { what: "a mode in octal", text: text.to_owned() })
+}
+
+/// Whether a file is an archive, by its first bytes: gzip, zstd, or the mark of a tar header.
+fn is_archive(origin: &Origin<'_>, path: &Path) -> Result<bool, Trouble> {
+    let opened = origin.open(path, OFlags::RDONLY);
+    let opened = opened.map_err(super::trouble::call("openat2", path))?;
+    let mut head = [0; 265];
+    let mut len = 0;
+    while let Ok(read @ 1..) = rustix::io::pread(&opened, &mut head[len..], len as u64) {
+        len += read;
+    }
+    let is = |at: usize, magic: &[u8]| head[..len].get(at..).is_some_and(|b| b.starts_with(magic));
+    Ok(is(0, &[0x1f, 0x8b]) || is(0, &[0x28, 0xb5, 0x2f, 0xfd]) || is(257, b"ustar"))
+}

@@ -1,0 +1,133 @@
+//! Layers that steps make: taken from the cache, or made, packed and unpacked again as any other layer.
+//!
+//! Kernel objects: two directories in the store's `pending/` for each step. Invariant: what stands in the cache is a whole
+//! image of the store, so that it is collected and verified as any other.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::stage::Stage;
+use super::trouble::Trouble;
+use super::workshop::Scratch;
+use super::{Build, Cache, Outcome};
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::media_type::MediaType;
+use crate::progress::Reporter;
+use crate::reference::Reference;
+use crate::store::{Layer, ScratchDirectory, Store};
+
+/// A repository that no registry has (RFC 6761): the results of steps.
+pub(super) const CACHE: &str = "build.invalid/cache";
+
+/// What a step's result depends on.
+#[derive(Debug, Serialize)]
+pub(super) struct Key<'a> {
+    /// Of this form.
+    pub(super) version: u32,
+    /// The image before.
+    pub(super) before: Digest,
+    /// The instruction, with what its words mean.
+    pub(super) instruction: &'a str,
+    /// Everything else: arguments, the content of sources.
+    pub(super) more: String,
+}
+
+impl Key<'_> {
+    /// The name of the result.
+    fn reference(&self) -> Result<Reference> {
+        let bytes = crate::document::to_json("cache key", self)?;
+        format!("{CACHE}:{}", Digest::of(&bytes).hex()).parse()
+    }
+}
+
+/// Makes one step's layer with `work`, unless it was made before.
+pub(super) fn make(
+    build: &Build<'_>,
+    stage: &mut Stage,
+    key: &Key<'_>,
+    work: impl FnOnce(&[Layer], &Scratch) -> Result<(), Trouble>,
+) -> Result<Outcome, Trouble> {
+    let store = build.store;
+    let name = key.reference()?;
+    if build.cache == Cache::Used {
+        match store.image(&name) {
+            Ok(image) => {
+                // It may have been collected since.
+                store.unpack(&image, build.unpacker, &())?;
+                stage.take_over(&image);
+                return Ok(Outcome::FromCache);
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let layers = stage.open_layers(store, &build.unpacker.form())?;
+    let scratch = store.scratch()?;
+    let directories = directories(&scratch)?;
+    work(&layers, &directories)?;
+    drop(layers);
+    let packed = pack(build, &scratch)?;
+    stage.note(&build.created, key.instruction, packed.is_none());
+    if let Some((layer, diff_id)) = packed {
+        let mut reporter = Reporter::new(&(), (0, 1), &layer);
+        store.unpack_layer(&layer, &diff_id, build.unpacker, &mut reporter)?;
+        stage.config.rootfs.diff_ids.push(diff_id);
+        stage.layers.push(layer);
+    }
+    let manifest = stage.put(store)?;
+    store.tag(&manifest, &name)?;
+    Ok(Outcome::Done)
+}
+
+pub(super) fn directories(scratch: &ScratchDirectory) -> Result<Scratch, Trouble> {
+    let [upper, empty] = ["upper", "empty"].map(|name| scratch.path().join(name));
+    for path in [&upper, &empty] {
+        make_directory(path)?;
+    }
+    Ok(Scratch { upper, empty })
+}
+
+fn make_directory(path: &PathBuf) -> Result<(), Trouble> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    let made = std::fs::DirBuilder::new().mode(0o755).create(path);
+    // The upper directory's mode is the mode of the tree's root, whatever the caller's umask is.
+    let mode = std::fs::Permissions::from_mode(0o755);
+    made.and_then(|()| std::fs::set_permissions(path, mode))
+        .map_err(|error| Error::io("mkdir", path, &error).into())
+}
+
+/// The upper directory as a layer; none if nothing was changed.
+fn pack(
+    build: &Build<'_>,
+    scratch: &ScratchDirectory,
+) -> Result<Option<(crate::descriptor::Descriptor, Digest)>, Trouble> {
+    let upper = scratch.open("upper")?;
+    let mut blob = build.store.new_blob()?;
+    let packed = build.diff.write(std::os::fd::AsFd::as_fd(&upper), &mut blob)?;
+    if packed.entries == 0 {
+        return Ok(None);
+    }
+    let layer = blob.finish(MediaType::Layer(build.diff.compression))?;
+    Ok(Some((layer, packed.diff_id)))
+}
+
+impl Store {
+    /// Removes the results of the steps of builds, which later builds would take; the next [`Store::gc`] removes their
+    /// content. Returns how many there were.
+    ///
+    /// # Errors
+    /// As [`Store::list`].
+    pub fn prune_build_cache(&self) -> Result<usize> {
+        let mut removed = 0;
+        for entry in self.list()?.into_iter().filter(|entry| entry.reference.name() == CACHE) {
+            match self.remove(&entry.reference) {
+                Ok(()) => removed += 1,
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(removed)
+    }
+}

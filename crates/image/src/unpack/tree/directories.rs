@@ -1,0 +1,162 @@
+//! The directories that are being written to, open.
+//!
+//! Kernel objects: descriptors of directories. Invariant: a directory is reached from the root's
+//! descriptor by openat2(2) with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS`, so that no link in the
+//! tree is ever followed. Its permissions and times are set when it is closed, because everything
+//! that is made in it changes its times.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{self, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps};
+use rustix::io::Errno;
+
+use super::metadata::chmod_path;
+use crate::unpack::options::Ownership;
+use crate::unpack::trouble::Trouble;
+
+/// Directories open at once.
+const OPEN_MAX: usize = 32;
+
+/// What a directory gets when it is closed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Final {
+    pub(crate) mode: Mode,
+    pub(crate) atime: Timespec,
+    pub(crate) mtime: Timespec,
+}
+
+struct Open {
+    fd: OwnedFd,
+    last: Final,
+    used: u64,
+}
+
+/// The open directories of one tree.
+pub(crate) struct Directories<'a> {
+    root: BorrowedFd<'a>,
+    ownership: Ownership,
+    open: HashMap<Vec<u8>, Open>,
+    clock: u64,
+}
+
+/// For a directory of which only the names below it matter.
+pub(crate) const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+impl<'a> Directories<'a> {
+    pub(crate) fn new(root: BorrowedFd<'a>, ownership: Ownership) -> Self {
+        Self { root, ownership, open: HashMap::new(), clock: 0 }
+    }
+
+    /// The directory `path`, which has to exist: ENOENT where it does not, ENOTDIR or ELOOP where
+    /// it, or a part of its path, is something else.
+    pub(crate) fn get(&mut self, path: &[u8]) -> Result<BorrowedFd<'_>, Trouble> {
+        if !self.open.contains_key(path) {
+            let (fd, last) = self.open(path)?;
+            self.insert(path.to_vec(), fd, last)?;
+        }
+        self.clock += 1;
+        let found = self.open.get_mut(path).ok_or(Trouble::System("openat2", Errno::NOENT))?;
+        found.used = self.clock;
+        Ok(found.fd.as_fd())
+    }
+
+    /// Opens a directory; what it is now is what it gets again.
+    fn open(&self, path: &[u8]) -> Result<(OwnedFd, Final), Trouble> {
+        let opened = match (open_beneath(self.root, path, DIRECTORY), self.ownership) {
+            (Err(Errno::ACCESS), Ownership::Single) => {
+                let flags = DIRECTORY | OFlags::PATH;
+                let fd = open_beneath(self.root, path, flags).map_err(Trouble::of("openat2"))?;
+                let stat = fs::fstat(&fd).map_err(Trouble::of("fstat"))?;
+                chmod_path(fd.as_fd(), Mode::RWXU)?;
+                open_beneath(self.root, path, DIRECTORY).map(|fd| (fd, Final::of(&stat)))
+            }
+            (opened, _) => opened.and_then(|fd| {
+                let stat = fs::fstat(&fd)?;
+                Ok((fd, Final::of(&stat)))
+            }),
+        };
+        let (fd, last) = opened.map_err(Trouble::of("openat2"))?;
+        if self.ownership == Ownership::Single && !last.mode.contains(Mode::RWXU) {
+            fs::fchmod(&fd, last.mode | Mode::RWXU).map_err(Trouble::of("fchmod"))?;
+        }
+        Ok((fd, last))
+    }
+
+    /// Adds a directory that was just made.
+    pub(crate) fn insert(
+        &mut self,
+        path: Vec<u8>,
+        fd: OwnedFd,
+        last: Final,
+    ) -> Result<(), Trouble> {
+        while self.open.len() >= OPEN_MAX {
+            let oldest = self.open.iter().min_by_key(|(_, open)| open.used);
+            let Some(path) = oldest.map(|(path, _)| path.clone()) else {
+                break;
+            };
+            if let Some(open) = self.open.remove(&path) {
+                open.close()?;
+            }
+        }
+        self.clock += 1;
+        self.open.insert(path, Open { fd, last, used: self.clock });
+        Ok(())
+    }
+
+    /// Sets what the directory `path`, which was returned by the last [`get`](Self::get), gets when
+    /// it is closed.
+    pub(crate) fn set_final(&mut self, path: &[u8], last: Final) {
+        if let Some(open) = self.open.get_mut(path) {
+            open.last = last;
+        }
+    }
+
+    /// Forgets `path` and everything below: it is about to be removed.
+    pub(crate) fn forget(&mut self, path: &[u8]) {
+        self.open.retain(|open, _| {
+            let below = open.strip_prefix(path);
+            !below.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+        });
+    }
+
+    /// Closes all.
+    pub(crate) fn close(&mut self) -> Result<(), Trouble> {
+        self.open.drain().try_for_each(|(_, open)| open.close())
+    }
+}
+
+impl Open {
+    fn close(self) -> Result<(), Trouble> {
+        fs::fchmod(&self.fd, self.last.mode).map_err(Trouble::of("fchmod"))?;
+        let times = Timestamps { last_access: self.last.atime, last_modification: self.last.mtime };
+        fs::futimens(&self.fd, &times).map_err(Trouble::of("futimens"))
+    }
+}
+
+impl Final {
+    /// As it is.
+    pub(crate) fn of(stat: &Stat) -> Self {
+        Self {
+            mode: Mode::from_raw_mode(stat.st_mode),
+            atime: timespec(stat.st_atime, stat.st_atime_nsec),
+            mtime: timespec(stat.st_mtime, stat.st_mtime_nsec),
+        }
+    }
+}
+
+fn timespec(sec: impl Into<i64>, nsec: impl TryInto<i64>) -> Timespec {
+    Timespec { tv_sec: sec.into(), tv_nsec: nsec.try_into().unwrap_or(0) }
+}
+
+/// Opens `path` below `root`; the root itself where it is empty.
+pub(crate) fn open_beneath(
+    root: BorrowedFd<'_>,
+    path: &[u8],
+    flags: OFlags,
+) -> Result<OwnedFd, Errno> {
+    let path = if path.is_empty() { b"." } else { path };
+    let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    fs::openat2(root, path, flags, Mode::empty(), inside)
+}

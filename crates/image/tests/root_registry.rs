@@ -1,0 +1,236 @@
+//! Debian's own registry on the loopback, with and without a password.
+//!
+//! Kernel objects: its process, a port, a directory. Invariant: the process ends with the value that started it.
+
+use std::fs;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ampoule_image::registry::{
+    Credentials, Login, Options, Push, Registry, RegistryImage, RegistryWriter,
+};
+use ampoule_image::{
+    Choice, Configuration, Digest, Error, ErrorKind, Manifest, Platform, Pull, Reference, Store,
+    copy,
+};
+use tempfile::TempDir;
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// `me` with the password `secret`, as bcrypt.
+const HTPASSWD: &str = "me:$2b$04$dzse0hy2ae5Xv6EOHvy1zekSTeFsB.2pk82fjQRw8mmuPqPJ9.iwi\n";
+
+struct Server {
+    child: Child,
+    address: String,
+    _files: TempDir,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn configuration(files: &Path, address: &str, auth: &str) -> String {
+    let files = files.display();
+    format!(
+        "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {files}}}}}\n\
+         http: {{addr: '{address}'}}\n{auth}"
+    )
+}
+
+fn serve(password: bool) -> Server {
+    let files = tempfile::tempdir().expect("a directory");
+    // Free a moment ago; nothing else on this machine asks for it by number.
+    let port =
+        TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+    let address = format!("127.0.0.1:{port}");
+    let users = files.path().join("htpasswd");
+    fs::write(&users, HTPASSWD).expect("the users");
+    let auth = match password {
+        true => format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", users.display()),
+        false => String::new(),
+    };
+    let file = files.path().join("config.yml");
+    fs::write(&file, configuration(files.path(), &address, &auth)).expect("the configuration");
+    let mut command = Command::new("docker-registry");
+    command.arg("serve").arg(file).stdout(Stdio::null()).stderr(Stdio::null());
+    let child = command.spawn().expect("docker-registry (Debian package docker-registry)");
+    let server = Server { child, address, _files: files };
+    let begin = Instant::now();
+    while TcpStream::connect(&server.address).is_err() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "docker-registry does not listen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    server
+}
+
+fn options(credentials: Login) -> Options {
+    let mut options = Options::default();
+    options.credentials = credentials;
+    options
+}
+
+fn password(password: &str) -> Login {
+    Login::With(Credentials::Password { user: "me".to_owned(), password: password.to_owned() })
+}
+
+fn blob() -> Vec<u8> {
+    (0..2_500_000_u32).flat_map(u32::to_le_bytes).collect()
+}
+
+/// How a blob came to a registry.
+#[derive(Debug, PartialEq)]
+enum Way {
+    AlreadyThere,
+    Mounted,
+    Sent,
+}
+
+fn push(
+    registry: &Registry,
+    repository: &str,
+    bytes: &[u8],
+    from: Option<&str>,
+) -> Result<Way, Error> {
+    match registry.push_blob(repository, &Digest::of(bytes), from)? {
+        Push::AlreadyThere => Ok(Way::AlreadyThere),
+        Push::Mounted => Ok(Way::Mounted),
+        Push::Send(mut upload) => {
+            for chunk in bytes.chunks(1_000_000) {
+                upload.send(chunk)?;
+            }
+            upload.commit().map(|()| Way::Sent)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Pushes an image of one layer and reads it back.
+fn round_trip(registry: &Registry, address: &str) -> Result<(), Error> {
+    let layer = blob();
+    let config = b"{\"architecture\":\"amd64\",\"os\":\"linux\",\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[]}}";
+    let describe = |media_type: &str, bytes: &[u8]| {
+        let digest = Digest::of(bytes);
+        format!(
+            "{{\"mediaType\":\"{media_type}\",\"digest\":\"{digest}\",\"size\":{}}}",
+            bytes.len()
+        )
+    };
+    assert_eq!(push(registry, "team/app", &layer, None)?, Way::Sent);
+    assert_eq!(push(registry, "team/app", &layer, None)?, Way::AlreadyThere);
+    assert_eq!(push(registry, "team/other", &layer, Some("team/app"))?, Way::Mounted);
+    assert_eq!(push(registry, "team/app", config, None)?, Way::Sent);
+    let manifest = format!(
+        "{{\"schemaVersion\":2,\"mediaType\":\"{MANIFEST}\",\"config\":{},\"layers\":[{}]}}",
+        describe("application/vnd.oci.image.config.v1+json", config),
+        describe("application/vnd.oci.image.layer.v1.tar", &layer),
+    );
+    let reference: Reference = format!("{address}/team/app:1.0").parse()?;
+    registry.push_manifest(&reference, MANIFEST, manifest.as_bytes())?;
+    let fetched = registry.manifest(&reference)?;
+    assert_eq!(
+        (fetched.bytes.as_slice(), fetched.media_type.as_str()),
+        (manifest.as_bytes(), MANIFEST)
+    );
+    let by_digest = registry.manifest(&reference.with_digest(fetched.digest))?;
+    assert_eq!(by_digest, fetched);
+    let mut read = Vec::new();
+    let mut reader = registry.blob("team/app", &Digest::of(&layer), layer.len() as u64)?;
+    reader.read_to_end(&mut read).expect("the whole blob");
+    assert!(read == layer);
+    assert_eq!(registry.tags("team/app")?, ["1.0"]);
+    let absent = registry.manifest(&reference.with_tag("absent")?).expect_err("absent");
+    assert_eq!(absent.kind(), ErrorKind::NotFound);
+    let absent = registry.blob("team/app", &Digest::of(b"absent"), 6).expect_err("absent");
+    assert_eq!(absent.kind(), ErrorKind::NotFound);
+    Ok(())
+}
+
+#[test]
+fn what_is_pushed_is_pulled() {
+    let server = serve(false);
+    let registry = Registry::new(&server.address, &options(Login::Anonymous)).unwrap();
+    round_trip(&registry, &server.address).unwrap();
+}
+
+#[test]
+fn a_password_is_asked_for() {
+    let server = serve(true);
+    let registry = Registry::new(&server.address, &options(password("secret"))).unwrap();
+    round_trip(&registry, &server.address).unwrap();
+    let reference: Reference = format!("{}/team/app:1.0", server.address).parse().unwrap();
+    for login in [Login::Anonymous, password("wrong")] {
+        let registry = Registry::new(&server.address, &options(login)).unwrap();
+        let error = registry.manifest(&reference).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");
+        assert!(!error.to_string().contains("wrong"), "{error}");
+        assert!(error.hint().is_some());
+    }
+}
+
+/// A store with one image of two layers, made by hand.
+fn stocked(files: &TempDir, reference: &Reference) -> Result<Store, Error> {
+    use ampoule_image::{Compression, MediaType};
+    let store = Store::open(files.path().join("stocked"))?;
+    let layers = [blob(), vec![7; 1000]];
+    let kind = MediaType::Layer(Compression::Uncompressed);
+    let descriptors: Vec<_> =
+        layers.iter().map(|bytes| store.put(kind.clone(), bytes)).collect::<Result<_, _>>()?;
+    let mut config = Configuration::new(Platform::host());
+    config.rootfs.diff_ids = descriptors.iter().map(|layer| layer.digest).collect();
+    let config = store.put(MediaType::Config, &config.to_bytes()?)?;
+    let manifest = Manifest::new(config, descriptors).to_bytes()?;
+    let manifest = store.put(MediaType::Manifest, &manifest)?;
+    store.tag(&manifest, reference)?;
+    Ok(store)
+}
+
+#[test]
+fn an_image_goes_from_store_to_registry_to_store() {
+    let server = serve(true);
+    let files = tempfile::tempdir().unwrap();
+    let reference: Reference = format!("{}/team/app:1", server.address).parse().unwrap();
+    let image = stocked(&files, &reference).unwrap().image(&reference).unwrap();
+    let registry = Registry::new(&server.address, &options(password("secret"))).unwrap();
+    let mut writer = RegistryWriter::new(&registry, &reference);
+    copy(&image, &mut writer, None, &Choice::Host, &()).unwrap();
+    // A second time nothing is sent; from another repository blobs are taken over.
+    let other: Reference = format!("{}/team/copy:2", server.address).parse().unwrap();
+    let mut writer = RegistryWriter::new(&registry, &other).mount_from("team/app");
+    copy(&image, &mut writer, None, &Choice::Host, &()).unwrap();
+    let store = Store::open(files.path().join("pulled")).unwrap();
+    for reference in [&reference, &other] {
+        let source = RegistryImage::new(&registry, reference);
+        let pulled = store.pull(&source, reference, &Pull::new()).unwrap();
+        assert_eq!(pulled.descriptor().digest, image.descriptor().digest);
+        assert_eq!(pulled.config(), image.config());
+    }
+    assert_eq!(store.verify().unwrap().problems, []);
+}
+
+#[test]
+fn many_threads_share_a_registry() {
+    let server = serve(true);
+    let registry = Registry::new(&server.address, &options(password("secret"))).unwrap();
+    std::thread::scope(|scope| {
+        for number in 0..8_u8 {
+            let registry = &registry;
+            scope.spawn(move || {
+                let bytes = vec![number; 300_000];
+                let digest = Digest::of(&bytes);
+                let repository = format!("team/app{number}");
+                push(registry, &repository, &bytes, None).unwrap();
+                let mut read = Vec::new();
+                let mut blob = registry.blob(&repository, &digest, 300_000).unwrap();
+                blob.read_to_end(&mut read).unwrap();
+                assert!(read == bytes);
+            });
+        }
+    });
+}

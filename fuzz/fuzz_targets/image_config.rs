@@ -1,0 +1,4 @@
+//! Configurations of images.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| ampoule_image::fuzz::config(data));

@@ -1,0 +1,4 @@
+//! Digests and platforms.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| ampoule_image::fuzz::digest(data));

@@ -1,0 +1,4 @@
+//! Manifests of images.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| ampoule_image::fuzz::manifest(data));
