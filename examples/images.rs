@@ -5,6 +5,7 @@ mod bars;
 mod place;
 mod size;
 mod store;
+mod time;
 mod transfer;
 
 pub use access::{Access, HELP as ACCESS_HELP};
@@ -12,4 +13,5 @@ pub use bars::Bars;
 pub use place::Place;
 pub use size::size;
 pub use store::{lower_dirs, open_store, unpacked};
+pub use time::{now, source_date_epoch};
 pub use transfer::{fetch, send};

@@ -12,11 +12,10 @@ use ampoule::image::build::{Build, BuildEvent, Cache, Outcome};
 use ampoule::image::containerfile::{Containerfile, Ignore, Problem, RunNetwork};
 use ampoule::image::{Reference, Store};
 use ampoule_examples::arguments::{Failure, print};
-use ampoule_examples::images::{ACCESS_HELP, unpacked};
+use ampoule_examples::images::{ACCESS_HELP, source_date_epoch, unpacked};
 use lexopt::ValueExt as _;
 
 use crate::arguments::{Done, Given, given};
-use crate::change::source_date_epoch;
 
 const HELP: &str = "\
 Builds an image from a Containerfile, each RUN in a container.

@@ -5,14 +5,14 @@
 use std::fs::File;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ampoule::ChangeKind;
 use ampoule::image::NewImage;
 use ampoule::image::diff::{Diff, Holes};
+use ampoule::image::unpack::Whiteouts;
 use ampoule_examples::arguments::{Failure, print};
-use ampoule_examples::images::{lower_dirs, size, unpacked};
-use ampoule_overlay::Overlay;
+use ampoule_examples::images::{lower_dirs, now, size, source_date_epoch, unpacked};
+use ampoule_overlay::{Notes, Overlay, UpperLayer};
 use lexopt::ValueExt as _;
 
 use crate::arguments::{Done, given};
@@ -20,9 +20,11 @@ use crate::arguments::{Done, given};
 const DIFF: &str = "\
 Lists what an upper directory changes about an image: A added, C changed, D deleted.
 
-Usage: image diff [--store DIR] [-o FILE] IMAGE UPPER
+Usage: image diff [--store DIR] [--userxattr] [-o FILE] IMAGE UPPER
 
   -o FILE      write the changes as a layer, tar and gzip, instead
+  --userxattr  UPPER was written in a container with a user namespace of its own, as those of `sandbox --root UPPER` are
+               unless they share the host's; without privilege that is so anyway
 ";
 
 const COMMIT: &str = "\
@@ -30,6 +32,7 @@ Makes a new image of an image and what was written over it.
 
 Usage: image commit [--store DIR] [OPTIONS] IMAGE UPPER NAME
 
+  --userxattr           UPPER was written in a container with a user namespace (see image diff --help)
   --message TEXT        how it was made, for people
   --cmd WORD            its command; once for each word
   --entrypoint WORD     its entrypoint; once for each word
@@ -40,12 +43,14 @@ With SOURCE_DATE_EPOCH (seconds since 1970) in the environment, the same files g
 
 /// `diff`.
 pub(crate) fn diff(from: lexopt::Parser) -> Done {
-    let mut output = None::<PathBuf>;
+    let (mut output, mut notes) = (None::<PathBuf>, Notes::Trusted);
     let given = given(from, DIFF, &mut |name, from| {
-        if name == "o" {
-            output = Some(from.value()?.into());
+        match name {
+            "o" => output = Some(from.value()?.into()),
+            "userxattr" => notes = Notes::User,
+            _ => return Ok(false),
         }
-        Ok(name == "o")
+        Ok(true)
     })?;
     let Some(mut given) = given else { return Ok(None) };
     let image = given.image()?;
@@ -53,12 +58,17 @@ pub(crate) fn diff(from: lexopt::Parser) -> Done {
     given.end()?;
     if let Some(output) = output {
         let (directory, file) = (open(&upper)?, create(&output)?);
-        let layer = packing()?.write(directory.as_fd(), file)?;
+        let layer = packing(notes)?.write(directory.as_fd(), file)?;
         print(&format!("{} {} {}\n", layer.blob, size(layer.blob_size), output.display()))?;
         return Ok(Some(0));
     }
     let layers = unpacked(&image, &())?;
-    for change in Overlay::new(lower_dirs(&layers)).upper(upper).changes()? {
+    let lower = lower_dirs(&layers);
+    let changes = match notes {
+        Notes::User => UpperLayer::new(open(&upper)?, lower).notes(notes).changes()?,
+        Notes::Trusted => Overlay::new(lower).upper(upper).changes()?,
+    };
+    for change in changes {
         let letter = match change.kind {
             ChangeKind::Added => 'A',
             ChangeKind::Modified => 'C',
@@ -72,12 +82,13 @@ pub(crate) fn diff(from: lexopt::Parser) -> Done {
 /// `commit`.
 pub(crate) fn commit(from: lexopt::Parser) -> Done {
     let (mut cmd, mut entrypoint) = (None::<Vec<String>>, None::<Vec<String>>);
-    let (mut env, mut message) = (Vec::new(), None::<String>);
+    let (mut env, mut message, mut notes) = (Vec::new(), None::<String>, Notes::Trusted);
     let given = given(from, COMMIT, &mut |name, from| {
         match name {
             "cmd" => cmd.get_or_insert_default().push(from.value()?.string()?),
             "entrypoint" => entrypoint.get_or_insert_default().push(from.value()?.string()?),
             "env" => env.push(from.value()?.string()?),
+            "userxattr" => notes = Notes::User,
             "message" => message = Some(from.value()?.string()?),
             _ => return Ok(false),
         }
@@ -100,43 +111,23 @@ pub(crate) fn commit(from: lexopt::Parser) -> Done {
                 config.cmd = cmd;
             }
         });
-    let made = image.store().commit(&new, upper.as_fd(), &packing()?)?;
+    let made = image.store().commit(&new, upper.as_fd(), &packing(notes)?)?;
     unpacked(&made, &())?;
     print(&format!("{} {}\n", name.familiar(), made.descriptor().digest))?;
     Ok(Some(0))
 }
 
 /// How files become a layer.
-fn packing() -> Result<Diff, Failure> {
+fn packing(notes: Notes) -> Result<Diff, Failure> {
     let mut diff = Diff::suited();
+    if notes == Notes::User {
+        diff.whiteouts = Whiteouts::User;
+    }
     if let Some(seconds) = source_date_epoch()? {
         diff.source_date_epoch = Some(i64::try_from(seconds)?);
         diff.holes = Holes::Filled;
     }
     Ok(diff)
-}
-
-/// The time that a reproducible image has.
-pub(crate) fn source_date_epoch() -> Result<Option<u64>, Failure> {
-    match std::env::var("SOURCE_DATE_EPOCH") {
-        Ok(text) => match text.parse() {
-            Ok(seconds) => Ok(Some(seconds)),
-            Err(_) => Err(format!("SOURCE_DATE_EPOCH={text}: no number of seconds").into()),
-        },
-        Err(_) => Ok(None),
-    }
-}
-
-/// The time of a new image, as RFC 3339 writes it.
-fn now() -> Result<String, Failure> {
-    let time = match source_date_epoch()? {
-        Some(seconds) => {
-            let time = UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
-            time.ok_or("SOURCE_DATE_EPOCH is too late")?
-        }
-        None => SystemTime::now(),
-    };
-    Ok(humantime::format_rfc3339_seconds(time).to_string())
 }
 
 fn open(path: &Path) -> Result<File, Failure> {

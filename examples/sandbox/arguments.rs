@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ampoule::image::{Image, Reference};
 use ampoule::{
     Builder, Capabilities, Capability, Command, Container, IdMapping, Namespace, OwnGroup, Pid1,
     Root, Setting, User,
@@ -27,6 +28,7 @@ Files
                         begins with / ./ ../ oci: oci-archive: docker-archive:), which is loaded into it; its
                         command, environment, user, directory and volumes, where nothing else is said
   --store DIR           where images are (see the example `image`)
+  --commit NAME         make an image of it and of what the command wrote
   --root HOW            ro, ephemeral (writes go to memory), inplace, or a directory that keeps the writes
   --bind SRC:DST[:rw]   show a file or directory of the host, read-only without :rw
   --tmpfs DIR[:SIZE]    an empty writable directory in memory, 64M unless said otherwise
@@ -91,6 +93,7 @@ pub(crate) struct Options {
     rootfs: Option<PathBuf>,
     image: Option<String>,
     store: Option<PathBuf>,
+    pub(crate) commit: Option<Reference>,
     entrypoint: Option<OsString>,
     user: Option<String>,
     /// Setters, in the order of the command line.
@@ -156,8 +159,8 @@ pub(crate) fn parse(mut from: lexopt::Parser) -> Result<Asked, Failure> {
     }
     match (&options.image, &options.rootfs) {
         (Some(_), Some(_)) => return Err("--image and --rootfs: there is one root".into()),
-        (None, _) if options.entrypoint.is_some() => {
-            return Err("--entrypoint without --image".into());
+        (None, _) if options.entrypoint.is_some() || options.commit.is_some() => {
+            return Err("--entrypoint and --commit need --image".into());
         }
         (None, _) if options.words.is_empty() => return Err("no command given (see --help)".into()),
         _ => {}
@@ -218,6 +221,7 @@ impl Options {
         match name {
             "rootfs" => self.rootfs = Some(from.value()?.into()),
             "image" => self.image = Some(from.value()?.string()?),
+            "commit" => self.commit = Some(from.value()?.string()?.parse()?),
             "store" => self.store = Some(from.value()?.into()),
             "entrypoint" => self.entrypoint = Some(from.value()?),
             "user" => self.user = Some(from.value()?.string()?),
@@ -237,16 +241,20 @@ impl Options {
         Ok(true)
     }
 
+    /// The image, if there is one.
+    pub(crate) fn image(&self) -> Result<Option<Image>, Failure> {
+        let open = |name: &String| image::open(name, self.store.as_deref());
+        self.image.as_ref().map(open).transpose()
+    }
+
     /// The command, ready to be planned.
-    pub(crate) fn command(self) -> Result<Command, Failure> {
-        let image = self.image.as_ref().map(|name| image::open(name, self.store.as_deref()));
-        let image = image.transpose()?;
-        let mut builder = match (&self.rootfs, &image) {
+    pub(crate) fn command(self, image: Option<&Image>) -> Result<Command, Failure> {
+        let mut builder = match (&self.rootfs, image) {
             (_, Some(image)) => Container::from_image(image),
             (Some(directory), None) => Container::from_rootfs(directory),
             (None, None) => Container::host_view(),
         };
-        let images_user = image.as_ref().and_then(|image| image.config().config.user.as_deref());
+        let images_user = image.and_then(|image| image.config().config.user.as_deref());
         if let Some(capabilities) = self.capabilities(images_user) {
             builder = builder.capabilities(capabilities);
         }
@@ -359,6 +367,7 @@ mod tests {
             "",
             "--image x --rootfs / -- true",
             "--entrypoint sh -- true",
+            "--commit x -- true",
             "--nothing -- true",
             "-x true",
             "--tty=1 true",

@@ -8,10 +8,10 @@ use std::path::Path;
 
 use ampoule::image::config::Execution;
 use ampoule::image::unpack::Unpack;
-use ampoule::image::{Image, Pull};
-use ampoule::{Builder, Command};
+use ampoule::image::{Image, NewImage, Pull, Reference};
+use ampoule::{Builder, Command, Container};
 use ampoule_examples::arguments::Failure;
-use ampoule_examples::images::{Access, Bars, Place, fetch, open_store, unpacked};
+use ampoule_examples::images::{Access, Bars, Place, fetch, now, open_store, unpacked};
 
 /// An image of the store by its name, or of a layout or an archive by its path; unpacked.
 pub(crate) fn open(text: &str, store: Option<&Path>) -> Result<Image, Failure> {
@@ -38,6 +38,18 @@ pub(crate) fn open(text: &str, store: Option<&Path>) -> Result<Image, Failure> {
 pub(crate) fn is_root(user: Option<&str>) -> bool {
     let name = user.unwrap_or_default().split(':').next().unwrap_or_default();
     matches!(name, "" | "0" | "root")
+}
+
+/// Makes an image of what the container wrote.
+pub(crate) fn commit(
+    container: &Container,
+    image: &Image,
+    target: &Reference,
+) -> Result<(), Failure> {
+    let new = NewImage::on(image, target).created(&now()?).created_by("sandbox --commit");
+    let made = container.commit(image.store(), &new)?;
+    unpacked(&made, &())?;
+    Ok(())
 }
 
 /// The image's program: with these words in place of its arguments, or this program instead of its own.

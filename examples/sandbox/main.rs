@@ -34,7 +34,8 @@ fn run() -> Result<u8, Failure> {
 
 fn start(options: Options) -> Result<u8, Failure> {
     let (limit, shown, tty) = (options.timeout, options.shown.clone(), options.tty);
-    let mut command = options.command()?;
+    let (image, target) = (options.image()?, options.commit.clone());
+    let mut command = options.command(image.as_ref())?;
     if tty.is_some() {
         command = command.tty(terminal::window_size());
     }
@@ -57,6 +58,9 @@ fn start(options: Options) -> Result<u8, Failure> {
     let mut signals = Signals::catch()?;
     let mut container = launch.spawn()?;
     let status = terminal::run(&mut container, &mut signals, limit)?;
+    if let (Some(image), Some(target)) = (&image, &target) {
+        image::commit(&container, image, target)?;
+    }
     if shown.contains(&Shown::Timings) {
         container.timings().into_iter().for_each(|timings| eprint!("{timings}"));
         eprintln!("{status} after {:.1?}", status.wall());

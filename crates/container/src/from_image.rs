@@ -21,6 +21,7 @@ use crate::builder::Builder;
 use crate::command::Command;
 use crate::container::Container;
 use crate::error::{Error, ErrorKind, Problem, Stage};
+use crate::host::Privilege;
 
 /// What a builder knows of its image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -204,7 +205,8 @@ impl Container {
     /// [`Container::changes`], and [`ErrorKind::Image`] with that of [`Store::commit`].
     pub fn commit(&self, store: &Store, new: &NewImage<'_>) -> Result<Image, Error> {
         let no_layers = || Error::new(ErrorKind::NoLayers, Stage::Running);
-        let upper = self.overlay().ok_or_else(no_layers)?.upper_fd()?.ok_or_else(no_layers)?;
+        let layers = self.overlay().ok_or_else(no_layers)?;
+        let upper = layers.upper_fd()?.ok_or_else(no_layers)?;
         let changes = self.changes()?.into_iter();
         let relative = |path: PathBuf| path.strip_prefix("/").map(Path::to_owned).unwrap_or(path);
         let mut diff = Diff::suited();
@@ -214,7 +216,9 @@ impl Container {
             true => Whiteouts::User,
             false => Whiteouts::Trusted,
         };
-        if let Some((map, _)) = &settings.identity.maps {
+        // A directory of the host is mapped for a container of root, so that what is in it has the ids of the layers.
+        let is_mapped = settings.privilege == Privilege::Full && layers.upper().is_some();
+        if let Some((map, _)) = settings.identity.maps.as_ref().filter(|_| !is_mapped) {
             // What the container's own mount wrote has the ids of its user namespace.
             diff.ownership = Ownership::Real;
             diff.uid_map = ranges(&map.uid);

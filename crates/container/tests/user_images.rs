@@ -13,6 +13,7 @@ in_tier!(user, images:
     what_an_image_says_wrongly_is_told
     layers_are_held_by_the_plan
     what_a_container_wrote_becomes_an_image
+    what_a_directory_keeps_becomes_an_image
     what_a_layer_hides_stays_hidden
     a_file_is_built_and_runs
     a_recipe_in_rust_is_built

@@ -146,6 +146,25 @@ pub(crate) fn what_a_container_wrote_becomes_an_image() {
     assert!(seen.starts_with("new\nls: /data/kept: No such file or directory\nb\n0:0\n"), "{seen}");
 }
 
+pub(crate) fn what_a_directory_keeps_becomes_an_image() {
+    let stocked = stocked(|_| {});
+    let kept = fixture::empty_rootfs();
+    let mut container = Container::from_image(&stocked.image)
+        .root(ampoule::Root::Persistent(kept.path().join("upper")))
+        .command("/bin/sh")
+        .args(["-c", "rm -r /data; mkdir /data; echo new > /data/new"])
+        .spawn()
+        .expect("it starts");
+    assert!(container.wait().expect("it ends").success());
+    let target = name("localhost/kept:1");
+    let image = container.commit(&stocked.store, &NewImage::on(&stocked.image, &target));
+    let image = image.expect("an image");
+    stocked.store.unpack(&image, &Unpack::suited(), &()).expect("unpacked");
+    let command = Container::from_image(&image).command("/bin/sh");
+    let seen = command.args(["-c", "ls /data; stat -c %u:%g /data /data/new"]).output();
+    assert_eq!(printed(seen.expect("it runs")), "new\n0:0\n0:0\n");
+}
+
 pub(crate) fn what_a_layer_hides_stays_hidden() {
     let stocked = stocked(|_| {});
     let upper = fixture::empty_rootfs().with_file("data/new", "new\n", 0o644);
