@@ -43,6 +43,8 @@ mod error;
 mod explain;
 mod filter;
 mod host;
+#[cfg(feature = "libseccomp")]
+mod libseccomp;
 pub mod prepared;
 mod problem;
 mod profile;
