@@ -111,17 +111,11 @@ struct Planned {
 /// Everything that one entry's rules say, by call, as libseccomp can express it.
 fn plan(filter: &Filter, arch: Arch, problems: &mut Vec<Problem>) -> Vec<Planned> {
     let mut planned = Vec::new();
-    for (number, name) in syscall::calls(arch) {
-        let names = |rule: &&Rule| {
-            rule.covers(arch)
-                && rule.calls.iter().any(|call| syscall::number(arch, call) == Some(number))
-        };
-        let rules: Vec<_> = filter.rules.iter().filter(names).collect();
-        if rules.is_empty() {
+    for (number, rules) in filter.by_number(arch) {
+        let (Some(name), [first, ..]) = (syscall::name(arch, number), rules.as_slice()) else {
             continue;
-        }
-        let inexpressible =
-            |what| Problem::Inexpressible { rule: position(filter, rules[0]), what };
+        };
+        let inexpressible = |what| Problem::Inexpressible { rule: position(filter, first), what };
         if rules
             .iter()
             .flat_map(|rule| &rule.conditions)
