@@ -42,6 +42,8 @@ pub mod default;
 mod error;
 mod explain;
 mod filter;
+#[doc(hidden)]
+pub mod fuzz;
 mod host;
 #[cfg(feature = "libseccomp")]
 mod libseccomp;
