@@ -74,6 +74,12 @@ impl Error {
         Self(Box::new(Fact::TooLarge(instructions)))
     }
 
+    /// libseccomp refused, without saying why.
+    #[cfg(feature = "libseccomp")]
+    pub(crate) fn libseccomp() -> Self {
+        Self::system("libseccomp", &io::Error::from_raw_os_error(EOPNOTSUPP))
+    }
+
     pub(crate) fn json(error: serde_json::Error) -> Self {
         Self(Box::new(Fact::Json(Arc::new(error))))
     }

@@ -4,6 +4,7 @@
 //! [`Filter::decide`] and nothing else: the compiler and its tests are held against that.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -185,6 +186,21 @@ impl Filter {
     pub fn actions(&self) -> impl Iterator<Item = Action> {
         let others = [self.default, self.foreign, self.newer_action()];
         self.rules.iter().map(|rule| rule.action).chain(others)
+    }
+
+    /// The rules of each number that an entry's rules name, in order.
+    pub(crate) fn by_number(&self, arch: Arch) -> BTreeMap<u32, Vec<&Rule>> {
+        let mut rules: BTreeMap<u32, Vec<&Rule>> = BTreeMap::new();
+        for rule in self.rules.iter().filter(|rule| rule.covers(arch)) {
+            for number in rule.calls.iter().filter_map(|call| syscall::number(arch, call)) {
+                let of_number = rules.entry(number).or_default();
+                // A rule may name a call twice.
+                if of_number.last().is_none_or(|last| !std::ptr::eq(*last, rule)) {
+                    of_number.push(rule);
+                }
+            }
+        }
+        rules
     }
 
     /// What happens to one call.

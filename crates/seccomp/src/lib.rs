@@ -42,7 +42,11 @@ pub mod default;
 mod error;
 mod explain;
 mod filter;
+#[doc(hidden)]
+pub mod fuzz;
 mod host;
+#[cfg(feature = "libseccomp")]
+mod libseccomp;
 pub mod prepared;
 mod problem;
 mod profile;

@@ -139,6 +139,14 @@ pub enum Problem {
         /// The text, shortened to 80 characters.
         name: String,
     },
+    /// libseccomp does not know the name on this entry.
+    #[error("libseccomp does not know {name} on {arch}")]
+    UnknownToLibseccomp {
+        /// The entry.
+        arch: Arch,
+        /// The name.
+        name: &'static str,
+    },
     /// The other format, or the other back end, cannot say this.
     #[error("{}{what}", in_entry(rule))]
     Inexpressible {
@@ -170,6 +178,15 @@ pub enum Inexpressible {
     /// A rule for some of the entries only.
     #[error("it is for some of the architectures only")]
     SomeArchitectures,
+    /// Rules of one call that overlap and say different things.
+    #[error("rules of one call overlap with different actions")]
+    Overlap,
+    /// An argument that it compares with another width.
+    #[error("an argument is compared with another width")]
+    Width,
+    /// Calls of 32-bit x86 whose older, multiplexed form (`socketcall`, `ipc`) has no answer of its own.
+    #[error("socketcall or ipc has no answer of its own")]
+    Multiplexed,
     /// Two conditions on one argument, both of which have to hold.
     #[error("it has two conditions on one argument")]
     SameArgument,

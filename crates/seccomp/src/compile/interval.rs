@@ -80,7 +80,7 @@ fn mark_entry(
     for number in apart {
         one(marks, number, default, newer);
     }
-    for (number, rules) in by_number(filter, arch) {
+    for (number, rules) in filter.by_number(arch) {
         let leaf = leaf(&rules, filter.default, arch, graph);
         let behind = if number >= highest { newer } else { default };
         one(marks, number, leaf, behind);
@@ -93,17 +93,6 @@ fn one(marks: &mut BTreeMap<u32, NodeId>, number: u32, leaf: NodeId, behind: Nod
     if let Some(next) = number.checked_add(1) {
         marks.entry(next).or_insert(behind);
     }
-}
-
-/// The rules of each number, in order.
-fn by_number(filter: &Filter, arch: Arch) -> BTreeMap<u32, Vec<&Rule>> {
-    let mut rules: BTreeMap<u32, Vec<&Rule>> = BTreeMap::new();
-    for rule in filter.rules.iter().filter(|rule| rule.covers(arch)) {
-        for number in rule.calls.iter().filter_map(|call| syscall::number(arch, call)) {
-            rules.entry(number).or_default().push(rule);
-        }
-    }
-    rules
 }
 
 /// What decides one call: the first rule whose conditions hold.
