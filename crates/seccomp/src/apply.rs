@@ -48,8 +48,8 @@ impl Compiled {
         self.apply(Threads::All)
     }
 
-    /// As [`apply_to_this_thread`](Self::apply_to_this_thread), for a filter that notifies; gives the listener, which
-    /// is close-on-exec. Another thread or process has to serve it: this thread now waits for its answers.
+    /// As [`apply_to_this_thread`](Self::apply_to_this_thread), for a filter that notifies; gives the listener, for
+    /// [`Listener`](crate::notify::Listener), which is close-on-exec. Another thread or process has to serve it: this thread now waits for its answers.
     ///
     /// # Errors
     /// [`Listener`](ErrorKind::Listener) for a filter that does not notify, else as above;

@@ -29,7 +29,7 @@ pub enum ErrorKind {
     OtherThread,
     /// A filter that notifies was loaded without taking its listener, or one that does not with it.
     Listener,
-    /// The process that made a notified call has gone, or the call was interrupted.
+    /// A notified call does not wait any more: it was answered or interrupted, or its thread has gone.
     CallerGone,
     /// Another system call failed; see [`Error::errno`].
     System,

@@ -12,6 +12,7 @@
 //! | a step of a container | [`prepared`] |
 //! | a program for the kernel | [`Filter::compile`], [`Compiled`], [`Cache`] |
 //! | to read and write profiles of OCI, Docker, Podman | [`Profile`], [`Host`], [`Filter::to_oci_json`] |
+//! | to decide calls from outside | [`Compiled::apply_with_listener`], [`notify::Listener`] |
 //! | names and numbers of system calls | [`syscall`] |
 //!
 //! A filter is plain data; it is compiled without any C library into one program for all entries of a machine (x86-64
@@ -47,6 +48,7 @@ pub mod fuzz;
 mod host;
 #[cfg(feature = "libseccomp")]
 mod libseccomp;
+pub mod notify;
 pub mod prepared;
 mod problem;
 mod profile;
