@@ -5,6 +5,8 @@
 
 use std::collections::HashMap;
 
+use ampoule_init::steps::seccomp::CALLS_OF_FAILED_EXEC;
+
 use crate::action::Action;
 use crate::arch::Arch;
 use crate::condition::Condition;
@@ -52,14 +54,19 @@ impl Filter {
     ///
     /// # Errors
     /// [`LocksOutExec`](crate::ErrorKind::LocksOutExec) with every call of [`CALLS_OF_EXEC`] that is refused whatever
-    /// its arguments are.
+    /// its arguments are, and with `statx`, which tells why an exec failed, when it kills or notifies.
     pub fn validate_for_exec(&self) -> Result<()> {
         let problems = self.lockouts();
         if problems.is_empty() { Ok(()) } else { Err(Error::problems_of(problems)) }
     }
 
     pub(crate) fn lockouts(&self) -> Vec<Problem> {
-        CALLS_OF_EXEC.into_iter().filter_map(|name| self.locks_out(name)).collect()
+        let harmless = |problem: &Problem| {
+            matches!(problem, Problem::LocksOut { action: Action::Errno(_) | Action::Trace(_), .. })
+        };
+        let failed = CALLS_OF_FAILED_EXEC.into_iter().filter_map(|name| self.locks_out(name));
+        let failed = failed.filter(|problem| !harmless(problem));
+        CALLS_OF_EXEC.into_iter().filter_map(|name| self.locks_out(name)).chain(failed).collect()
     }
 
     /// Whether a call can meet the action «notify», so that the load makes a listener.

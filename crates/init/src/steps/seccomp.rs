@@ -7,6 +7,10 @@ use crate::step::{Arg, Step};
 /// report and the end when that fails.
 pub const CALLS_OF_EXEC: [&str; 5] = ["prctl", "getppid", "sendmsg", "execve", "exit_group"];
 
+/// What it calls, too, when the exec fails, and does without if that is refused with an error; the process must not be
+/// killed for it, as the failed exec would then not be told.
+pub const CALLS_OF_FAILED_EXEC: [&str; 1] = ["statx"];
+
 /// `SECCOMP_SET_MODE_FILTER`.
 const SET_MODE_FILTER: u64 = 1;
 
