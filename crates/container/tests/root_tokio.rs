@@ -21,6 +21,8 @@ fn runtime() -> Runtime {
 /// Runs a future; the runtime with all its threads is gone before the host is looked at again.
 fn block_on<T: std::fmt::Debug>(future: impl Future<Output = T>) -> T {
     tier::root();
+    // With tokio's feature `process`, which another crate may have asked for, the first one leaves a pair of sockets.
+    drop(runtime());
     unchanged(|| {
         let runtime = runtime();
         let result = runtime.block_on(future);
