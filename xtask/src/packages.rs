@@ -54,7 +54,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "podman", program: "podman", uses: &["root"], why: "reads images" },
     Package { name: "bubblewrap", program: "bwrap", uses: &["bench"], why: "peer" },
     Package { name: "crun", program: "crun", uses: &["bench"], why: "peer" },
-    Package { name: "runc", program: "runc", uses: &["bench"], why: "peer" },
+    Package { name: "runc", program: "runc", uses: &["bench", "root"], why: "peer; runs what podman reads" },
     Package { name: "hyperfine", program: "hyperfine", uses: &["bench"], why: "times command lines" },
     Package { name: "libseccomp-dev", program: "libseccomp.so", uses: &["none", "bench"], why: "the filters' second back end" },
     Package { name: "g++", program: "c++", uses: &["fuzz"], why: "builds libFuzzer" },
