@@ -77,22 +77,20 @@ fn with_containers(path: &str) {
     drop(long);
 }
 
-/// A place of its own, removed at the end.
-struct Own(String);
+/// A place of its own, which goes with it.
+struct Own {
+    path: String,
+    place: Place,
+}
 
 impl Own {
     fn new() -> Self {
-        Self(format!("/ampoule-test-{}-kill", std::process::id()))
+        let path = format!("/ampoule-test-{}-kill", std::process::id());
+        Self { place: place(&path), path }
     }
 
     fn dirs(&self) -> Vec<PathBuf> {
-        place(&self.0).paths().map(PathBuf::from).collect()
-    }
-}
-
-impl Drop for Own {
-    fn drop(&mut self) {
-        self.dirs().iter().for_each(|dir| drop(fs::remove_dir(dir)));
+        self.place.paths().map(PathBuf::from).collect()
     }
 }
 
@@ -160,7 +158,7 @@ fn trace(path: &str, options: &[&str]) -> bool {
 fn calls(own: &Own) -> Vec<(String, usize)> {
     let log = tempfile::NamedTempFile::new().expect("a file");
     let path = log.path().to_str().expect("text");
-    assert!(trace(&own.0, &["-o", path]), "nothing hinders it");
+    assert!(trace(&own.path, &["-o", path]), "nothing hinders it");
     let mut counts = BTreeMap::new();
     let text = fs::read_to_string(path).expect("a log");
     let names = text.lines().filter_map(|line| line.split_once('(')).map(|(name, _)| name);
@@ -185,7 +183,7 @@ fn nothing_is_left_wherever_the_host_is_killed() {
         // The short form takes a part of them.
         for (name, when) in calls.iter().step_by(if is_long() { 1 } else { calls.len() / 60 }) {
             let fault = format!("--inject={name}:signal=SIGKILL:when={when}");
-            killed += usize::from(!trace(&own.0, &["-o/dev/null", &fault]));
+            killed += usize::from(!trace(&own.path, &["-o/dev/null", &fault]));
             left += usize::from(is_cleared(&own, &fault));
             tried += 1;
         }
@@ -205,7 +203,7 @@ fn is_cleared(own: &Own, call: &str) -> bool {
         descendants() == 0
     };
     let left = own.dirs().iter().any(|dir| !groups_in(dir).is_empty());
-    let done = reconcile(&place(&own.0)).expect("a look");
+    let done = reconcile(&own.place).expect("a look");
     assert_eq!(done.failed, 0, "{call}");
     let groups: Vec<PathBuf> = own.dirs().iter().flat_map(|dir| groups_in(dir)).collect();
     assert!(groups.is_empty(), "{call}: {groups:?}");

@@ -7,6 +7,7 @@
 
 pub(crate) mod attacks;
 pub(crate) mod attributes;
+pub(crate) mod container_events;
 pub(crate) mod defaults;
 pub(crate) mod ends;
 pub(crate) mod errors;
@@ -24,7 +25,9 @@ pub(crate) mod layers;
 pub(crate) mod look;
 pub(crate) mod model;
 pub(crate) mod noise;
+pub(crate) mod out_of_memory;
 pub(crate) mod outside;
+pub(crate) mod own_group;
 #[cfg(feature = "systemd")]
 pub(crate) mod placement;
 pub(crate) mod stdio;

@@ -25,7 +25,7 @@ fn by_systemd() -> Placement {
 /// Where the report says that the group is.
 fn place(plan: &Plan) -> PathBuf {
     let report = plan.report();
-    let Some(State::InForce(detail)) = report.state(Control::Limits) else { panic!("{report}") };
+    let Some(State::InForce(detail)) = report.state(Control::Group) else { panic!("{report}") };
     let path = detail.strip_prefix("a group of its own in systemd's scope ");
     path.unwrap_or_else(|| panic!("{detail}")).into()
 }
