@@ -37,6 +37,7 @@ Namespaces
   --join PID:NS[,NS]    use those of a process
   --map MAP             ids: auto, subids, identity, or INSIDE:OUTSIDE:COUNT[,the same for groups]
   --hostname NAME
+  --id NAME             its name, which is part of the name of its control group
 Process
   --uid N, --gid N      who it runs as; --gid is the same number unless it is given
   --user USER[:GROUP]   the same by names of the root's own files
@@ -49,6 +50,8 @@ Process
   --cpus NUMBER         CPU time, such as 0.5
   --pids NUMBER         the most processes
   --cpuset LIST         which CPUs, such as 0-3,7
+  --io DEVICE:LIMITS    limits of a block device, a path or MAJ:MIN, such as /dev/vda:rbps=10m,wiops=100; they are
+                        rbps, wbps (bytes per second), riops, wiops (per second), weight, latency (such as 10ms)
   --timeout SECONDS     end everything after this long, such as 0.5; the exit code is 124
   --payload-is-pid1     without init: the command is process 1
   --tty                 a terminal of its own
@@ -56,7 +59,7 @@ Shown
   --explain             print the steps, one a line, and run nothing
   --report              print what is in force, then run
   --timings             print how long the stages of the start took
-  --stats               print at the end what was used: memory, CPU time, processes, block devices
+  --stats               print at the end what was used: peak memory, CPU time, throttled time, processes, block devices
   --doctor              print what this machine can do
   -h, --help            this text
 
@@ -120,6 +123,8 @@ enum Setter {
     Cpus(ampoule::Cpus),
     Pids(u64),
     Cpuset(ampoule::NumberList),
+    Io(ampoule::IoDevice),
+    Id(String),
     Counted,
 }
 
@@ -179,6 +184,8 @@ fn setters(name: &str, from: &mut lexopt::Parser) -> Result<Vec<Setter>, Failure
         "cpus" => Setter::Cpus(from.value()?.string()?.parse()?),
         "pids" => Setter::Pids(from.value()?.parse()?),
         "cpuset" => Setter::Cpuset(from.value()?.string()?.parse()?),
+        "id" => Setter::Id(from.value()?.string()?),
+        "io" => Setter::Io(value::io(&from.value()?.string()?)?),
         "rlimit" => Setter::Rlimit(from.value()?.string()?.parse()?),
         _ => return Err(format!("there is no option --{name} (see --help)").into()),
     };
@@ -307,7 +314,9 @@ impl Setter {
             Self::Cpus(cpus) => builder.cpus(cpus),
             Self::Pids(max) => builder.pids_max(max),
             Self::Cpuset(cpus) => builder.cpuset(cpus),
-            Self::Counted => builder.own_group(OwnGroup::WherePossible),
+            Self::Id(id) => builder.id(id),
+            Self::Io(device) => builder.io(device),
+            Self::Counted => builder.own_group(OwnGroup::Counted),
         }
     }
 }
@@ -371,6 +380,7 @@ mod tests {
             "--rlimit nofile -- true",
             "--map 0:1 -- true",
             "--tmpfs /t:x -- true",
+            "--io 7:0 -- true",
             "--hostname",
         ] {
             let words: Vec<_> = wrong.split(' ').filter(|word| !word.is_empty()).collect();

@@ -7,7 +7,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::time::Duration;
 
-use ampoule::{Bytes, IdMap, IdMapping, IdRange, Mount, Namespace, Root, Setting, Target};
+use ampoule::{
+    Bytes, IdMap, IdMapping, IdRange, IoDevice, Max, Mount, Namespace, Root, Setting, Target,
+};
 use ampoule_examples::arguments::Failure;
 
 /// Size of a `--tmpfs` where none is given.
@@ -96,6 +98,29 @@ fn id_range(text: &str) -> Option<IdRange> {
     }
 }
 
+/// `DEVICE:LIMIT=VALUE[,LIMIT=VALUE]`, the device as a path or as `MAJ:MIN`.
+pub(crate) fn io(text: &str) -> Result<IoDevice, Failure> {
+    let wanted = || format!("{text}: --io takes DEVICE:LIMIT=VALUE[,LIMIT=VALUE]");
+    let (device, limits) = text.rsplit_once(':').ok_or_else(wanted)?;
+    let numbers = device.split_once(':').map(|(major, minor)| (major.parse(), minor.parse()));
+    let device = match numbers {
+        Some((Ok(major), Ok(minor))) => IoDevice::new(major, minor),
+        _ => IoDevice::at(device)?,
+    };
+    limits.split(',').try_fold(device, |device, limit| {
+        let (name, value) = limit.split_once('=').ok_or_else(wanted)?;
+        Ok(match name {
+            "rbps" => device.read_bps(value.parse::<Max<Bytes>>()?),
+            "wbps" => device.write_bps(value.parse::<Max<Bytes>>()?),
+            "riops" => device.read_iops(value.parse::<Max<u64>>()?),
+            "wiops" => device.write_iops(value.parse::<Max<u64>>()?),
+            "weight" => device.weight(value.parse()?),
+            "latency" => device.latency(value.parse()?),
+            _ => return Err(format!("{text}: there is no limit {name} (see --help)").into()),
+        })
+    })
+}
+
 /// `NAME=VALUE`, or `NAME` alone.
 pub(crate) fn variable<T>(text: OsString, make: fn(OsString, Option<OsString>) -> T) -> T {
     let bytes = text.into_vec();
@@ -139,6 +164,24 @@ mod tests {
         assert_eq!(tmpfs("/t:1M").unwrap(), Mount::tmpfs("/t", 1 << 20));
         for wrong in ["/a", "/a:/b:rx", "/a:/b:rw:x"] {
             assert!(bind(OsStr::new(wrong)).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn limits_of_devices() {
+        let wanted = IoDevice::new(7, 0).read_bps(Bytes::mib(10)).write_iops(Max::Max);
+        assert_eq!(io("7:0:rbps=10m,wiops=max").unwrap(), wanted);
+        for wrong in [
+            "7:0",
+            "7:0:",
+            "7:0:rbps",
+            "7:0:rbps=x",
+            "7:0:bps=1",
+            "/dev/null:rbps=1m",
+            "/dev/there-is-none:rbps=1m",
+            "7:x:rbps=1m",
+        ] {
+            assert!(io(wrong).is_err(), "{wrong}");
         }
     }
 

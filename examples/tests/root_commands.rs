@@ -3,7 +3,7 @@
 
 mod commands;
 
-use commands::{overlay, runner, sandbox, terminal};
+use commands::{limits, overlay, runner, sandbox, terminal};
 
 #[test]
 fn exit_codes() {
@@ -23,6 +23,16 @@ fn plan_report_and_timings() {
 #[test]
 fn settings() {
     sandbox::settings();
+}
+
+#[test]
+fn limits_of_devices() {
+    limits::devices();
+}
+
+#[test]
+fn stats_and_id() {
+    limits::stats_and_id();
 }
 
 #[test]

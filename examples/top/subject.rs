@@ -86,7 +86,7 @@ impl Subject {
                         status.resources()
                     )));
                 }
-                Some(container.id())
+                Some(container.pid())
             }
             What::Group(group) => match group.stat() {
                 Err(error) if error.kind() == ErrorKind::NotFound => {

@@ -13,6 +13,8 @@ cargo xtask bench [NAME [ARGS...]]
 Builds the bench NAME in release mode and runs it with ARGS. Without NAME, lists them.
 ";
 
+/// What the comparison of filters needs to be built.
+const LIBSECCOMP: &str = "libseccomp-dev";
 const PACKAGE: &str = "ampoule-benches";
 
 /// Runs the verb.
@@ -25,10 +27,17 @@ pub(crate) fn run(mut args: lexopt::Parser) -> Result<Verdict, Error> {
     };
     let name = name.to_string_lossy().into_owned();
     let program = format!("bench-{name}");
+    let missing = packages::ensure(&["bench"])?;
+    if !missing.is_empty() {
+        println!("NOT RUN  peers  not installed  {}", packages::install_command(&missing));
+    }
     let has = |kind: &str, name: &str| targets.iter().any(|t| t.kind == kind && t.name == name);
     let mut command = if has("bin", &program) {
         let mut command = cargo("run");
         command.args(["--quiet", "--release", "--package", PACKAGE, "--bin", &program]);
+        if name == "seccomp" && !missing.iter().any(|it| it.name == LIBSECCOMP) {
+            command.args(["--features", "libseccomp"]);
+        }
         command
     } else if has("bench", &name) {
         let mut command = cargo("bench");
@@ -38,10 +47,6 @@ pub(crate) fn run(mut args: lexopt::Parser) -> Result<Verdict, Error> {
         print_names(&targets);
         return Err(Error::absent("such bench"));
     };
-    let missing = packages::ensure(&["bench"])?;
-    if !missing.is_empty() {
-        println!("NOT RUN  peers  not installed  {}", packages::install_command(&missing));
-    }
     let status = process::status(command.arg("--").args(words))?;
     Ok(Verdict::of_failures(usize::from(!status.success())))
 }

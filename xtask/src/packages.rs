@@ -16,7 +16,7 @@ pub(crate) const HELP: &str = "
 cargo xtask packages [--install] [USE...]
 
 Shows the system packages that the verbs and test tiers need, and which of them are missing.
-USE is a verb or a tier: demo, user, subid, root, race, fault, soak, vm, bench, fuzz.
+USE is a verb or a tier: demo, none, user, subid, root, race, fault, soak, vm, bench, fuzz.
 
   --install   install the missing ones (as root), else print the command
 ";
@@ -54,6 +54,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "crun", program: "crun", uses: &["bench"], why: "peer" },
     Package { name: "runc", program: "runc", uses: &["bench", "root"], why: "peer; runs what podman reads" },
     Package { name: "hyperfine", program: "hyperfine", uses: &["bench"], why: "times command lines" },
+    Package { name: "libseccomp-dev", program: "libseccomp.so", uses: &["none", "bench"], why: "the filters' second back end" },
     Package { name: "g++", program: "c++", uses: &["fuzz"], why: "builds libFuzzer" },
 ];
 

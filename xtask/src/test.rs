@@ -18,6 +18,7 @@ use lexopt::prelude::*;
 
 use crate::Verdict;
 use crate::error::Error;
+use crate::packages;
 use crate::process::{self, End, Watched};
 use crate::table::{Align, Table};
 use crate::vm::Version;
@@ -81,7 +82,7 @@ pub(crate) fn run(args: lexopt::Parser) -> Result<Verdict, Error> {
     let mut machine = Machine::new(options.setup);
     let mut rows = decide_all(&options, &mut machine)?;
     let mut tally = Tally::default();
-    match build_tests() {
+    match build_tests(options.setup) {
         Ok(artifacts) => run_all(&options, &mut machine, &artifacts, &mut rows)?,
         Err(error) => {
             println!("xtask: {error}");
@@ -177,9 +178,17 @@ fn decide_all(options: &Options, machine: &mut Machine) -> Result<Vec<Row>, Erro
     Ok(rows)
 }
 
-fn build_tests() -> Result<Vec<Artifact>, Error> {
+fn build_tests(setup: Setup) -> Result<Vec<Artifact>, Error> {
+    let missing = match setup {
+        Setup::Allowed => packages::ensure(&["none"])?,
+        Setup::Forbidden => packages::missing(&["none"]),
+    };
+    for package in &missing {
+        let (name, why) = (package.name, package.why);
+        println!("NOT RUN  none  {name}: {why}  {}", packages::install_command(&[package]));
+    }
     let mut command = workspace::cargo("test");
-    command.args(["--no-run", "--workspace", "--all-features"]);
+    command.args(["--no-run", "--workspace"]).args(workspace::features());
     workspace::build(&mut command)
 }
 
@@ -273,7 +282,8 @@ fn run_program(
 fn run_doc_tests(options: &Options) -> Result<Tally, Error> {
     println!("\n==> doc tests");
     let mut command = workspace::cargo("test");
-    command.args(["--quiet", "--doc", "--workspace", "--all-features", "--no-fail-fast", "--"]);
+    command.args(["--quiet", "--doc", "--workspace", "--no-fail-fast"]);
+    command.args(workspace::features()).arg("--");
     run_watched(command.args(&options.rest), options.limit() * 3)
 }
 

@@ -68,7 +68,7 @@ pub(crate) fn run(args: lexopt::Parser) -> Result<Verdict, Error> {
 
 fn build(tests: &[String]) -> Result<Vec<Artifact>, Error> {
     let mut command = workspace::cargo("test");
-    command.args(["--no-run", "--workspace", "--all-features"]);
+    command.args(["--no-run", "--workspace"]).args(workspace::features());
     for name in tests {
         command.args(["--test", name]);
     }

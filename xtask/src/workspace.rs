@@ -24,6 +24,14 @@ pub(crate) fn cargo(verb: &str) -> Command {
     command
 }
 
+/// All features of all packages, but those that need a C library that is not installed.
+pub(crate) fn features() -> &'static [&'static str] {
+    match process::find("libseccomp.so") {
+        Some(_) => &["--all-features"],
+        None => &["--features", "ampoule/tokio,ampoule-examples/tokio"],
+    }
+}
+
 /// The host's target triple, from `rustc -vV`.
 pub(crate) fn host_triple() -> Result<String, Error> {
     let text = process::stdout(Command::new("rustc").arg("-vV"))?;

@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use rustix::fs::{AtFlags, CWD};
+
 use crate::controller::Controllers;
 use crate::delegation::{Ground, grounds};
 use crate::error::{Error, ErrorKind, Result};
@@ -13,9 +15,7 @@ use crate::limits::Limits;
 use crate::place::{self, Dir, Place};
 use crate::placement::{Placement, Scope};
 use crate::table::{self, Version, Write};
-
-/// The group that all groups of this crate are in.
-const NAME: &str = "ampoule";
+use crate::way::{self, HandDown, Way};
 
 /// What groups in a place are to have.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +45,28 @@ impl Place {
     /// [`NotDelegated`](crate::ErrorKind::NotDelegated), [`ReadOnly`](crate::ErrorKind::ReadOnly).
     pub fn find(hierarchies: &Hierarchies) -> Result<Self> {
         find(hierarchies, Wanted { needs: &[], accounting: Controllers::all() })
+    }
+
+    /// The place for groups without limits: `ampoule` in the caller's own group, so that what limits the caller limits
+    /// them too. It is in one hierarchy, where a process can be born: v2, else the cheapest one of v1.
+    ///
+    /// # Errors
+    /// As [`Place::open`]; of the first hierarchy when none can be used.
+    pub fn within(hierarchies: &Hierarchies) -> Result<Self> {
+        let mut all: Vec<&Hierarchy> = hierarchies.iter().collect();
+        all.sort_by_key(|one| {
+            let last = [Controllers::PIDS, Controllers::FREEZER];
+            let v1 = last.iter().position(|wanted| one.controllers.contains(*wanted));
+            (one.version == Version::V1, v1.unwrap_or(last.len()))
+        });
+        let mut refused = None;
+        for hierarchy in all {
+            match open_within(hierarchy) {
+                Ok(dir) => return Ok(Self::new(vec![dir], None)),
+                Err(error) => refused = refused.or(Some(error)),
+            }
+        }
+        Err(refused.unwrap_or_else(Error::no_cgroups))
     }
 
     /// The place that fits a placement, the limits that groups there are to have, and what they are to count.
@@ -129,6 +151,25 @@ fn auto(hierarchy: &Hierarchy, wanted: Wanted<'_>) -> Result<Place> {
     }
 }
 
+/// The directory in the own group; one that is the root hands controllers down where it can.
+fn open_within(hierarchy: &Hierarchy) -> Result<Dir> {
+    let own = &hierarchy.own;
+    if hierarchy.version == Version::V2 {
+        // A process is born into a group by whoever may move it out of the own one.
+        let file = own.join("cgroup.procs");
+        let access =
+            rustix::fs::accessat(CWD, &file, rustix::fs::Access::WRITE_OK, AtFlags::EACCESS);
+        access.map_err(|errno| Error::not_delegated(own.clone(), errno))?;
+    }
+    let ours = |hand_down| Way::to_ours(hierarchy, own, hand_down).open();
+    let all = (*own == hierarchy.mount).then(|| ours(HandDown::All));
+    match all {
+        Some(Ok(dir)) => Ok(dir),
+        _ => ours(HandDown::Nothing),
+    }
+    .and_then(place::writable)
+}
+
 /// The first ground that will do; the first error if none does.
 fn first(hierarchy: &Hierarchy, grounds: &[Ground], wanted: Wanted<'_>) -> Result<Dir> {
     let mut refused = None;
@@ -146,14 +187,14 @@ fn first(hierarchy: &Hierarchy, grounds: &[Ground], wanted: Wanted<'_>) -> Resul
 }
 
 fn on_ground(hierarchy: &Hierarchy, top: &Path, wanted: Wanted<'_>) -> Result<Dir> {
-    let fd = place::open_top(top)?;
-    let occupied = match place::enable(hierarchy, &fd, top) {
+    let fd = way::open_top(top)?;
+    let occupied = match way::enable(hierarchy, &fd, top) {
         Ok(()) => None,
         Err(error) if error.kind() == ErrorKind::Busy => Some(top),
         Err(error) => return Err(error),
     };
     if hierarchy.version == Version::V2 {
-        let had = place::controllers(hierarchy, &fd);
+        let had = way::controllers(hierarchy, &fd);
         let lacking = wanted.needs.iter().find(|write| !had.contains(write.controller));
         let uncounted = occupied.filter(|_| !wanted.accounting.is_empty());
         let missing = lacking
@@ -163,6 +204,7 @@ fn on_ground(hierarchy: &Hierarchy, top: &Path, wanted: Wanted<'_>) -> Result<Di
             return Err(Error::missing(limit, controllers, place::absence(top, occupied)));
         }
     }
-    let dir = place::descend(hierarchy, fd, top, [NAME]).and_then(place::writable)?;
-    Ok(Dir { occupied: occupied.map(Path::to_owned), ..dir })
+    let ours = Way::to_ours(hierarchy, top, HandDown::All);
+    let dir = ours.open_from(fd).and_then(place::writable)?;
+    Ok(dir.below_occupied(occupied))
 }

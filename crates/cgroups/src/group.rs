@@ -21,6 +21,9 @@ use crate::table::{self, Version, Write};
 /// Controllers that belong to every group where they are: what its state and its processes are asked through.
 const ALWAYS: Controllers = Controllers::FREEZER;
 
+/// How often a place is opened again that others remove meanwhile.
+const TRIES: usize = 100;
+
 /// A group of processes. Dropping it leaves the group where it is: [`Group::remove`].
 #[derive(Clone, Debug)]
 pub struct Group {
@@ -46,6 +49,26 @@ impl Group {
         accounting: Controllers,
     ) -> Result<Self> {
         group_name(name)?;
+        let mut place = place.clone();
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            match Self::create_once(&place, name, limits, accounting) {
+                // The place has gone with the last group of another process.
+                Err(_) if place.is_gone() && tried < TRIES => {
+                    place = place.again()?;
+                }
+                created => return created,
+            }
+        }
+    }
+
+    fn create_once(
+        place: &Place,
+        name: &str,
+        limits: &Limits,
+        accounting: Controllers,
+    ) -> Result<Self> {
         let writes = writes(place, limits)?;
         let needed = writes.iter().map(|(index, _)| 1 << index).fold(0, |all, one: u32| all | one);
         let mut group = Self { place: place.clone(), name: name.to_owned(), members: 0 };
@@ -92,7 +115,7 @@ impl Group {
             }
             self.make_in(index, dir)?;
             if dir.version == Version::V1 && dir.controllers.contains(Controllers::CPUSET) {
-                place::inherit_cpuset(&self.open_dir(dir)?, &dir.path.join(&self.name))?;
+                crate::way::inherit_cpuset(&self.open_dir(dir)?, &dir.path.join(&self.name))?;
             }
         }
         Ok(())
@@ -185,6 +208,12 @@ impl Group {
         });
         let group = dirs.iter().any(|dir| dir.version == Version::V2);
         Ok(Shape { joins: joins.count(), group })
+    }
+
+    /// Where it was made: the place that was given, or the same opened again because its directories had been removed.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Its name.

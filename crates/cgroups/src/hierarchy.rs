@@ -43,7 +43,17 @@ pub struct Hierarchy {
 
 /// The hierarchies that this process sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hierarchies(Vec<Hierarchy>);
+pub struct Hierarchies {
+    found: Vec<Hierarchy>,
+    /// `/proc/self/cgroup` as it was.
+    own: Vec<u8>,
+}
+
+fn read(path: &'static str) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| Error::io("read", Path::new(path), &error))
+}
+
+const OWN: &str = "/proc/self/cgroup";
 
 impl Hierarchies {
     /// Looks.
@@ -51,10 +61,8 @@ impl Hierarchies {
     /// # Errors
     /// [`NoCgroups`](crate::ErrorKind::NoCgroups) when none is mounted, or a failed read of procfs.
     pub fn detect() -> Result<Self> {
-        let read = |path: &'static str| {
-            std::fs::read(path).map_err(|error| Error::io("read", Path::new(path), &error))
-        };
-        let mut found = parse(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?);
+        let own = read(OWN)?;
+        let mut found = parse(&read("/proc/self/mountinfo")?, &own);
         let hybrid = found.iter().any(|one| one.version == Version::V1);
         for hierarchy in found.iter_mut().filter(|one| one.version == Version::V2) {
             hierarchy.beside_v1 = hybrid;
@@ -63,18 +71,24 @@ impl Hierarchies {
         }
         // v1 hierarchies first: a process joins them before it is cloned into its group of v2.
         found.sort_by_key(|one| one.version == Version::V2);
-        if found.is_empty() { Err(Error::no_cgroups()) } else { Ok(Self(found)) }
+        if found.is_empty() { Err(Error::no_cgroups()) } else { Ok(Self { found, own }) }
+    }
+
+    /// Whether the process is still in the groups in which it was; a change of the mounts is not seen.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        read(OWN).is_ok_and(|own| own == self.own)
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Hierarchy> {
-        self.0.iter()
+        self.found.iter()
     }
 
     /// How they are mounted.
     #[must_use]
     pub fn mode(&self) -> Mode {
-        let has = |version| self.0.iter().any(|one| one.version == version);
+        let has = |version| self.found.iter().any(|one| one.version == version);
         match (has(Version::V1), has(Version::V2)) {
             (true, true) => Mode::Hybrid,
             (true, false) => Mode::V1,
@@ -85,7 +99,7 @@ impl Hierarchies {
     /// The controllers that can be had.
     #[must_use]
     pub fn controllers(&self) -> Controllers {
-        self.0.iter().map(|one| one.controllers).collect()
+        self.found.iter().map(|one| one.controllers).collect()
     }
 }
 
@@ -217,7 +231,8 @@ mod tests {
 
     #[test]
     fn a_hybrid_machine() {
-        let found = Hierarchies(parse(HYBRID.as_bytes(), OWN.as_bytes()));
+        let found = parse(HYBRID.as_bytes(), OWN.as_bytes());
+        let found = Hierarchies { found, own: Vec::new() };
         assert_eq!(found.mode(), Mode::Hybrid);
         let shown: Vec<_> = found
             .iter()
@@ -241,7 +256,7 @@ mod tests {
         let line = "1 0 0:1 /pod/one /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n";
         let found = parse(line.as_bytes(), b"0::/pod/one/inner\n");
         assert_eq!(found[0].own, Path::new("/sys/fs/cgroup/inner"));
-        assert_eq!(Hierarchies(found).mode(), Mode::V2);
+        assert_eq!(Hierarchies { found, own: Vec::new() }.mode(), Mode::V2);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | to say what a group may use | [`Limits`], with [`Bytes`], [`Cpus`], [`Weight`], [`Max`] |
 //! | to know what this machine has | [`Hierarchies::detect`] |
-//! | a place where I may make groups | [`Place::find`], [`Place::open`] |
+//! | a place where I may make groups | [`Place::find`], [`Place::open`], [`Place::within`] |
 //! | systemd to make the place | [`Place::choose`] with a [`Placement`], feature `systemd` |
 //! | a group with limits | [`Group::create`], [`Group::create_in`] a place |
 //! | a group that is there | [`Group::find`], [`Group::open`] |
@@ -17,7 +17,7 @@
 //! | to restrict device nodes | [`limits::Limits::devices`], [`devices`] |
 //! | to change, freeze, kill, remove it | [`Group::update`], [`Group::freeze`], [`Group::kill`], [`Group::remove`], [`Group::end`] |
 //! | a process born in it | [`Group::membership`] |
-//! | to clear what an ended program left | [`reconcile()`] |
+//! | to clear what an ended program left | [`reconcile()`], [`sweep`] |
 //!
 //! A limit is in force, or there is an error that names it and its file.
 //!
@@ -64,7 +64,9 @@ mod systemd;
 mod table;
 mod unit;
 mod update;
+mod uses;
 mod walk;
+mod way;
 
 pub use controller::{Controller, Controllers};
 pub use end::Depth;
@@ -74,7 +76,7 @@ pub use hierarchy::{Hierarchies, Hierarchy, Mode};
 pub use limits::Limits;
 pub use limits::devices::{DeviceAccess, DeviceAction, DeviceKind, DeviceRule};
 pub use membership::{Membership, join};
-pub use owner::{Life, Reconciled, owned_name, reconcile};
+pub use owner::{Life, Reconciled, owned_name, reconcile, sweep};
 pub use path::GroupPath;
 pub use place::Place;
 pub use placement::{Placement, Scope, Slice};

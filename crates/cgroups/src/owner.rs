@@ -7,12 +7,14 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{AtFlags, unlinkat};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 use crate::end::Depth;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, PATH, Result};
 use crate::group::Group;
+use crate::path::check_name;
 use crate::place::Place;
 
 /// Whether a group ends with the process that made it.
@@ -48,6 +50,7 @@ pub fn owned_name(id: Option<&str>, life: Life) -> Result<String> {
         Life::Detached => 'd',
     };
     let id = id.map_or_else(|| number.to_string(), str::to_owned);
+    check_name(&id).map_err(|reason| Error::text(PATH, &id, reason))?;
     let name = format!("{id}.{letter}{pid}-{start}-{:x}", namespace());
     crate::path::group_name(&name).map(str::to_owned)
 }
@@ -76,19 +79,68 @@ fn has_ended(pid: u32, start: u64) -> bool {
     }
 }
 
+/// What a name tells of its owner.
+struct Owner {
+    life: Life,
+    pid: u32,
+    start: u64,
+    namespace: u64,
+}
+
+impl Owner {
+    fn of(name: &str) -> Option<Self> {
+        let (life, owner) = name.rsplit_once('.')?.1.split_at_checked(1)?;
+        let mut parts = owner.split('-');
+        let (pid, start) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let namespace = u64::from_str_radix(parts.next()?, 16).ok()?;
+        let life = match life {
+            "w" => Life::WithOwner,
+            "d" => Life::Detached,
+            _ => return None,
+        };
+        parts.next().is_none().then_some(Self { life, pid, start, namespace })
+    }
+}
+
+/// Whether a name tells its owner.
+pub(crate) fn is_owned(name: &str) -> bool {
+    Owner::of(name).is_some()
+}
+
 /// Whether the owner that a name tells is gone.
 fn orphaned(name: &str) -> Option<Life> {
-    let (life, owner) = name.rsplit_once('.')?.1.split_at_checked(1)?;
-    let mut parts = owner.split('-');
-    let (pid, start) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    let there = u64::from_str_radix(parts.next()?, 16).ok()?;
-    let gone = there == namespace() && has_ended(pid, start);
-    let life = match life {
-        "w" => Life::WithOwner,
-        "d" => Life::Detached,
-        _ => return None,
-    };
-    (gone && parts.next().is_none()).then_some(life)
+    let owner = Owner::of(name)?;
+    let gone = owner.namespace == namespace() && has_ended(owner.pid, owner.start);
+    gone.then_some(owner.life)
+}
+
+/// The names of all groups of a place whose owner is gone.
+fn orphans(place: &Place) -> Result<Vec<(String, Life)>> {
+    let mut names = std::collections::BTreeSet::new();
+    for path in place.paths() {
+        let entries =
+            std::fs::read_dir(path).map_err(|error| Error::io("readdir", path, &error))?;
+        names.extend(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()));
+    }
+    Ok(names.into_iter().filter_map(|name| orphaned(&name).map(|life| (name, life))).collect())
+}
+
+/// Removes the groups of processes that have ended and that are empty; what runs in others, and they, stay. Waits for
+/// nothing.
+///
+/// # Errors
+/// When the place cannot be read.
+pub fn sweep(place: &Place) -> Result<Reconciled> {
+    let mut done = Reconciled::default();
+    for (name, _) in orphans(place)? {
+        let remove = |dir: &crate::place::Dir| unlinkat(&dir.fd, &*name, AtFlags::REMOVEDIR);
+        let results: Vec<_> = place.dirs().iter().map(remove).collect();
+        let failed = |result: &_| !matches!(result, Ok(()) | Err(Errno::NOENT));
+        done.failed += usize::from(results.iter().any(failed));
+        done.removed +=
+            usize::from(results.iter().any(Result::is_ok) && !results.iter().any(failed));
+    }
+    Ok(done)
 }
 
 /// Removes the groups of processes that have ended, with what still runs in them; a detached group only when it is
@@ -98,14 +150,7 @@ fn orphaned(name: &str) -> Option<Life> {
 /// When the place cannot be read.
 pub fn reconcile(place: &Place) -> Result<Reconciled> {
     let mut done = Reconciled::default();
-    let mut names = std::collections::BTreeSet::new();
-    for path in place.paths() {
-        let entries =
-            std::fs::read_dir(path).map_err(|error| Error::io("readdir", path, &error))?;
-        names.extend(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()));
-    }
-    for name in names {
-        let Some(life) = orphaned(&name) else { continue };
+    for (name, life) in orphans(place)? {
         let Ok(group) = Group::open(place, &name) else { continue };
         let empty = || group.procs(Depth::Recursive).is_ok_and(|procs| procs.is_empty());
         if life == Life::Detached && !empty() {
@@ -149,6 +194,13 @@ mod tests {
         let other = format!("x.w{}-1-{:x}", std::process::id(), namespace());
         assert_eq!(orphaned(&other), Some(Life::WithOwner), "another process with this id");
         assert_eq!(orphaned(&other.replace(".w", ".d")), Some(Life::Detached));
+        for id in ["memory", "cpu.max"] {
+            let name = owned_name(Some(id), Life::WithOwner).unwrap();
+            crate::path::group_name(&name).unwrap();
+        }
+        for id in ["", ".", "..", "a/b", "../x", "a\n"] {
+            owned_name(Some(id), Life::WithOwner).unwrap_err();
+        }
         for foreign in ["web", "x.w1-1", "x.w1-1-7", "x.q1-1-1", "user.slice", "x.w", "."] {
             assert_eq!(orphaned(foreign), None, "{foreign}");
         }

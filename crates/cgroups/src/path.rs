@@ -3,7 +3,7 @@
 //! Kernel objects: none. Invariant: a name is one component; a path never leaves the tree that it starts in.
 
 use std::fmt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -41,14 +41,6 @@ impl GroupPath {
         Ok(Self(path))
     }
 
-    /// As a path below the mounted root or below the own group.
-    pub(crate) fn below(&self, mount: &Path, own: &Path) -> PathBuf {
-        match self.0.strip_prefix('/') {
-            Some(rest) => mount.join(rest),
-            None => own.join(&self.0),
-        }
-    }
-
     /// The components.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         Path::new(&self.0).components().filter_map(|component| match component {
@@ -80,7 +72,7 @@ pub(crate) fn group_name(name: &str) -> Result<&str> {
     let first = name.split('.').next().unwrap_or_default();
     let refused = |reason| Error::text(PATH, name, reason);
     check_name(name).map_err(refused)?;
-    if name.contains('.') && files.contains(&first) {
+    if name.contains('.') && files.contains(&first) && !crate::owner::is_owned(name) {
         return Err(refused(Reason::BadCharacter));
     }
     Ok(name)

@@ -1,13 +1,13 @@
 //! Where groups are made: one directory in each hierarchy, opened once.
 //!
-//! Kernel objects: directories of cgroupfs; `cgroup.subtree_control` on the way to them (v2). Invariant: groups are
-//! reached through these descriptors only, so that no path is ever resolved again.
+//! Kernel objects: directories of cgroupfs (`way.rs`). Invariant: groups are reached through these descriptors only. A
+//! directory that was made for groups goes with its last use (`uses.rs`); whoever comes meanwhile makes it again.
 
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat};
+use rustix::fs::{AtFlags, Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use crate::controller::Controllers;
@@ -16,20 +16,14 @@ use crate::hierarchy::{Hierarchies, Hierarchy};
 use crate::path::GroupPath;
 use crate::systemd::Held;
 use crate::table::Version;
-
-/// A directory in one hierarchy.
-#[derive(Debug)]
-pub(crate) struct Dir {
-    pub(crate) version: Version,
-    /// What groups made here have.
-    pub(crate) controllers: Controllers,
-    pub(crate) path: PathBuf,
-    pub(crate) fd: OwnedFd,
-    /// The group above that has processes of its own, and so cannot hand on its controllers.
-    pub(crate) occupied: Option<PathBuf>,
-}
+use crate::uses::Keep;
+pub(crate) use crate::way::Dir;
+use crate::way::{HandDown, SUBTREE, Way};
 
 /// Where groups are made. Cheap to clone; holds one descriptor for each hierarchy.
+///
+/// The directories that it made, and `ampoule`, are removed with its last clone and the last [`Group`](crate::Group) in
+/// it, unless somebody else has groups there.
 #[derive(Clone, Debug)]
 pub struct Place(Arc<Inner>);
 
@@ -37,10 +31,8 @@ pub struct Place(Arc<Inner>);
 struct Inner {
     dirs: Vec<Dir>,
     /// What keeps the scope that it is in, if it is in one.
-    held: Option<Held>,
+    held: Option<Arc<Held>>,
 }
-
-const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 
 impl Place {
     /// Opens the place, and makes its directories where they are missing.
@@ -52,12 +44,26 @@ impl Place {
     /// [`NotDelegated`](crate::ErrorKind::NotDelegated), [`ReadOnly`](crate::ErrorKind::ReadOnly),
     /// [`Busy`](crate::ErrorKind::Busy).
     pub fn open(hierarchies: &Hierarchies, path: &GroupPath) -> Result<Self> {
-        let dirs: Result<Vec<Dir>> = hierarchies.iter().map(|one| open(one, path)).collect();
+        let names: Vec<&str> = path.names().collect();
+        let open = |hierarchy: &Hierarchy| to_path(hierarchy, path, &names).open();
+        let dirs: Result<Vec<Dir>> = hierarchies.iter().map(open).collect();
         dirs.map(|dirs| Self::new(dirs, None))
     }
 
     pub(crate) fn new(dirs: Vec<Dir>, held: Option<Held>) -> Self {
-        Self(Arc::new(Inner { dirs, held }))
+        Self(Arc::new(Inner { dirs, held: held.map(Arc::new) }))
+    }
+
+    /// Whether somebody removed a directory of it, because no group was in it.
+    pub(crate) fn is_gone(&self) -> bool {
+        let stat = |dir: &Dir| rustix::fs::statat(&dir.fd, "cgroup.procs", AtFlags::empty());
+        self.dirs().iter().any(|dir| matches!(stat(dir), Err(Errno::NOENT | Errno::NODEV)))
+    }
+
+    /// The same place, after somebody removed its directories because no group was in them.
+    pub(crate) fn again(&self) -> Result<Self> {
+        let dirs = self.dirs().iter().map(Dir::again).collect::<Result<Vec<Dir>>>()?;
+        Ok(Self(Arc::new(Inner { dirs, held: self.0.held.clone() })))
     }
 
     /// Where the group at `path` is, and its name. Makes nothing; a hierarchy that does not have the way there is left
@@ -70,8 +76,7 @@ impl Place {
         let name = names.pop().unwrap_or_default();
         let mut dirs = Vec::new();
         for hierarchy in hierarchies.iter() {
-            let top = if path.is_absolute() { &hierarchy.mount } else { &hierarchy.own };
-            match look_below(hierarchy, top, &names) {
+            match to_path(hierarchy, path, &names).look() {
                 Ok(dir) => dirs.push(dir),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
@@ -125,7 +130,7 @@ impl Place {
     /// [`Placement::Systemd`]: crate::Placement::Systemd
     #[must_use]
     pub fn unit(&self) -> Option<&str> {
-        self.0.held.as_ref().map(Held::unit)
+        self.0.held.as_ref().map(|held| held.unit())
     }
 }
 
@@ -143,125 +148,12 @@ pub(crate) fn writable(dir: Dir) -> Result<Dir> {
     }
 }
 
-fn open(hierarchy: &Hierarchy, path: &GroupPath) -> Result<Dir> {
+/// The way to a path in one hierarchy, or to the beginning of it.
+fn to_path(hierarchy: &Hierarchy, path: &GroupPath, names: &[&str]) -> Way {
     let top = if path.is_absolute() { &hierarchy.mount } else { &hierarchy.own };
-    let dir = open_below(hierarchy, top, path.names())?;
-    debug_assert_eq!(dir.path, path.below(&hierarchy.mount, &hierarchy.own), "the same path");
-    Ok(dir)
-}
-
-fn open_below<'n>(
-    hierarchy: &Hierarchy,
-    top: &Path,
-    names: impl IntoIterator<Item = &'n str>,
-) -> Result<Dir> {
-    let fd = open_top(top)?;
-    enable(hierarchy, &fd, top)?;
-    descend(hierarchy, fd, top, names)
-}
-
-/// A group that is there.
-pub(crate) fn open_top(top: &Path) -> Result<OwnedFd> {
-    let fd = openat(CWD, top, DIRECTORY, Mode::empty());
-    fd.map_err(|errno| Error::at("open", top, errno))
-}
-
-/// The group below `top`, made where it is missing.
-pub(crate) fn descend<'n>(
-    hierarchy: &Hierarchy,
-    mut fd: OwnedFd,
-    top: &Path,
-    names: impl IntoIterator<Item = &'n str>,
-) -> Result<Dir> {
-    let mut path = top.to_owned();
-    for name in names {
-        path.push(name);
-        match rustix::fs::mkdirat(&fd, name, Mode::from(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(Error::not_delegated(path, errno)),
-        }
-        fd = openat(&fd, name, DIRECTORY, Mode::empty())
-            .map_err(|errno| Error::at("open", &path, errno))?;
-        prepare(hierarchy, &fd, &path)?;
-    }
-    if hierarchy.beside_v1 {
-        hand_down(&fd);
-    }
-    Ok(opened(hierarchy, path, fd))
-}
-
-/// As [`open_below`], for what is there.
-fn look_below(hierarchy: &Hierarchy, top: &Path, names: &[&str]) -> Result<Dir> {
-    let mut path = top.to_owned();
-    let failed = |path: &Path, errno| Error::at("open", path, errno);
-    let mut fd = open_top(top)?;
-    for name in names {
-        path.push(name);
-        fd = openat(&fd, *name, DIRECTORY, Mode::empty()).map_err(|errno| failed(&path, errno))?;
-    }
-    Ok(opened(hierarchy, path, fd))
-}
-
-fn opened(hierarchy: &Hierarchy, path: PathBuf, fd: OwnedFd) -> Dir {
-    let controllers = controllers(hierarchy, &fd);
-    Dir { version: hierarchy.version, controllers, path, fd, occupied: None }
-}
-
-/// What groups made in a directory have.
-pub(crate) fn controllers(hierarchy: &Hierarchy, fd: &OwnedFd) -> Controllers {
-    match hierarchy.version {
-        Version::V1 => hierarchy.controllers,
-        Version::V2 => Controllers::of_v2(&read(fd, SUBTREE).unwrap_or_default()),
-    }
-}
-
-/// Makes a new directory ready for groups below it.
-fn prepare(hierarchy: &Hierarchy, fd: &OwnedFd, path: &Path) -> Result<()> {
-    if hierarchy.controllers.contains(Controllers::CPUSET) && hierarchy.version == Version::V1 {
-        return inherit_cpuset(fd, path);
-    }
-    enable(hierarchy, fd, path)
-}
-
-/// Gives a directory of v1 the CPUs and memory nodes of the one above: it has none at first, and takes no process.
-pub(crate) fn inherit_cpuset(fd: &OwnedFd, path: &Path) -> Result<()> {
-    for file in ["cpuset.cpus", "cpuset.mems"] {
-        if !read(fd, file).unwrap_or_default().trim().is_empty() {
-            continue;
-        }
-        let above = read(fd, &format!("../{file}"))
-            .map_err(|errno| Error::at("read", &path.join("..").join(file), errno))?;
-        write(fd, file, above.trim())
-            .map_err(|errno| Error::at("write", &path.join(file), errno))?;
-    }
-    Ok(())
-}
-
-/// Hands every controller that is there to the groups below.
-pub(crate) fn enable(hierarchy: &Hierarchy, fd: &OwnedFd, path: &Path) -> Result<()> {
-    // On a hybrid machine the tree of v2 belongs to the host, which uses v1 for limits.
-    if hierarchy.version == Version::V1 || hierarchy.beside_v1 {
-        return Ok(());
-    }
-    match enable_all(fd) {
-        // Whoever made this group keeps the controllers: a limit that needs one says so.
-        Ok(()) | Err(Errno::ACCESS | Errno::PERM) => Ok(()),
-        Err(errno) => Err(Error::at("write", &path.join(SUBTREE), errno)),
-    }
-}
-
-/// On a hybrid machine: hands down what the host gave to the place itself, such as `hugetlb` where v1 does not have it.
-fn hand_down(place: &OwnedFd) {
-    // Where processes are in the place it has none to give; a limit that needs one says so.
-    let _kept = enable_all(place).is_err();
-}
-
-const SUBTREE: &str = "cgroup.subtree_control";
-
-fn enable_all(fd: &OwnedFd) -> Result<(), Errno> {
-    let list = |name| read(fd, name).map(|line| Controllers::of_v2(&line)).unwrap_or_default();
-    let missing = list("cgroup.controllers").difference(list(SUBTREE));
-    if missing.is_empty() { Ok(()) } else { write(fd, SUBTREE, &missing.to_enable()) }
+    let names = names.iter().map(|name| (*name).to_owned()).collect();
+    let (top, hand_down, keep) = (top.clone(), HandDown::All, Keep::Found);
+    Way { hierarchy: hierarchy.clone(), top, names, hand_down, keep }
 }
 
 /// The text of a file; the kernel makes it in one piece.

@@ -103,6 +103,8 @@ pub struct Builder {
     #[serde(default)]
     pub(crate) own_group: OwnGroup,
     #[serde(default)]
+    pub(crate) id: Option<String>,
+    #[serde(default)]
     pub(crate) cgroup_placement: ampoule_cgroups::Placement,
 }
 
@@ -120,11 +122,12 @@ impl Container {
         Builder::new(Origin::Directory(directory.into()), Root::Ephemeral { size })
     }
 
-    /// No namespace, no mount, the host's root: only what is asked for.
+    /// No namespace, no mount, no group, the host's root: only what is asked for.
     #[must_use]
     pub fn bare() -> Builder {
         let mut builder = Builder::new(Origin::Bare, Root::InPlace);
         builder.namespaces = NamespaceSet::all(Setting::Host);
+        builder.own_group = OwnGroup::WithLimits;
         builder.masked = Some(Vec::new());
         builder.read_only_paths = Some(Vec::new());
         builder
@@ -178,6 +181,7 @@ impl Builder {
             #[cfg(feature = "image")]
             image: None,
             own_group: OwnGroup::default(),
+            id: None,
             cgroup_placement: ampoule_cgroups::Placement::default(),
         }
     }

@@ -8,6 +8,7 @@ use std::process::{ChildStderr, ChildStdin, ChildStdout};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use ampoule_cgroups::events::Above;
 use ampoule_init::process::{self, wait_readable};
 use ampoule_init::reaper::{self, Ended};
 use ampoule_ns::{Namespace, Setting};
@@ -16,6 +17,7 @@ use rustix::process::Signal;
 
 use crate::error::{Error, ErrorKind, Stage};
 use crate::exit::{ExitStatus, Outcome, Usage};
+use crate::layers::InMemory;
 use crate::pid1::Pid1;
 use crate::plan::Prepared;
 use crate::pty::Pty;
@@ -49,6 +51,7 @@ pub struct Container {
     pub stderr: Option<ChildStderr>,
     /// The host's end of the terminal, if there is one.
     pub pty: Option<Pty>,
+    pub(crate) id: String,
     pub(crate) pid: u32,
     pub(crate) pidfd: OwnedFd,
     pub(crate) control: OwnedFd,
@@ -62,18 +65,20 @@ pub struct Container {
     pub(crate) early: Mutex<Option<Ended>>,
     pub(crate) reaped: bool,
     pub(crate) group: Option<ampoule_cgroups::Group>,
+    /// How often the groups above had met their limits before it was started.
+    pub(crate) above: Above,
     /// The root's upper layer, where it is in memory.
-    pub(crate) upper: Option<OwnedFd>,
+    pub(crate) upper: InMemory,
 }
 
 impl Container {
-    /// Id of the first process in the host's pid namespace; use [`Container::pidfd`] to act on it.
+    /// Its name, from [`Builder::id`](crate::Builder::id) or made for it; part of the name of its group.
     #[must_use]
-    pub fn id(&self) -> u32 {
-        self.pid
+    pub fn id(&self) -> &str {
+        &self.id
     }
 
-    /// Id of the first process, as [`Container::id`].
+    /// Id of the first process in the host's pid namespace; use [`Container::pidfd`] to act on it.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.pid
@@ -235,7 +240,7 @@ impl Container {
     pub(crate) fn kill_with(&mut self, outcome: Outcome) -> Result<ExitStatus, Error> {
         self.kill_all()?;
         let status = self.collect()?.with_outcome(outcome);
-        self.ended = Some(status);
+        self.ended = Some(status.clone());
         Ok(status)
     }
 
@@ -254,7 +259,7 @@ impl Container {
             self.reap()?;
             self.close_group();
         }
-        self.ended.ok_or_else(|| {
+        self.ended.clone().ok_or_else(|| {
             Error::new(ErrorKind::StatusLost, Stage::Running).with_hint(
                 "somebody else waits for this process's children; use Pid1::Reaper or Linux 6.15",
             )
@@ -266,7 +271,7 @@ impl Container {
         let status = process::reap(&self.pidfd)
             .map_err(|error| Error::io(Stage::Running, "waitid", &error))?;
         self.reaped = true;
-        if let (None, Some(status)) = (self.ended, status) {
+        if let (None, Some(status)) = (&self.ended, status) {
             let outcome = Outcome::from_wait_status(status);
             self.ended = Some(ExitStatus::new(outcome, Usage::default(), self.begun.elapsed()));
         }
@@ -294,7 +299,7 @@ impl Drop for Container {
         drop(self.kill_all());
         drop(process::end(&self.pidfd, Instant::now() + END_LIMIT));
         if let Some(group) = self.group.take() {
-            crate::group::end_group(group);
+            crate::grouped::end_group(group);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
-use crate::group::Resources;
+use crate::resources::Resources;
 use ampoule_init::process::WaitStatus;
 use ampoule_init::reaper::{Cause, Ended};
 
@@ -34,7 +34,7 @@ pub enum Outcome {
 }
 
 /// How a payload ended and what it used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExitStatus {
     outcome: Outcome,
     usage: Usage,
@@ -113,8 +113,8 @@ impl ExitStatus {
 
     /// What the container's control group counted; empty without one.
     #[must_use]
-    pub fn resources(&self) -> Resources {
-        self.resources
+    pub fn resources(&self) -> &Resources {
+        &self.resources
     }
 
     pub(crate) fn with_resources(mut self, resources: Resources) -> Self {
@@ -143,7 +143,11 @@ impl Outcome {
 
 impl fmt::Display for ExitStatus {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.outcome.fmt(out)
+        self.outcome.fmt(out)?;
+        match (self.outcome, &self.resources.oom_by) {
+            (Outcome::OutOfMemory, Some(limit)) => write!(out, ": {limit}"),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -3,21 +3,22 @@
 //! Kernel objects: one group per container, below a place that the plan opened. Invariant: limits that were asked for
 //! are in force or the launch fails; a launch that fails leaves no group.
 
-use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 
-use ampoule_cgroups::limits::CpuMax;
+use ampoule_cgroups::events::Above;
+use ampoule_cgroups::limits::devices::container_rules;
+use ampoule_cgroups::limits::{CpuMax, IoDevice};
 use ampoule_cgroups::{
-    Bytes, Controllers, Cpus, Group, GroupPath, Hierarchies, Life, Limits, Max, Membership,
-    NumberList, Place, Shape, Stats, owned_name,
+    Bytes, Controllers, Cpus, DeviceRule, Group, GroupPath, Hierarchies, Life, Limits, Max,
+    Membership, NumberList, Place, Shape, Weight, owned_name, sweep,
 };
 use ampoule_init::{Fd, Step};
+use serde::{Deserialize, Serialize};
 
 use crate::builder::Builder;
-use crate::container::{Container, OnDrop};
-use crate::error::{Error, ErrorKind, Stage};
-use crate::exit::Outcome;
+use crate::container::OnDrop;
+use crate::error::{Error, Stage};
 use crate::levels::LeftOut;
 use crate::report::Control;
 
@@ -27,23 +28,6 @@ const ACCOUNTED: Controllers = Controllers::MEMORY
     .union(Controllers::CPUACCT)
     .union(Controllers::IO)
     .union(Controllers::PIDS);
-
-/// Whether a container has a control group of its own, so that [`Container::stats`] can be asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OwnGroup {
-    /// If limits or a `cgroup_parent` were asked for.
-    #[default]
-    WithLimits,
-    /// Also without limits, where a group can be made; limits are in force in any case.
-    WherePossible,
-    /// Also without limits; where no group can be made, nothing starts.
-    Always,
-}
-
-/// What [`Resources`] are read from.
-const REPORTED: Controllers =
-    Controllers::MEMORY.union(Controllers::CPU).union(Controllers::CPUACCT);
 
 impl Builder {
     /// The most memory that all processes together may use (`memory.max`); above it they are killed.
@@ -74,10 +58,54 @@ impl Builder {
         self
     }
 
+    /// Limits of one block device: `IoDevice::at("/dev/vda")?.read_bps(Bytes::mib(10))` (`io.max`, `io.weight`,
+    /// `io.latency`). Each device is named once.
+    #[must_use]
+    pub fn io(mut self, device: IoDevice) -> Self {
+        self.limits.io.devices.push(device);
+        self
+    }
+
+    /// Its share of every block device among siblings, 100 unless it is said (`io.weight`).
+    #[must_use]
+    pub fn io_weight(mut self, weight: Weight) -> Self {
+        self.limits.io.weight = Some(weight);
+        self
+    }
+
+    /// No device node can be opened but those of these rules and those that every container needs
+    /// ([`container_rules`]); without rules the nodes of `/dev` are what there is.
+    ///
+    /// For each kind of access the last rule that is about the device decides.
+    #[must_use]
+    pub fn devices(mut self, rules: impl IntoIterator<Item = DeviceRule>) -> Self {
+        if self.limits.devices.is_empty() {
+            self.limits.devices = container_rules();
+        }
+        self.limits.devices.extend(rules);
+        self
+    }
+
     /// All limits; those that were set before are replaced.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Whether it has a control group of its own also without limits: to be counted, paused, killed as a whole.
+    #[must_use]
+    pub fn own_group(mut self, own_group: OwnGroup) -> Self {
+        self.own_group = own_group;
+        self
+    }
+
+    /// The container's name, which is part of its group's; otherwise one is made. Letters, digits, `.`, `-`, `_` and
+    /// `+`, a letter or digit first, at most 128. Containers of one process that run at the same time have different
+    /// ones: see [`Launch::id`](crate::Launch::id).
+    #[must_use]
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
         self
     }
 
@@ -88,46 +116,101 @@ impl Builder {
         self.cgroup_parent = Some(path.into());
         self
     }
+}
 
-    /// Whether it has a group also without limits: to be counted, paused, or limited later.
-    #[must_use]
-    pub fn own_group(mut self, own_group: OwnGroup) -> Self {
-        self.own_group = own_group;
-        self
-    }
+/// Which containers have a control group of their own (cgroups(7)), and how much is counted in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OwnGroup {
+    /// Those with limits or a `cgroup_parent`.
+    WithLimits,
+    /// Every one, where the caller may make groups; the report says where it may not. A container without limits has
+    /// it in the caller's own group, and in one hierarchy (the v2 one, where there is one): it can be paused and killed
+    /// as a whole, and what that hierarchy counts is counted. A detached one ([`OnDrop::Detach`]) has none, because
+    /// nobody would remove it.
+    #[default]
+    WherePossible,
+    /// Also without limits where those with limits are, so that everything is counted; where that is not possible, as
+    /// [`OwnGroup::WherePossible`].
+    Counted,
+    /// As [`OwnGroup::Counted`]; where that is not possible, nothing starts.
+    Always,
 }
 
 /// Where and with what limits groups are made.
 #[derive(Debug)]
 pub(crate) struct GroupPlan {
-    place: Place,
+    place: SharedPlace,
     limits: Limits,
     shape: Shape,
+    kind: Kind,
 }
 
-/// The plan of a group, if limits were asked for.
-pub(crate) fn prepare(
-    builder: &Builder,
-    left_out: &mut Vec<LeftOut>,
-) -> Result<Option<GroupPlan>, Error> {
+/// What a group is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Limits, a parent, or that everything is counted.
+    Asked,
+    /// Nothing was asked for.
+    Default,
+}
+
+/// A place, opened again where its directories were removed meanwhile.
+type SharedPlace = Arc<Mutex<Place>>;
+
+/// What was found out about the group.
+#[derive(Debug)]
+pub(crate) enum Grouping {
+    /// It is made for each launch.
+    Planned(Box<GroupPlan>),
+    /// It cannot be made.
+    NotPossible(ampoule_cgroups::Error),
+    /// The container outlives its handle, so that nobody would remove a group that was not asked for.
+    Detached,
+    /// It is not wanted.
+    Off,
+}
+
+impl Grouping {
+    /// The plan, if there is one.
+    pub(crate) fn plan(&self) -> Option<&GroupPlan> {
+        match self {
+            Self::Planned(plan) => Some(plan),
+            Self::NotPossible(_) | Self::Detached | Self::Off => None,
+        }
+    }
+}
+
+/// The plan of a group.
+pub(crate) fn prepare(builder: &Builder, left_out: &mut Vec<LeftOut>) -> Result<Grouping, Error> {
     let limited = !builder.limits.is_empty() || builder.cgroup_parent.is_some();
     let limited = limited || builder.asks_systemd();
-    if !limited && builder.own_group == OwnGroup::WithLimits {
-        return Ok(None);
-    }
-    let optional = builder.best_effort.contains(&Control::Limits)
-        || (!limited && builder.own_group == OwnGroup::WherePossible);
-    match find(builder) {
-        Ok(plan) => Ok(Some(plan)),
-        Err(error) if optional => {
-            left_out.push((Control::Limits, error.to_string()));
-            Ok(None)
+    let optional = match limited {
+        true => builder.best_effort.contains(&Control::Limits),
+        false => builder.own_group != OwnGroup::Always,
+    };
+    if limited || matches!(builder.own_group, OwnGroup::Counted | OwnGroup::Always) {
+        match find(builder) {
+            Ok(plan) => return Ok(Grouping::Planned(Box::new(plan))),
+            Err(error) if !optional => return Err(Error::from_cgroups(Stage::Plan, error)),
+            Err(error) if limited => left_out.push((Control::Limits, error.to_string())),
+            Err(_) => {}
         }
-        Err(error) => Err(Error::from_cgroups(Stage::Plan, error)),
     }
+    if builder.own_group == OwnGroup::WithLimits {
+        return Ok(Grouping::Off);
+    }
+    if builder.on_drop == OnDrop::Detach {
+        return Ok(Grouping::Detached);
+    }
+    Ok(match find_default() {
+        Ok(plan) => Grouping::Planned(Box::new(plan)),
+        Err(error) => Grouping::NotPossible(error),
+    })
 }
 
 fn find(builder: &Builder) -> ampoule_cgroups::Result<GroupPlan> {
+    static SWEPT: Once = Once::new();
     // What is wrong with the settings is said first, whatever the machine has.
     builder.limits.validate()?;
     let parent = builder.cgroup_parent.as_ref().map(|path| GroupPath::new(path.as_str()));
@@ -135,11 +218,52 @@ fn find(builder: &Builder) -> ampoule_cgroups::Result<GroupPlan> {
     let hierarchies = Hierarchies::detect()?;
     let place = match &parent {
         Some(path) => Place::open(&hierarchies, path)?,
-        None => crate::placement::choose(&hierarchies, builder, ACCOUNTED)?,
+        None => swept(crate::placement::choose(&hierarchies, builder, ACCOUNTED)?, &SWEPT),
     };
     let limits = builder.limits.clone();
     let shape = Group::shape(&place, &limits, ACCOUNTED)?;
-    Ok(GroupPlan { place, limits, shape })
+    Ok(GroupPlan { place: Arc::new(Mutex::new(place)), limits, shape, kind: Kind::Asked })
+}
+
+/// The group of a container without limits; all plans of the process share the place while one of them lives.
+fn find_default() -> ampoule_cgroups::Result<GroupPlan> {
+    static SHARED: Mutex<Weak<Mutex<Place>>> = Mutex::new(Weak::new());
+    static SWEPT: Once = Once::new();
+    let mut shared = locked(&SHARED);
+    let place = match shared.upgrade() {
+        Some(place) => place,
+        None => {
+            let place = swept(within()?, &SWEPT);
+            let place = Arc::new(Mutex::new(place));
+            *shared = Arc::downgrade(&place);
+            place
+        }
+    };
+    drop(shared);
+    let limits = Limits::default();
+    let shape = Group::shape(&locked(&place), &limits, ACCOUNTED)?;
+    Ok(GroupPlan { place, limits, shape, kind: Kind::Default })
+}
+
+/// The place in the own group. Where the hierarchies are mounted is looked up once, and again where it is no longer true.
+fn within() -> ampoule_cgroups::Result<Place> {
+    static KNOWN: Mutex<Option<Hierarchies>> = Mutex::new(None);
+    let mut known = locked(&KNOWN);
+    let place = known.as_ref().filter(|known| known.is_current()).map(Place::within);
+    if let Some(Ok(place)) = place {
+        return Ok(place);
+    }
+    Place::within(known.insert(Hierarchies::detect()?))
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Clears once what ended programs left: nobody else does.
+fn swept(place: Place, once: &Once) -> Place {
+    once.call_once(|| drop(sweep(&place)));
+    place
 }
 
 impl GroupPlan {
@@ -153,23 +277,47 @@ impl GroupPlan {
         self.shape.group.then(|| fd(first + self.shape.joins))
     }
 
+    /// Whether limits were asked for.
+    pub(crate) fn has_limits(&self) -> bool {
+        !self.limits.is_empty()
+    }
+
     /// What a report says.
     pub(crate) fn describe(&self) -> String {
-        crate::placement::describe(&self.place)
+        let place = locked(&self.place);
+        let text = crate::placement::describe(&place);
+        match (self.kind, place.controllers().is_empty()) {
+            (Kind::Default, true) => format!("{text}, without controllers: nothing is limited"),
+            _ => text,
+        }
+    }
+
+    /// What helps when a limit cannot be changed.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        (self.kind == Kind::Default).then_some("ask for a limit when it is started")
     }
 
     /// Makes the group of one launch.
-    pub(crate) fn make(&self, on_drop: OnDrop) -> Result<Made, Error> {
+    pub(crate) fn make(&self, id: &str, on_drop: OnDrop) -> Result<Made, Error> {
         let life = match on_drop {
             OnDrop::Kill => Life::WithOwner,
             OnDrop::Detach => Life::Detached,
         };
-        let failed = |error| Error::from_cgroups(Stage::Launch, error);
-        let name = owned_name(None, life).map_err(failed)?;
-        let group =
-            Group::create_in(&self.place, &name, &self.limits, ACCOUNTED).map_err(failed)?;
+        let failed = |error: ampoule_cgroups::Error| {
+            let taken = error.kind() == ampoule_cgroups::ErrorKind::AlreadyExists;
+            let error = Error::from_cgroups(Stage::Launch, error);
+            let hint = "a container with this id runs: give each launch its own (Launch::id)";
+            if taken { error.with_hint(hint) } else { error }
+        };
+        let name = owned_name(Some(id), life).map_err(failed)?;
+        let place = locked(&self.place).clone();
+        let group = Group::create_in(&place, &name, &self.limits, ACCOUNTED).map_err(failed)?;
+        *locked(&self.place) = group.place().clone();
         match group.membership() {
-            Ok(membership) => Ok(Made { group: Some(group), membership }),
+            Ok(membership) => {
+                let above = group.above();
+                Ok(Made { group: Some(group), above, membership })
+            }
             Err(error) => {
                 // The first error is the one to tell; the group is empty.
                 let _kept = group.remove().is_err();
@@ -187,6 +335,7 @@ fn fd(at: usize) -> Fd {
 #[derive(Debug)]
 pub(crate) struct Made {
     group: Option<Group>,
+    above: Above,
     membership: Membership,
 }
 
@@ -197,8 +346,8 @@ impl Made {
     }
 
     /// Hands the group over.
-    pub(crate) fn keep(mut self) -> Option<Group> {
-        self.group.take()
+    pub(crate) fn keep(mut self) -> Option<(Group, Above)> {
+        self.group.take().map(|group| (group, std::mem::take(&mut self.above)))
     }
 }
 
@@ -207,137 +356,4 @@ impl Drop for Made {
         // Its processes have ended with the launch.
         let _left = self.group.as_ref().is_some_and(|group| group.remove().is_err());
     }
-}
-
-/// What a container's group counted until the end (`ExitStatus::resources`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Resources {
-    /// The most memory that was used at once (`memory.peak`, since Linux 5.19; v1 `memory.max_usage_in_bytes`).
-    pub memory_peak: Option<Bytes>,
-    /// CPU time of all processes, also of those that nobody waited for.
-    pub cpu: Option<Duration>,
-    /// How long processes had to wait because the quota was used up.
-    pub throttled: Option<Duration>,
-    /// The most processes and threads at once (`pids.peak`, since Linux 6.1).
-    pub pids_peak: Option<u64>,
-    /// What was read from block devices.
-    pub read: Option<Bytes>,
-    /// What was written to block devices.
-    pub written: Option<Bytes>,
-    /// How many processes were killed for want of memory.
-    pub oom_kills: u64,
-    /// Whose limit it was.
-    pub oom_by: Option<LimitOf>,
-}
-
-/// Whose memory limit killed a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LimitOf {
-    /// The container's own.
-    Container,
-    /// That of a group above it, or the whole machine's memory.
-    Ancestor,
-}
-
-impl Resources {
-    fn of(stats: &Stats) -> Self {
-        let memory = &stats.memory;
-        let oom_kills = memory.events.oom_kill.unwrap_or(0);
-        let io = stats.io.total();
-        // v1 has no local events; its count of failures is the own limit's.
-        let own = memory.events_local.oom.or(memory.events.oom).or(memory.events.max);
-        let by = if own.unwrap_or(0) > 0 { LimitOf::Container } else { LimitOf::Ancestor };
-        Self {
-            memory_peak: memory.peak.map(Bytes::new),
-            cpu: stats.cpu.usage,
-            throttled: stats.cpu.throttled,
-            pids_peak: stats.pids.peak,
-            read: io.rbytes.map(Bytes::new),
-            written: io.wbytes.map(Bytes::new),
-            oom_kills,
-            oom_by: (oom_kills > 0).then_some(by),
-        }
-    }
-}
-
-/// One line: what was used, as far as it was counted.
-impl fmt::Display for Resources {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let peak = self.memory_peak.map_or("?".to_owned(), |bytes| bytes.to_string());
-        let (cpu, throttled) = (self.cpu.unwrap_or_default(), self.throttled.unwrap_or_default());
-        write!(out, "memory peak {peak}, CPU time {cpu:.3?}, throttled {throttled:.3?}")?;
-        if let Some(pids) = self.pids_peak {
-            write!(out, ", {pids} processes at once")?;
-        }
-        // A device that was never used is not counted.
-        let [read, written] = [self.read, self.written].map(Option::unwrap_or_default);
-        write!(out, ", read {read}, written {written}")?;
-        match self.oom_by {
-            Some(LimitOf::Container) => write!(out, ", {} killed at the own limit", self.oom_kills),
-            Some(LimitOf::Ancestor) => {
-                write!(out, ", {} killed at the limit of a group above", self.oom_kills)
-            }
-            None => Ok(()),
-        }
-    }
-}
-
-impl Container {
-    /// Changes limits while it runs; those that are not named stay.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Limits`], [`ErrorKind::InvalidSettings`]; then nothing has changed.
-    pub fn update(&self, limits: &Limits) -> Result<(), Error> {
-        let result = self.grouped()?.update(limits);
-        result.map_err(|error| Error::from_cgroups(Stage::Running, error))
-    }
-
-    /// Stops all processes where they are until [`Container::resume`].
-    ///
-    /// # Errors
-    /// [`ErrorKind::Limits`].
-    pub fn pause(&self) -> Result<(), Error> {
-        self.grouped()?.freeze().map_err(|error| Error::from_cgroups(Stage::Running, error))
-    }
-
-    /// Lets them go on.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Limits`].
-    pub fn resume(&self) -> Result<(), Error> {
-        self.grouped()?.thaw().map_err(|error| Error::from_cgroups(Stage::Running, error))
-    }
-
-    /// The container's control group, if it has one.
-    #[must_use]
-    pub fn group(&self) -> Option<&Group> {
-        self.group.as_ref()
-    }
-
-    pub(crate) fn grouped(&self) -> Result<&Group, Error> {
-        self.group.as_ref().ok_or_else(|| {
-            Error::new(ErrorKind::Limits, Stage::Running)
-                .about("the container has no control group".to_owned())
-                .with_hint("ask for a limit, or for OwnGroup::Always")
-        })
-    }
-
-    /// Reads what the group counted, and removes it; everything in it has ended.
-    pub(crate) fn close_group(&mut self) {
-        let Some(group) = self.group.take() else { return };
-        if let (Some(status), Ok(stats)) = (self.ended, group.stat_of(REPORTED)) {
-            let resources = Resources::of(&stats);
-            let killed = matches!(status.outcome(), Outcome::Signaled { signal: 9, .. });
-            let status = status.with_resources(resources);
-            let oom = killed && resources.oom_kills > 0;
-            self.ended = Some(if oom { status.with_outcome(Outcome::OutOfMemory) } else { status });
-        }
-        end_group(group);
-    }
-}
-
-/// Ends what is left in a group and removes it; `reconcile` does it later where that fails.
-pub(crate) fn end_group(group: Group) {
-    let _left = group.end().is_err();
 }

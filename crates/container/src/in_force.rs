@@ -11,6 +11,7 @@ use ampoule_ns::{Capability, Namespace, Setting};
 use crate::builder::{Builder, NewPrivileges, Origin, WithHost};
 use crate::command::Command;
 use crate::container::OnDrop;
+use crate::group::Grouping;
 use crate::pid1::Pid1;
 use crate::report::{Control, Report};
 use crate::settings::Settings;
@@ -143,12 +144,24 @@ impl Settings {
 
     fn report_limits(&self, report: &mut Report) {
         let left_out = self.left_out.iter().find(|(control, _)| *control == Control::Limits);
-        match (&self.group, left_out) {
-            (Some(group), _) => report.in_force(Control::Limits, group.describe()),
-            (None, Some((_, reason))) => {
-                report.not_possible(Control::Limits, reason.as_str(), None)
+        match &self.group {
+            Grouping::Planned(group) => report.in_force(Control::Group, group.describe()),
+            Grouping::NotPossible(error) => {
+                report.not_possible(Control::Group, error.to_string(), error.hint())
             }
-            (None, None) => report.off(Control::Limits),
+            Grouping::Detached => report.not_possible(
+                Control::Group,
+                "nobody would remove the group of a detached container",
+                Some("use OwnGroup::Always: the next program removes it"),
+            ),
+            Grouping::Off => report.off(Control::Group),
+        }
+        match (self.group.plan(), left_out) {
+            (_, Some((_, reason))) => report.not_possible(Control::Limits, reason.as_str(), None),
+            (Some(group), None) if group.has_limits() => {
+                report.in_force(Control::Limits, "of the group and all in it");
+            }
+            _ => report.off(Control::Limits),
         }
     }
 

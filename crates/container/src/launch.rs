@@ -4,6 +4,7 @@
 //! descriptor and text of the launch is ready.
 
 use ampoule_cgroups::Bytes;
+use ampoule_cgroups::events::Above;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -24,7 +25,7 @@ use crate::error::{Error, Problem, Stage};
 use crate::exit::ExitStatus;
 use crate::group::Made;
 use crate::launch_error::explain;
-use crate::layers;
+use crate::layers::{self, InMemory};
 use crate::output::{self, Output};
 use crate::pid1::Pid1;
 use crate::plan::{Plan, Prepared};
@@ -47,6 +48,7 @@ pub struct Launch {
     order: Order,
     namespaces: Vec<(Namespace, OwnedFd)>,
     status_fd: Option<OwnedFd>,
+    id: Option<String>,
     start_timeout: Duration,
     timings: Wanted,
     fault: Option<Fault>,
@@ -63,6 +65,7 @@ impl Launch {
             order,
             namespaces: Vec::new(),
             status_fd: None,
+            id: None,
             start_timeout: START_TIMEOUT,
             timings: Wanted::Off,
             fault: None,
@@ -168,6 +171,13 @@ impl Launch {
         self
     }
 
+    /// Another name than the plan's: see [`Builder::id`](crate::Builder::id).
+    #[must_use]
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
     /// Measures the stages: [`Container::timings`].
     #[must_use]
     pub fn timings(mut self) -> Self {
@@ -223,7 +233,9 @@ impl Launch {
         let streams = self.streams(defaults)?;
         let host = self.host_pidfd()?;
         let joined = self.joined()?;
-        let group = self.group()?;
+        let id = self.id.clone().or_else(|| self.plan.settings.id.clone());
+        let id = id.unwrap_or_else(crate::id::fresh);
+        let group = self.group(&id)?;
         let mut payload_fds: Vec<(i32, BorrowedFd<'_>)> =
             (0..).zip(streams.iter().map(|stream| stream.payload.as_fd())).collect();
         payload_fds
@@ -257,7 +269,10 @@ impl Launch {
         })?;
         drop(launch);
         let mut container = self.container(started, streams, begun);
-        container.group = group.and_then(Made::keep);
+        container.id = id;
+        if let Some((group, above)) = group.and_then(Made::keep) {
+            (container.group, container.above) = (Some(group), above);
+        }
         Ok(container)
     }
 
@@ -269,7 +284,7 @@ impl Launch {
         let own_deadline =
             self.order.timeout.filter(|_| !by_init).and_then(|limit| begun.checked_add(limit));
         let timings =
-            (self.timings == Wanted::On).then(|| stage_times(&self.plan, &started, begun));
+            (self.timings == Wanted::On).then(|| Timings::of(&self.plan, &started, begun));
         let (mut pty, mut upper) = (None, None);
         for (what, fd) in started.fds {
             match what {
@@ -278,11 +293,13 @@ impl Launch {
                 _ => {}
             }
         }
+        let upper = InMemory::of(self.plan.settings.layers.as_ref(), upper);
         Container {
             stdin: next().map(ChildStdin::from),
             stdout: next().map(ChildStdout::from),
             stderr: next().map(ChildStderr::from),
             pty,
+            id: String::new(),
             pid: started.pid,
             pidfd: started.pidfd,
             control: started.control,
@@ -295,14 +312,15 @@ impl Launch {
             early: Mutex::new(None),
             reaped: false,
             group: None,
+            above: Above::default(),
             upper,
         }
     }
 
     /// The group of this launch.
-    fn group(&self) -> Result<Option<Made>, Error> {
-        let plan = self.plan.settings.group.as_ref();
-        plan.map(|group| group.make(self.plan.on_drop())).transpose()
+    fn group(&self, id: &str) -> Result<Option<Made>, Error> {
+        let plan = self.plan.settings.group.plan();
+        plan.map(|group| group.make(id, self.plan.on_drop())).transpose()
     }
 
     fn pid_namespace(&self) -> PidNamespace {
@@ -360,7 +378,8 @@ impl Launch {
 
     /// Arguments, environment and paths as the kernel takes them.
     fn texts(&self) -> Result<Texts, Error> {
-        let mut problems = Vec::new();
+        let mut problems: Vec<Problem> =
+            self.id.as_deref().and_then(crate::id::problem).into_iter().collect();
         let environment = self.environment.as_ref().unwrap_or(&self.plan.environment);
         let program = self.program.as_ref().or(self.plan.argv.first());
         let args = self.args.as_deref().unwrap_or(self.plan.argv.get(1..).unwrap_or_default());
@@ -393,20 +412,4 @@ struct Texts {
     env: Vec<CString>,
     paths: Vec<CString>,
     current_dir: CString,
-}
-
-/// Ends of stages, counted from the start of the launch.
-fn stage_times(plan: &Prepared, started: &Started, begun: Instant) -> Timings {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let now = Duration::new(
-        u64::try_from(now.tv_sec).unwrap_or(0),
-        u32::try_from(now.tv_nsec).unwrap_or(0),
-    );
-    let origin = now.saturating_sub(begun.elapsed());
-    let stage = |&(number, at): &(u32, u64)| {
-        Some((plan.stage_number(number)?, Duration::from_nanos(at).saturating_sub(origin)))
-    };
-    let mut stages: Vec<_> = started.marks.iter().filter_map(stage).collect();
-    stages.push((Stage::Exec, begun.elapsed()));
-    Timings::new(stages)
 }

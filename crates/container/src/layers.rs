@@ -3,12 +3,13 @@
 //! Kernel objects: descriptors of the layers; of an upper layer in memory init sends one, because nothing else leads to
 //! it. Invariant: what is looked at or emptied is the upper layer of this container, and never more.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use ampoule_ns::{IdRange, user_namespace};
 use ampoule_overlay::{Change, ChangeKind, FileSystem, Notes, Overlay, Root, UpperLayer};
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
 
 use crate::builder::{Builder, Origin};
 use crate::container::Container;
@@ -18,6 +19,31 @@ use crate::settings::Settings;
 
 /// What the upper layer is called among a launch's descriptors.
 pub(crate) const UPPER: u32 = 2;
+
+/// The upper layer of a root that writes to memory.
+#[derive(Debug)]
+pub(crate) enum InMemory {
+    /// There is none: the root is another one.
+    None,
+    /// It is there as long as this is.
+    Kept(OwnedFd),
+    /// It did not come: this process had no descriptor left for it.
+    Lost,
+    /// It was discarded.
+    Discarded,
+}
+
+impl InMemory {
+    /// What came of a launch.
+    pub(crate) fn of(plan: Option<&LayersPlan>, sent: Option<OwnedFd>) -> Self {
+        let expected = plan.is_some_and(|plan| matches!(plan.root, Root::Ephemeral { .. }));
+        match sent {
+            Some(fd) => Self::Kept(fd),
+            None if expected => Self::Lost,
+            None => Self::None,
+        }
+    }
+}
 
 /// The layers of a root, as the plan knows them.
 #[derive(Debug)]
@@ -101,10 +127,12 @@ impl RootLayers<'_> {
         overlay.work_dir().map(Path::to_path_buf)
     }
 
-    /// The upper directory, also of a root whose writes go to memory; `None` where nothing can be written.
+    /// The upper directory, also of a root whose writes go to memory; `None` where nothing can be written, and after
+    /// [`Container::discard`].
     ///
     /// # Errors
-    /// [`ErrorKind::FileSystem`] and the others when it cannot be opened.
+    /// [`ErrorKind::ResourceLimit`] where this process had no descriptor left for it when the container started;
+    /// [`ErrorKind::PermissionDenied`] and the others when it cannot be opened.
     pub fn upper_fd(&self) -> Result<Option<OwnedFd>, Error> {
         let failed = |what, errno| Error::call(Stage::Running, what, errno);
         if let Some(upper) = self.plan.upper() {
@@ -112,9 +140,14 @@ impl RootLayers<'_> {
             let opened = openat(CWD, upper, flags, Mode::empty());
             return opened.map(Some).map_err(|errno| failed("open the upper layer", errno));
         }
-        let kept = self.container.upper.as_ref().map(AsFd::as_fd);
-        let copy = kept.map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 3)).transpose();
-        copy.map_err(|errno| failed("fcntl(F_DUPFD)", errno))
+        match &self.container.upper {
+            InMemory::None | InMemory::Discarded => Ok(None),
+            InMemory::Lost => Err(failed("receive the upper layer", Errno::MFILE)),
+            InMemory::Kept(upper) => {
+                let copy = rustix::io::fcntl_dupfd_cloexec(upper, 3);
+                copy.map(Some).map_err(|errno| failed("fcntl(F_DUPFD)", errno))
+            }
+        }
     }
 
     /// The tree as the container sees it (`O_PATH`); only while it runs.
@@ -191,7 +224,7 @@ impl Container {
             }
             return overlay.discard().map_err(running);
         }
-        self.upper = None;
+        self.upper = InMemory::Discarded;
         Ok(())
     }
 

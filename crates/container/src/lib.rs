@@ -117,7 +117,8 @@
 //! | umask, directory | 0022, `/` | the same | the same |
 //! | streams | as `std::process`: inherited, piped by `output()` | the same | the same |
 //! | process 1 | init: reaps, keeps the time limit, ends with the host | the same | (not process 1) the same |
-//! | limits of memory, CPU time, processes | none; with one, or with [`OwnGroup`], a control group of its own | the same | the same |
+//! | limits of memory, CPU time, processes | none | the same | the same |
+//! | control group | its own, in the caller's, where that may be ([`OwnGroup`]) | the same | the caller's; its own with limits |
 //! | output kept by `output()` | 64 MiB of each stream | the same | the same |
 //! | dropping the handle | kills and reaps everything | the same | the same |
 //!
@@ -146,11 +147,14 @@ mod container;
 mod create_file;
 mod environment;
 mod error;
+mod events;
 mod exit;
 #[cfg(feature = "image")]
 mod from_image;
 mod group;
+mod grouped;
 mod host;
+mod id;
 mod identity;
 mod in_force;
 mod inside;
@@ -165,6 +169,7 @@ mod placement;
 mod plan;
 mod pty;
 mod report;
+mod resources;
 mod root;
 mod settings;
 mod stats;
@@ -182,8 +187,11 @@ pub use ampoule_image as image;
 #[cfg(feature = "image")]
 pub use workshop::ContainerWorkshop;
 
+pub use ampoule_cgroups::events::Event;
+pub use ampoule_cgroups::limits::IoDevice;
 pub use ampoule_cgroups::{
-    Bytes, Cpus, Group, Limits, Max, NumberList, Placement, Scope, Slice, Weight,
+    Bytes, Cpus, DeviceAccess, DeviceAction, DeviceKind, DeviceRule, Group, Limits, Max, Micros,
+    NumberList, Placement, Scope, Slice, Weight,
 };
 pub use ampoule_ns::{
     Capabilities, Capability, CapabilitySet, CpuSet, ExecutionDomain, IdMap, IdMapping, IdOrName,
@@ -199,8 +207,9 @@ pub use builder::{Builder, NewPrivileges, Origin, WithHost};
 pub use command::Command;
 pub use container::{Container, OnDrop};
 pub use error::{Error, ErrorKind, Problem, Stage};
+pub use events::Events;
 pub use exit::{ExitStatus, Outcome, Usage};
-pub use group::{LimitOf, OwnGroup, Resources};
+pub use group::OwnGroup;
 pub use host::{CgroupMode, Host, Privilege};
 pub use launch::Launch;
 pub use layers::RootLayers;
@@ -209,8 +218,9 @@ pub use pid1::Pid1;
 pub use plan::Plan;
 pub use pty::{Pty, WindowSize};
 pub use report::{Control, Entry, Level, Report, State};
+pub use resources::{LimitOf, Resources};
 pub use stats::Stats;
 pub use stdio::Stdio;
 pub use timings::Timings;
 #[cfg(feature = "tokio")]
-pub use tokio_container::AsyncContainer;
+pub use tokio_container::{AsyncContainer, AsyncEvents};

@@ -223,7 +223,7 @@ fn launcher(settings: &Settings, to: &mut Ordered) -> Result<Vec<Namespace>, Err
     let joined = namespaces::prepare(&settings.namespaces, settings.caller(), &mut to.draft, 0)
         .map_err(plan_error)?;
     // Groups of v1 before the namespaces: a new cgroup namespace shows the groups that its maker is in.
-    let group = settings.group.as_ref();
+    let group = settings.group.plan();
     let place = joined.at_launch.len();
     to.launcher(group.map(|group| group.joins(place)).unwrap_or_default());
     to.launcher(joined.joins);

@@ -32,6 +32,8 @@ pub enum Control {
     NoNewPrivileges,
     /// The container ends with the host's process.
     DieWithHost,
+    /// It has a control group of its own: it can be counted, paused and killed as a whole.
+    Group,
     /// Memory, CPU time and the like are limited.
     Limits,
     /// The time limit is kept even when the host does not wait.

@@ -16,7 +16,7 @@ use crate::builder::{NewPrivileges, WithHost};
 use crate::command::Command;
 use crate::container::OnDrop;
 use crate::error::{Error, ErrorKind, Problem, Stage};
-use crate::group::GroupPlan;
+use crate::group::Grouping;
 use crate::host::{self, Privilege};
 use crate::identity::Identity;
 use crate::layers::LayersPlan;
@@ -61,7 +61,8 @@ pub(crate) struct Settings {
     pub(crate) on_drop: OnDrop,
     pub(crate) with_host: WithHost,
     pub(crate) stop_signal: i32,
-    pub(crate) group: Option<GroupPlan>,
+    pub(crate) group: Grouping,
+    pub(crate) id: Option<String>,
 }
 
 impl Settings {
@@ -113,6 +114,7 @@ impl Settings {
             with_host: builder.with_host,
             stop_signal: builder.stop_signal,
             group,
+            id: builder.id.clone(),
         })
     }
 

@@ -47,8 +47,7 @@ impl Container {
     /// What the container uses now.
     ///
     /// # Errors
-    /// [`ErrorKind::Limits`](crate::ErrorKind::Limits) without a group (no limits were asked for, see
-    /// [`OwnGroup`](crate::OwnGroup)), or when it has ended.
+    /// [`ErrorKind::Limits`](crate::ErrorKind::Limits) without a group (see [`OwnGroup`](crate::OwnGroup)), or when it has ended.
     pub fn stats(&self) -> Result<Stats, Error> {
         let stats = self.grouped()?.stat();
         Ok(Stats {

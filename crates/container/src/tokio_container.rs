@@ -4,7 +4,8 @@
 //! a dropped future or handle leaves no process.
 
 use ampoule_cgroups::Bytes;
-use std::os::fd::OwnedFd;
+use ampoule_cgroups::events::Event;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
@@ -16,6 +17,7 @@ use tokio::time::timeout;
 use crate::command::Command;
 use crate::container::Container;
 use crate::error::{Error, ErrorKind, Stage};
+use crate::events::Events;
 use crate::exit::{ExitStatus, Outcome};
 use crate::launch::Launch;
 use crate::output::Output;
@@ -100,6 +102,16 @@ impl AsyncContainer {
         Ok(())
     }
 
+    /// What happens to it from now on; see [`Container::events`].
+    ///
+    /// # Errors
+    /// As [`Container::events`], and [`ErrorKind::System`] when the runtime cannot register a descriptor.
+    pub fn events(&self) -> Result<AsyncEvents, Error> {
+        let events = self.container.events()?;
+        let ready = events.as_fd().try_clone_to_owned().map_err(|error| runtime(&error))?;
+        Ok(AsyncEvents { ready: watch(ready)?, events })
+    }
+
     /// Sends the stop signal, waits for the grace period, then kills everything.
     ///
     /// # Errors
@@ -129,6 +141,39 @@ impl AsyncContainer {
                 Ok(Output { status, stdout: Vec::new(), stderr: Vec::new() })
             }
             Err(error) => Err(error),
+        }
+    }
+}
+
+/// The events of a container as futures.
+#[derive(Debug)]
+pub struct AsyncEvents {
+    ready: AsyncFd<OwnedFd>,
+    events: Events,
+}
+
+/// How often a group is looked for whose removal wakes nobody.
+const REMOVAL: Duration = Duration::from_secs(1);
+
+impl AsyncEvents {
+    /// Waits for the next event; `None` after [`Event::Removed`]. Cancelling the future loses nothing.
+    ///
+    /// # Errors
+    /// As [`Events::try_next`].
+    pub async fn next(&mut self) -> Result<Option<Event>, Error> {
+        loop {
+            // Taken before the look: what happens after it wakes again.
+            let ready = timeout(REMOVAL, self.ready.readable()).await.ok().transpose();
+            let ready = ready.map_err(|error| runtime(&error))?;
+            if let Some(event) = self.events.try_next()? {
+                return Ok(Some(event));
+            }
+            if self.events.is_over() {
+                return Ok(None);
+            }
+            if let Some(mut ready) = ready {
+                ready.clear_ready();
+            }
         }
     }
 }

@@ -80,6 +80,7 @@ fn check_privilege(sets: &NamespaceSet, privilege: Privilege) -> Result<(), Erro
 }
 
 fn values(builder: &Builder, problems: &mut Problems) {
+    problems.0.extend(builder.id.as_deref().and_then(crate::id::problem));
     for limit in &builder.rlimits {
         problems.keep("rlimit", limit.limit.validate());
     }

@@ -97,8 +97,12 @@ impl Drop for Own {
 }
 
 fn groups_in(dir: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(dir).expect("the place").map(|entry| entry.expect("one").path());
-    entries.filter(|path| path.is_dir()).collect()
+    let entries = match fs::read_dir(dir) {
+        // A place goes with its last use.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
+        entries => entries.expect("the place"),
+    };
+    entries.map(|entry| entry.expect("one").path()).filter(|path| path.is_dir()).collect()
 }
 
 /// A host whose thread is about to begin.

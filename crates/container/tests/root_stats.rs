@@ -14,13 +14,6 @@ use nix::sched::{CloneFlags, setns};
 use oracle::{tier, unchanged};
 use scene::{refused, shell};
 
-/// The place of groups stays; make it before the host is compared.
-fn place_is_there() {
-    let _no_other_test_looks = oracle::hold();
-    let status = Container::host_view().pids_max(8).command("true").status().expect("a run");
-    assert!(status.success());
-}
-
 /// Sends a datagram to itself in a network.
 fn send(network: std::os::fd::OwnedFd, bytes: usize) {
     let sent = std::thread::spawn(move || {
@@ -35,7 +28,6 @@ fn send(network: std::os::fd::OwnedFd, bytes: usize) {
 #[test]
 fn network_is_counted_by_interface() {
     tier::root();
-    place_is_there();
     unchanged(|| {
         let container = shell(Container::host_view().pids_max(20), "sleep 100").spawn();
         let container = container.expect("a container");
@@ -52,7 +44,6 @@ fn network_is_counted_by_interface() {
 #[test]
 fn a_network_of_the_host_is_not_the_containers() {
     tier::root();
-    place_is_there();
     unchanged(|| {
         let builder = Container::host_view().pids_max(20).namespace(Namespace::Net, Setting::Host);
         let container = shell(builder, "sleep 100").spawn().expect("a container");
@@ -63,7 +54,6 @@ fn a_network_of_the_host_is_not_the_containers() {
 #[test]
 fn everything_that_a_table_shows_is_counted() {
     tier::root();
-    place_is_there();
     unchanged(|| {
         let builder = Container::host_view().pids_max(20);
         let container = shell(builder, "while :; do :; done").spawn().expect("a container");
@@ -86,9 +76,8 @@ fn everything_that_a_table_shows_is_counted() {
 #[test]
 fn a_group_without_limits_counts() {
     tier::root();
-    place_is_there();
     unchanged(|| {
-        for own_group in [OwnGroup::WherePossible, OwnGroup::Always] {
+        for own_group in [OwnGroup::Counted, OwnGroup::Always] {
             let builder = Container::host_view().own_group(own_group);
             let container = shell(builder, "sleep 100").spawn().expect("a container");
             let stats = container.stats().expect("statistics");
@@ -106,7 +95,8 @@ fn a_group_without_limits_counts() {
 fn without_a_group_nothing_is_counted() {
     tier::root();
     unchanged(|| {
-        let container = shell(Container::host_view(), "sleep 100").spawn().expect("a container");
+        let builder = Container::host_view().own_group(OwnGroup::WithLimits);
+        let container = shell(builder, "sleep 100").spawn().expect("a container");
         assert_eq!(refused(container.stats()).kind(), ErrorKind::Limits);
     });
 }

@@ -8,7 +8,7 @@ mod scene;
 
 use std::time::{Duration, Instant};
 
-use ampoule::{Bytes, Command, Container, ErrorKind, Outcome, Stdio};
+use ampoule::{Bytes, Command, Container, ErrorKind, Event, Outcome, Stdio};
 use oracle::{tier, unchanged};
 use scene::outside::descendants;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,6 +21,8 @@ fn runtime() -> Runtime {
 /// Runs a future; the runtime with all its threads is gone before the host is looked at again.
 fn block_on<T: std::fmt::Debug>(future: impl Future<Output = T>) -> T {
     tier::root();
+    // With tokio's feature `process`, which another crate may have asked for, the first one leaves a pair of sockets.
+    drop(runtime());
     unchanged(|| {
         let runtime = runtime();
         let result = runtime.block_on(future);
@@ -149,5 +151,32 @@ fn two_hundred_at_once() {
             let (number, output) = task.await.expect("no panic");
             assert_eq!(output.expect("a run").stdout, number.to_string().into_bytes());
         }
+    });
+}
+
+#[test]
+fn events() {
+    block_on(async {
+        let builder = Container::host_view().memory_max(Bytes::mib(16));
+        let eat = "read go; x=0123456789; while :; do x=$x$x; done";
+        let command = scene::shell(builder, eat).stdin(Stdio::piped()).stderr(Stdio::null());
+        let mut container = command.spawn_async().await.expect("a container");
+        let mut events = container.events().expect("events");
+        let quiet = tokio::time::timeout(Duration::from_millis(50), events.next()).await;
+        assert!(quiet.is_err(), "{quiet:?}");
+        // Its input ends, and it begins; the events go on after the end until the group is gone.
+        let reader = tokio::spawn(async move {
+            let mut seen = Vec::new();
+            while let Some(event) = events.next().await.expect("an event") {
+                seen.push(event);
+            }
+            seen
+        });
+        let status = container.wait().await.expect("a status");
+        assert_eq!(status.outcome(), Outcome::OutOfMemory);
+        let seen = tokio::time::timeout(Duration::from_secs(10), reader).await;
+        let seen = seen.expect("an end").expect("a task");
+        assert!(seen.iter().any(|event| matches!(event, Event::Oom { .. })), "{seen:?}");
+        assert_eq!(seen.last(), Some(&Event::Removed));
     });
 }

@@ -14,11 +14,11 @@ use scene::shell;
 fn a_group_where_possible() {
     tier::user();
     unchanged(|| {
-        let builder = Container::host_view().own_group(OwnGroup::WherePossible);
+        let builder = Container::host_view().own_group(OwnGroup::Counted);
         let plan = shell(builder, "exit 3").plan().expect("a plan");
         let status = plan.launch().output().expect("a run").status;
         assert_eq!(status.code(), Some(3));
-        let possible = plan.report().is_in_force(Control::Limits);
+        let possible = plan.report().is_in_force(Control::Group);
         assert_eq!(status.resources().cpu.is_some(), possible, "{}", plan.report());
     });
 }

@@ -5,16 +5,18 @@ mod memory;
 
 use std::fs;
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ampoule_image::destination::{LayoutWriter, copy};
+use ampoule_image::diff::Diff;
 use ampoule_image::source::Layout;
 use ampoule_image::store::{Patience, Unpacker};
-use ampoule_image::unpack::Unpack;
-use ampoule_image::{Choice, ErrorKind, Pull, Store};
+use ampoule_image::unpack::{Unpack, Whiteouts};
+use ampoule_image::{Choice, Compression, ErrorKind, Image, NewImage, Pull, Result, Store};
 use memory::{Memory, name};
 
 /// The directory to work in, for the process that is started for it.
@@ -56,6 +58,15 @@ fn place() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").expect("directory")
 }
 
+/// A further layer: the tree of the first one, as a directory.
+fn commit(place: &Path, store: &Store, image: &Image) -> Result<Image> {
+    let reference = name("committed");
+    let mut diff = Diff::default();
+    (diff.whiteouts, diff.compression) = (Whiteouts::Applied, Compression::Uncompressed);
+    let tree = fs::File::open(place.join("tree-1")).expect("tree");
+    store.commit(&NewImage::on(image, &reference), tree.as_fd(), &diff)
+}
+
 /// How many times a loop was begun by any process so far.
 fn begun(place: &Path) -> u64 {
     fs::metadata(place.join("loops")).map_or(0, |file| file.len())
@@ -73,12 +84,15 @@ fn work(place: &Path) {
     let layout = Layout::directory(place.join("L"), None).expect("layout");
     let unpack = Unpack::default();
     let mut loops = fs::File::options().append(true).create(true).open(place.join("loops"));
-    for at in 0..1000 {
+    let parent = std::os::unix::process::parent_id();
+    // A test that is ended itself leaves nobody behind.
+    for at in (0..1000).take_while(|_| std::os::unix::process::parent_id() == parent) {
         loops.as_mut().expect("loops").write_all(b".").expect("loops");
         let store = Store::open(place.join("S")).expect("store");
         let own = name(&format!("x:{}", at % 2));
         let image = store.pull(&layout, &own, &Pull::new().unpack(&unpack)).expect("pull");
         store.tag(image.descriptor(), &name("y")).expect("tag");
+        commit(place, &store, &image).expect("commit");
         drop(image);
         for entry in store.list().expect("list") {
             // The other one may have been faster.
@@ -205,6 +219,14 @@ fn on_a_full_disk(place: &Path) {
         assert_eq!(store.verify().expect("verify").problems, Vec::new());
         let image = store.pull(&layout, &name("x"), &Pull::new().unpack(&unpack)).expect("room");
         assert_eq!(image.layers(&Unpack::default().form()).expect("layers").len(), 3);
+        fill(&disk, free / 10);
+        match commit(place, &store, &image) {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}"),
+        }
+        fs::remove_file(disk.join("ballast")).expect("room");
+        commit(place, &store, &image).expect("room");
+        assert_eq!(store.verify().expect("verify").problems, Vec::new());
         drop(image);
         fs::remove_dir_all(&at).expect("away");
     }

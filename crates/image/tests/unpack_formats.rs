@@ -3,6 +3,8 @@
 mod layers;
 
 use std::fs;
+#[cfg(feature = "zstd")]
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 
 use ampoule_image::unpack::Quotas;
@@ -57,8 +59,13 @@ fn zstd_frames_and_windows() {
     let blob = pack(&plain);
     refused("junk", &[blob.as_slice(), b"junk"].concat());
     refused("cut off", &blob[..blob.len() - 5]);
-    // A header that asks for a window of 2 GiB.
-    refused("window", &[0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 0x01, 0x00, 0x00]);
+    for (window_log, expected) in [(23, None), (24, INVALID)] {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 3).expect("memory");
+        encoder.window_log(window_log).expect("a window");
+        encoder.write_all(&plain).expect("memory");
+        let blob = encoder.finish().expect("memory");
+        assert_eq!(kind(&Scene::new().unpack(&unprivileged(), &blob)), expected, "{window_log}");
+    }
 }
 
 #[test]

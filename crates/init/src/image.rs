@@ -63,6 +63,17 @@ impl Image {
         Ok(at)
     }
 
+    /// Adds a `struct sock_fprog`, which holds how many instructions there are, eight bytes each, and their address.
+    pub(crate) fn add_filter(&mut self, instructions: &[u8]) -> Result<u32, Error> {
+        let count = u16::try_from(instructions.len() / 8).map_err(|_| {
+            Error::new(ErrorKind::ProgramTooLarge, "a filter of more than 65535 instructions")
+        })?;
+        let offset = self.add(instructions)?;
+        let at = self.add(&u128::from(count).to_le_bytes())?;
+        self.relocate(at as usize + 8, offset);
+        Ok(at)
+    }
+
     /// Makes the word at `at` the address of `offset`.
     pub(crate) fn relocate(&mut self, at: usize, offset: u32) {
         self.put(at, &u64::from(offset).to_le_bytes());

@@ -131,7 +131,7 @@ impl fmt::Display for Program {
 /// Writes the image of a draft.
 pub(crate) fn encode(draft: &Draft) -> Result<Image, Error> {
     if usize::from(draft.slots.taken()) > wire::SLOTS {
-        return Err(Error::new(ErrorKind::ProgramTooLarge, "more than 512 slots"));
+        return Err(Error::new(ErrorKind::ProgramTooLarge, "more than 1 024 slots"));
     }
     let too_many = |_| Error::new(ErrorKind::ProgramTooLarge, "too many steps or descriptors");
     let child: usize = draft.launcher.iter().map(Step::operations).sum();
@@ -174,7 +174,7 @@ fn check(call: &Call) -> Result<(), Error> {
         return refuse("the number of a system call");
     }
     if used.chain(&call.save).any(past_the_end) {
-        return refuse("more than 512 slots");
+        return refuse("more than 1 024 slots");
     }
     Ok(())
 }
@@ -210,6 +210,7 @@ fn argument(arg: &Arg, image: &mut Image) -> Result<(u32, u64), Error> {
         // An empty structure still needs an address inside the image.
         Arg::Bytes(bytes, _) if bytes.is_empty() => (kind::DATA, u64::from(image.add(&[0])?)),
         Arg::Bytes(bytes, _) => (kind::DATA, u64::from(image.add(bytes)?)),
+        Arg::Filter(bytes, _) => (kind::DATA, u64::from(image.add_filter(bytes)?)),
         Arg::Texts(texts) => (kind::DATA, u64::from(image.add_texts(texts)?)),
         Arg::Parameter(index, _) => (kind::PARAM, u64::from(*index)),
     })
@@ -270,9 +271,9 @@ mod tests {
     }
 
     #[test]
-    fn more_than_512_slots_are_refused() {
+    fn more_than_1024_slots_are_refused() {
         let mut draft = Draft::default();
-        for _ in 0..512 {
+        for _ in 0..1024 {
             let _slot = draft.slots.take();
         }
         assert!(encode(&draft).is_ok());
@@ -302,9 +303,9 @@ mod tests {
     #[test]
     fn a_slot_of_another_draft_is_refused() {
         let mut other = Draft::default();
-        let slots: Vec<_> = (0..520).map(|_| other.slots.take()).collect();
+        let slots: Vec<_> = (0..1030).map(|_| other.slots.take()).collect();
         let mut draft = Draft::default();
-        draft.first(process::fchdir(slots[519].into()));
+        draft.first(process::fchdir(slots[1029].into()));
         assert_eq!(refused(draft).kind(), ErrorKind::ProgramTooLarge);
     }
 

@@ -64,6 +64,8 @@ pub enum Arg {
     Text(CString),
     /// Bytes of a structure or a file, with the text that is printed for them.
     Bytes(Vec<u8>, String),
+    /// Instructions of a system-call filter, reached through a `struct sock_fprog`, with the text that is printed.
+    Filter(Vec<u8>, String),
     /// A vector of texts, ended by a null.
     Texts(Vec<CString>),
     /// A parameter of the launch, by its position, with its name.
@@ -247,7 +249,9 @@ impl fmt::Display for Arg {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(number) => number.fmt(out),
-            Self::Named(_, text) | Self::Bytes(_, text) => out.write_str(text),
+            Self::Named(_, text) | Self::Bytes(_, text) | Self::Filter(_, text) => {
+                out.write_str(text)
+            }
             Self::Fd(fd) => fd.fmt(out),
             Self::Text(text) => write!(out, "{:?}", text.to_string_lossy()),
             Self::Texts(texts) => out

@@ -1,7 +1,7 @@
 //! Every step as a plan prints it: one line that can be read, which is what the program does.
 
 use ampoule_init::steps::mount::{Attributes, Depth};
-use ampoule_init::steps::{file, launch, mount, process};
+use ampoule_init::steps::{file, launch, mount, process, seccomp};
 use ampoule_init::{Arg, Draft, Fd, Program, Step};
 
 /// One of each.
@@ -39,6 +39,7 @@ fn every_step() -> Vec<Step> {
         launch::reset_signals(),
         launch::change_directory(0),
         launch::close_others(),
+        seccomp::load_filter(&[0x7fff_0000_0000_0006], 2, "LOG"),
         launch::exec(),
     ];
     let mut steps = [files.as_slice(), starts.as_slice()].concat();

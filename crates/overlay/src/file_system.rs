@@ -86,6 +86,11 @@ impl FileSystem {
             .chain(self.masked.iter().chain(&self.read_only));
         let mut problems: Vec<_> = paths.filter_map(|path| Target::new(path).err()).collect();
         problems.extend(self.links.iter().filter_map(|link| fits(&link.target).err()));
+        problems.extend(self.mounts.iter().filter_map(|mount| match &mount.kind {
+            // Opened by its path once more in another namespace, in one call.
+            MountKind::Bind { source, .. } => fits(source).err(),
+            _ => None,
+        }));
         problems.extend(self.root_problem());
         problems.extend(self.mounts.iter().filter_map(overlay_problem));
         problems

@@ -133,10 +133,12 @@ impl Overlay {
     /// Mounts it, attached nowhere; ends with the handle.
     ///
     /// A process of its own does it in a mount namespace of its own and sends the mount. The upper and the work directory
-    /// are made when they are missing.
+    /// are made when they are missing. An ordinary user's upper layer needs a file system with `user` attributes, else a
+    /// directory cannot be made where one was removed (`EIO`); tmpfs has them since Linux 6.6.
     ///
     /// # Errors
     /// Every problem of the layers ([`Error::problems`]), before anything is mounted; [`ErrorKind::NamespacesDenied`];
+    /// [`ErrorKind::IdMapUnavailable`] where a layer's file system cannot be mapped (tmpfs: Linux 6.3);
     /// [`ErrorKind::StackedTooDeep`], [`ErrorKind::LayersOverlap`], [`ErrorKind::UpperInUse`],
     /// [`ErrorKind::NotSynced`], [`ErrorKind::MountRefused`] when the kernel refuses it.
     pub fn mount(&self) -> Result<MountedOverlay, Error> {
@@ -249,6 +251,10 @@ impl Overlay {
         };
         let failed = |kind, path: &Path| Problem::failed(kind, path, error).into();
         let call = error.step_text().unwrap_or_default();
+        if call.contains("IDMAP") {
+            // Its file system cannot, or is itself mounted with mapped owners.
+            return failed(ErrorKind::IdMapUnavailable, self.named());
+        }
         let creates = call.starts_with("mount(") || call.contains("CMD_CREATE");
         let errno = error.errno().map(Errno::from_raw_os_error).filter(|_| creates);
         match errno {

@@ -42,6 +42,9 @@ pub enum Root {
     #[default]
     ReadOnly,
     /// It is kept in memory, and lost at the end.
+    ///
+    /// Over a directory in a user namespace it takes Linux 6.6 to be complete: before, a tmpfs has no `user` attributes, so
+    /// that the kernel answers `EIO` where a directory of the layers below is removed, or one is made where one was.
     Ephemeral {
         /// How much fits, in bytes.
         size: u64,

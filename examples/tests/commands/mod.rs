@@ -2,6 +2,7 @@
 //!
 //! Invariant: a program that does not end in time is killed and fails the test.
 
+pub(crate) mod limits;
 pub(crate) mod overlay;
 pub(crate) mod place;
 pub(crate) mod runner;

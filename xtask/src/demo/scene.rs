@@ -70,6 +70,8 @@ const SCENES: &[Scene] = &[
             args: &["--memory", "32m", "--stats", "--", "sh", "-c", EAT] },
     Scene { title: "Too many processes", example: "sandbox", needs: Some(Needs::Groups),
             args: &["--pids", "8", "--stats", "--", "sh", "-c", FORKS] },
+    Scene { title: "System calls refused: new namespaces, and making directories", example: "only-seccomp", needs: None,
+            args: &["--deny", "mkdir", "--deny", "mkdirat"] },
     Scene { title: "The namespaces of this machine", example: "lsns", args: &[], needs: None },
     Scene { title: "Namespaces alone, without the rest", example: "only-ns", args: &[], needs: None },
     Scene { title: "Layers alone: seen as one tree, written to, listed, forgotten", example: "only-overlay", args: &[], needs: None },

@@ -91,6 +91,48 @@ impl IoDevice {
         Ok(Self::new(rustix::fs::major(number), rustix::fs::minor(number)))
     }
 
+    /// The most bytes read per second (`rbps`).
+    #[must_use]
+    pub fn read_bps(mut self, max: impl Into<Max<Bytes>>) -> Self {
+        self.read_bps = Some(max.into());
+        self
+    }
+
+    /// The most bytes written per second (`wbps`).
+    #[must_use]
+    pub fn write_bps(mut self, max: impl Into<Max<Bytes>>) -> Self {
+        self.write_bps = Some(max.into());
+        self
+    }
+
+    /// The most reads per second (`riops`).
+    #[must_use]
+    pub fn read_iops(mut self, max: impl Into<Max<u64>>) -> Self {
+        self.read_iops = Some(max.into());
+        self
+    }
+
+    /// The most writes per second (`wiops`).
+    #[must_use]
+    pub fn write_iops(mut self, max: impl Into<Max<u64>>) -> Self {
+        self.write_iops = Some(max.into());
+        self
+    }
+
+    /// Its share of this device among siblings.
+    #[must_use]
+    pub fn weight(mut self, weight: Weight) -> Self {
+        self.weight = Some(weight);
+        self
+    }
+
+    /// The latency that is aimed at (`io.latency`; v2 only).
+    #[must_use]
+    pub fn latency(mut self, target: Micros) -> Self {
+        self.latency = Some(target);
+        self
+    }
+
     /// Whether the kernel has this device (sysfs(5)).
     pub(crate) fn exists(&self) -> bool {
         Path::new("/sys/dev/block").join(self.to_string()).exists()

@@ -19,6 +19,7 @@ use crate::error::{Error, NoSystemd, Result};
 use crate::hierarchy::Hierarchy;
 use crate::place::{self, Place};
 use crate::placement::Scope;
+use crate::way::{self, Way};
 use keeper::Keeper;
 
 /// How long systemd may take.
@@ -75,14 +76,14 @@ fn unit_name() -> Result<String> {
 /// Moves the keeper out of the way and opens the scope's group.
 fn open(hierarchy: &Hierarchy, group: &Path, unit: String, keeper: Keeper) -> Result<Place> {
     let path = hierarchy.mount.join(group.strip_prefix("/").unwrap_or(group));
-    let fd = place::open_top(&path)?;
+    let fd = way::open_top(&path)?;
     mkdirat(&fd, KEEPER, Mode::from(0o755))
         .map_err(|errno| Error::not_delegated(path.join(KEEPER), errno))?;
     let file = format!("{KEEPER}/cgroup.procs");
     place::write(&fd, &file, &keeper.pid().to_string())
         .map_err(|errno| Error::at("write", &path.join(file), errno))?;
-    place::enable(hierarchy, &fd, &path)?;
-    let dir = place::descend(hierarchy, fd, &path, [])?;
+    way::enable(hierarchy, &fd, &path)?;
+    let dir = Way::to_top(hierarchy, &path).open_from(fd)?;
     let kept = rustix::io::fcntl_dupfd_cloexec(&dir.fd, 3)
         .map_err(|errno| Error::system("fcntl(F_DUPFD)", errno))?;
     Ok(Place::new(vec![dir], Some(Held { unit, dir: kept, keeper })))

@@ -40,9 +40,13 @@ pub(crate) fn groups(root: &Path) -> Facts {
     while let Some(dir) = open.pop() {
         let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
         let dirs = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        open.extend(dirs.map(|entry| entry.path()));
+        let dirs: Vec<PathBuf> = dirs.map(|entry| entry.path()).collect();
         let below = dir.strip_prefix(root).unwrap_or(&dir).to_string_lossy();
-        if is_ours(&below) {
+        // The place of all groups is there as long as a group is.
+        let is_used = || dirs.iter().any(|dir| is_of_a_neighbour(&dir.to_string_lossy()));
+        let noise = is_of_a_neighbour(&below) || is_used();
+        open.extend(dirs.iter().cloned());
+        if is_ours(&below) && !noise {
             facts.insert(dir.display().to_string(), "there".to_owned());
         }
     }
@@ -72,6 +76,24 @@ pub(crate) fn is_ours(name: &str) -> bool {
     let alive = |pid: u32| Path::new("/proc").join(pid.to_string()).exists();
     let neighbours = pids.filter(|pid| *pid != std::process::id() && alive(*pid)).count();
     name.contains(NAME) && neighbours == 0
+}
+
+/// Whether a group is one of another living process, which its name tells: `ID.wPID-START-NAMESPACE`, or a fixture's
+/// `ampoule-WHAT-PID`.
+fn is_of_a_neighbour(group: &str) -> bool {
+    let alive = |pid: u32| Path::new("/proc").join(pid.to_string()).exists();
+    let other = |word: &str| -> Option<bool> {
+        let pid = word.parse().ok()?;
+        Some(pid != std::process::id() && alive(pid))
+    };
+    let owned = |name: &str| -> Option<bool> {
+        let (_, owner) = name.rsplit_once('.')?;
+        other(owner.trim_start_matches(['w', 'd']).split_once('-')?.0)
+    };
+    let fixture = |rest: &str| rest.split('-').skip(1).filter_map(other).any(|other| other);
+    group
+        .split('/')
+        .any(|name| owned(name) == Some(true) || name.strip_prefix("ampoule-").is_some_and(fixture))
 }
 
 fn runtime_dir() -> Option<PathBuf> {

@@ -203,8 +203,11 @@ fn context() -> Rootfs {
         .with_symlink("app/link", "data/one")
 }
 
+/// Is told what happens.
+type Events<'a> = dyn Fn(&BuildEvent<'_>) + Sync + 'a;
+
 /// What happened at each step.
-fn steps(build: &dyn Fn(&(dyn Fn(&BuildEvent<'_>) + Sync))) -> Vec<Step> {
+fn steps(build: impl Fn(&Events<'_>)) -> Vec<Step> {
     let seen = Mutex::new(Vec::new());
     build(&|event| {
         if let BuildEvent::Done(outcome) = event {
@@ -237,15 +240,15 @@ pub(crate) fn a_file_is_built_and_runs() {
     let workshop = ContainerWorkshop::new();
     let ignore = Ignore::parse("**/secret").expect("patterns");
     let target = name("localhost/app:1");
-    let build = |epoch: u64, cache, events: &(dyn Fn(&BuildEvent<'_>) + Sync)| {
+    let build = |epoch: u64, cache, events: &Events<'_>| {
         let build = Build::new(&stocked.store, &workshop).context(context.path());
         let build = build.ignore(ignore.clone()).argument("VERSION", "7").network(RunNetwork::None);
         let image = build.source_date_epoch(epoch).cache(cache).events(events).run(&file, &target);
         image.unwrap_or_else(|error| panic!("{error}"))
     };
-    let first = steps(&|events| drop(build(1_700_000_000, Cache::Used, events)));
+    let first = steps(|events| drop(build(1_700_000_000, Cache::Used, events)));
     assert_eq!(first.iter().filter(|step| **step == Step::FromCache).count(), 0, "{first:?}");
-    let again = steps(&|events| drop(build(1_700_000_000, Cache::Used, events)));
+    let again = steps(|events| drop(build(1_700_000_000, Cache::Used, events)));
     assert_eq!(again.iter().filter(|step| **step == Step::FromCache).count(), 6, "{again:?}");
     let image = stocked.store.image(&target).expect("the image");
     let anew = build(1_700_000_000, Cache::Passed, &|_| {});

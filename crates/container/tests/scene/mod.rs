@@ -12,6 +12,7 @@ pub(crate) mod ends;
 pub(crate) mod errors;
 pub(crate) mod fault;
 pub(crate) mod files;
+pub(crate) mod group_files;
 pub(crate) mod groups;
 pub(crate) mod guest;
 pub(crate) mod host;

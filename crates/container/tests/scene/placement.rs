@@ -65,7 +65,7 @@ pub(crate) fn a_container_in_a_scope() {
     {
         assert_eq!(read_to_string(group.join(file)).expect("a limit"), text, "{file}");
     }
-    assert!(guest::words(&group.join("cgroup.procs")).contains(&first.id().to_string()));
+    assert!(guest::words(&group.join("cgroup.procs")).contains(&first.pid().to_string()));
     first.pause().and_then(|()| first.resume()).expect("a pause");
     assert!(first.stats().expect("statistics").memory.current > Some(0));
     first.kill(9).expect("a signal");
@@ -106,7 +106,7 @@ pub(crate) fn a_detached_container_keeps_its_scope() {
     let scope = place(&plan);
     let container = plan.launch().spawn().expect("a container");
     let group = container.group().and_then(|group| group.paths().next()).expect("a group");
-    let child = i32::try_from(container.id()).ok().and_then(rustix::process::Pid::from_raw);
+    let child = i32::try_from(container.pid()).ok().and_then(rustix::process::Pid::from_raw);
     drop((plan, container));
     assert!(!soon_gone(&scope), "it is in use");
     std::fs::write(group.join("cgroup.kill"), "1").expect("the right to kill");

@@ -179,7 +179,7 @@ pub(crate) fn a_terminal_sends_its_signals() {
     read_until(&mut pty, "ready\r\nready\r\n");
     pty.write_all(b"\x03").expect("the terminal takes it");
     let status = container.wait_timeout(Duration::from_secs(10)).expect("a status");
-    assert_eq!(status.and_then(|status| status.signal()), Some(2), "{status:?}");
+    assert_eq!(status.as_ref().and_then(ampoule::ExitStatus::signal), Some(2), "{status:?}");
 }
 
 pub(crate) fn the_end_of_a_terminal_ends_the_session() {
@@ -189,7 +189,7 @@ pub(crate) fn the_end_of_a_terminal_ends_the_session() {
     read_until(&mut pty, "ready\r\n");
     drop(pty);
     let status = container.wait_timeout(Duration::from_secs(5)).expect("a status");
-    assert!(status.is_some_and(|status| !status.success()), "{status:?}");
+    assert!(status.as_ref().is_some_and(|status| !status.success()), "{status:?}");
 }
 
 pub(crate) fn no_other_descriptor_of_the_host_arrives() {

@@ -3,7 +3,7 @@
 //! | I want … | Here |
 //! |---|---|
 //! | to say what is built, in Rust | [`ImageBuilder`] |
-//! | to say it in a file | [`Containerfile`](crate::containerfile::Containerfile) |
+//! | to say it in a file | [`Containerfile`] |
 //! | to build it | [`Build::new`], [`Build::run`] |
 //! | to run its programs | [`Workshop`]; `ampoule` has one |
 //! | to hear what happens | [`BuildEvent`] |

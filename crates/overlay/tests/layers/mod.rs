@@ -21,7 +21,8 @@ pub struct Layers {
 impl Layers {
     /// Layers, each with the files that are listed for it; a name that ends with `/` is a directory.
     pub fn new(layers: &[&[(&str, &str)]]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        // Not a tmpfs: those of older kernels have no attributes of users (6.6) and no mapped ids (6.3).
+        let dir = tempfile::tempdir_in("/var/tmp").unwrap();
         fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
         let layers_of = Self { dir, count: layers.len() };
         for (number, files) in layers.iter().enumerate() {

@@ -1,0 +1,78 @@
+//! What a container's group counted until the end.
+//!
+//! Kernel objects: none. Invariant: what was not counted is not there, instead of zero.
+
+use std::fmt;
+use std::time::Duration;
+
+use ampoule_cgroups::events::Above;
+pub use ampoule_cgroups::events::LimitOf;
+use ampoule_cgroups::{Bytes, Controllers, Group};
+
+/// What [`Resources`] are read from.
+const REPORTED: Controllers = Controllers::MEMORY
+    .union(Controllers::CPU)
+    .union(Controllers::CPUACCT)
+    .union(Controllers::IO)
+    .union(Controllers::PIDS);
+
+/// What a container's group counted until the end (`ExitStatus::resources`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Resources {
+    /// The most memory that was used at once (`memory.peak`, since Linux 5.19; v1 `memory.max_usage_in_bytes`).
+    pub memory_peak: Option<Bytes>,
+    /// CPU time of all processes, also of those that nobody waited for.
+    pub cpu: Option<Duration>,
+    /// How long processes had to wait because the quota was used up.
+    pub throttled: Option<Duration>,
+    /// The most processes and threads at once (`pids.peak`, since Linux 6.1).
+    pub pids_peak: Option<u64>,
+    /// What was read from block devices.
+    pub read: Option<Bytes>,
+    /// What was written to block devices.
+    pub written: Option<Bytes>,
+    /// How many processes were killed for want of memory.
+    pub oom_kills: u64,
+    /// Whose limit it was: the container's own, or that of a group above it, by its path.
+    pub oom_by: Option<LimitOf>,
+}
+
+impl Resources {
+    /// What a group counted since it was made; `above` is from then.
+    pub(crate) fn of(group: &Group, above: &Above) -> Option<Self> {
+        let stats = group.stat_of(REPORTED).ok()?;
+        let (memory, io) = (&stats.memory, stats.io.total());
+        Some(Self {
+            memory_peak: memory.peak.map(Bytes::new),
+            cpu: stats.cpu.usage,
+            throttled: stats.cpu.throttled,
+            pids_peak: stats.pids.peak,
+            read: io.rbytes.map(Bytes::new),
+            written: io.wbytes.map(Bytes::new),
+            oom_kills: memory.events.oom_kill.unwrap_or(0),
+            oom_by: group.limit_of(&stats, above),
+        })
+    }
+}
+
+/// One line: what was used, as far as it was counted.
+impl fmt::Display for Resources {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time =
+            |time: Option<Duration>| time.map_or("?".to_owned(), |time| format!("{time:.3?}"));
+        let peak = self.memory_peak.map_or("?".to_owned(), |bytes| bytes.to_string());
+        let (cpu, throttled) = (time(self.cpu), time(self.throttled));
+        write!(out, "memory peak {peak}, CPU time {cpu}, throttled {throttled}")?;
+        if let Some(pids) = self.pids_peak {
+            write!(out, ", {pids} processes at once")?;
+        }
+        // A device that was never used is not counted.
+        let [read, written] = [self.read, self.written].map(Option::unwrap_or_default);
+        write!(out, ", read {read}, written {written}")?;
+        match &self.oom_by {
+            Some(limit) => write!(out, ", {} killed for {limit}", self.oom_kills),
+            None => Ok(()),
+        }
+    }
+}
