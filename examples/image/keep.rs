@@ -23,8 +23,9 @@ Usage: image rm [--store DIR] IMAGE…
 const GC: &str = "\
 Removes what no name leads to and nobody uses, and what was never finished.
 
-Usage: image gc [--store DIR] [--no-wait]
+Usage: image gc [--store DIR] [--steps] [--no-wait]
 
+  --steps      and what builds keep of their steps
   --no-wait    fail while somebody adds something, instead of waiting
 ";
 
@@ -58,17 +59,22 @@ pub(crate) fn remove(from: lexopt::Parser) -> Done {
 
 /// `gc`.
 pub(crate) fn gc(from: lexopt::Parser) -> Done {
-    let mut patience = Patience::Wait;
+    let (mut patience, mut steps) = (Patience::Wait, false);
     let given = given(from, GC, &mut |name, _| {
-        let is_own = name == "no-wait";
-        if is_own {
-            patience = Patience::Refuse;
+        match name {
+            "no-wait" => patience = Patience::Refuse,
+            "steps" => steps = true,
+            _ => return Ok(false),
         }
-        Ok(is_own)
+        Ok(true)
     })?;
     let Some(given) = given else { return Ok(None) };
     given.end()?;
-    let gone = given.store()?.gc(patience)?;
+    let store = given.store()?;
+    if steps {
+        store.prune_build_cache()?;
+    }
+    let gone = store.gc(patience)?;
     let (blobs, layers, in_use) = (gone.blobs, gone.layers, gone.in_use);
     let bytes = size(gone.bytes);
     print(&format!("removed: {blobs} blobs ({bytes}), {layers} unpacked layers\n"))?;

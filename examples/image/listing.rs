@@ -5,7 +5,7 @@
 use ampoule::image::config::Execution;
 use ampoule::image::store::Unpacker as _;
 use ampoule::image::unpack::Unpack;
-use ampoule::image::{Image, Store};
+use ampoule::image::{ErrorKind, Image, Store};
 use ampoule_examples::arguments::{Failure, print};
 use ampoule_examples::columns::columns;
 use ampoule_examples::images::size;
@@ -15,10 +15,14 @@ use crate::arguments::{Done, given};
 const LS: &str = "\
 Lists the images of a store.
 
-Usage: image ls [--store DIR] [--usage]
+Usage: image ls [--store DIR] [--all] [--usage]
 
+  --all        and what builds keep of their steps
   --usage      and how much room they take on the disk
 ";
+
+/// The registry, which is none, in the names of what builds keep.
+const STEPS: &str = "build.invalid";
 
 const INSPECT: &str = "\
 Shows what an image says about itself, and its layers.
@@ -31,10 +35,14 @@ Usage: image inspect [--store DIR] [--config | --manifest] IMAGE
 
 /// `ls`.
 pub(crate) fn ls(from: lexopt::Parser) -> Done {
-    let mut usage = false;
+    let (mut usage, mut all) = (false, false);
     let given = given(from, LS, &mut |name, _| {
-        usage |= name == "usage";
-        Ok(name == "usage")
+        match name {
+            "usage" => usage = true,
+            "all" => all = true,
+            _ => return Ok(false),
+        }
+        Ok(true)
     })?;
     let Some(given) = given else { return Ok(None) };
     given.end()?;
@@ -42,7 +50,15 @@ pub(crate) fn ls(from: lexopt::Parser) -> Done {
     let mut rows =
         vec![["NAME", "DIGEST", "PLATFORM", "LAYERS", "UNPACKED", "SIZE"].map(str::to_owned)];
     for entry in store.list()? {
-        rows.push(row(&store, &store.image(&entry.reference)?)?);
+        if entry.reference.registry() == STEPS && !all {
+            continue;
+        }
+        match store.image(&entry.reference) {
+            Ok(image) => rows.push(row(&store, &image)?),
+            // Removed just before.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     print(&columns(&rows))?;
     if usage {

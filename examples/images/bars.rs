@@ -129,7 +129,7 @@ fn bar(event: &Event) -> String {
 fn word(state: LayerState) -> &'static str {
     match state {
         LayerState::AlreadyThere => "already there",
-        LayerState::Pulling => "pulling",
+        LayerState::Pulling => "copying",
         LayerState::Verifying => "verifying",
         LayerState::Unpacking => "unpacking",
         LayerState::Done => "done",

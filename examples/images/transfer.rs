@@ -96,6 +96,11 @@ fn of_archive(archive: DockerArchive, path: &Path) -> (Box<dyn Source>, Option<R
     (Box::new(archive), own)
 }
 
+/// A path without the directories of this machine, which are nobody else's business.
+fn file_name(path: &Path) -> std::path::Display<'_> {
+    Path::new(path.file_name().unwrap_or_default()).display()
+}
+
 /// Makes an image of one layer from files.
 fn import(store: &Store, place: &Place, name: &Reference) -> Result<Image, Failure> {
     let new = NewImage::from_scratch(Configuration::new(Platform::host()), name);
@@ -106,11 +111,11 @@ fn import(store: &Store, place: &Place, name: &Reference) -> Result<Image, Failu
         Place::Directory(path) => {
             let mut diff = Diff::suited();
             diff.whiteouts = Whiteouts::Applied;
-            let new = new.created_by(&format!("files of {}", path.display()));
+            let new = new.created_by(&format!("files of {}", file_name(path)));
             Ok(store.commit(&new, opened(path)?.as_fd(), &diff)?)
         }
         Place::Tar(path) => {
-            let new = new.created_by(&format!("files of {}", path.display()));
+            let new = new.created_by(&format!("files of {}", file_name(path)));
             Ok(store.import(&new, opened(path)?)?)
         }
         _ => Err("an image, not files".into()),

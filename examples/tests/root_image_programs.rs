@@ -93,6 +93,9 @@ fn a_containerfile_is_built() {
     assert_eq!(seen, "7\nme\nmade\nkept\nmade\nwho\n");
     place.run(&format!("{build} -t tools:1 --target tools --network none C"));
     assert_eq!(place.run("sandbox --store S --image tools:1 -- cat /made"), "made\n");
+    let steps = "image ls --store S --all | wc -l; image gc --store S --steps > /dev/null; image ls --store S --all | wc -l; image ls --store S | wc -l";
+    let lines: Vec<u32> = place.run(steps).lines().map(|line| line.parse().unwrap()).collect();
+    assert!(lines[0] > lines[1] && lines[1..] == [6, 6], "{lines:?}");
 }
 
 /// The digest in what a build says at last.

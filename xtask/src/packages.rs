@@ -30,19 +30,17 @@ pub(crate) struct Package {
     pub(crate) why: &'static str,
 }
 
-const ROOT_TIERS: &[&str] = &["root", "race", "fault", "soak"];
-
 #[rustfmt::skip]
 const PACKAGES: &[Package] = &[
     Package { name: "util-linux", program: "unshare", uses: &["user", "subid", "root", "race", "fault", "soak", "vm"], why: "probes what the kernel allows" },
     Package { name: "uidmap", program: "newuidmap", uses: &["subid", "vm"], why: "maps ranges of subordinate ids" },
     Package { name: "iproute2", program: "ip", uses: &["root", "demo"], why: "shows pinned network namespaces" },
-    Package { name: "busybox-static", program: "busybox", uses: ROOT_TIERS, why: "a root file system from one static program" },
+    Package { name: "busybox-static", program: "busybox", uses: &["root", "race", "fault", "soak", "demo"], why: "a root file system from one static program" },
     Package { name: "strace", program: "strace", uses: &["fault"], why: "injects faults from outside" },
     Package { name: "libjemalloc2", program: "libjemalloc.so.2", uses: &["race"], why: "a host with another allocator" },
     Package { name: "libmimalloc-dev", program: "libmimalloc.so", uses: &["race"], why: "a host with another allocator" },
-    Package { name: "docker-registry", program: "docker-registry", uses: &["root"], why: "a registry to push to and pull from" },
-    Package { name: "mmdebstrap", program: "mmdebstrap", uses: &["vm"], why: "the virtual machine's disk" },
+    Package { name: "docker-registry", program: "docker-registry", uses: &["root", "demo"], why: "a registry to push to and pull from" },
+    Package { name: "mmdebstrap", program: "mmdebstrap", uses: &["vm", "demo"], why: "the virtual machine's disk; a real image" },
     Package { name: "debian-archive-keyring", program: "/usr/share/keyrings/debian-archive-keyring.gpg", uses: &["vm"], why: "checks Debian's packages" },
     Package { name: "e2fsprogs", program: "mkfs.ext4", uses: &["vm"], why: "the virtual machine's disk" },
     Package { name: "kmod", program: "depmod", uses: &["vm"], why: "the virtual machine's modules" },

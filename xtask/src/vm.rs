@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 use crate::workspace::{self, Artifact};
 use crate::{Verdict, packages};
+pub(crate) use archive::{Suite, mirror};
 use cache::{Cache, Entry};
 pub(crate) use glibc::Glibc;
 pub(crate) use job::Job;
