@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::error::Error;
 
-const PREFIX: &str = "ampoule-vm.";
+const PREFIX: &str = "xtask-vm.";
 const LOCK: &str = "lock";
 
 /// A directory below `/tmp`, as the path of a socket may have no more than 107 bytes.
@@ -94,17 +94,17 @@ mod tests {
     #[test]
     fn only_abandoned_ones_are_swept() {
         let top = tempfile::tempdir().expect("a directory");
-        for name in ["ampoule-vm.gone", "ampoule-vm.used", "ampoule-vm.new", "other"] {
+        for name in ["xtask-vm.gone", "xtask-vm.used", "xtask-vm.new", "other"] {
             std::fs::create_dir(top.path().join(name)).expect("a directory");
-            if name != "ampoule-vm.new" {
+            if name != "xtask-vm.new" {
                 File::create(top.path().join(name).join(LOCK)).expect("a file");
             }
         }
-        let used = File::open(top.path().join("ampoule-vm.used/lock")).expect("the file");
+        let used = File::open(top.path().join("xtask-vm.used/lock")).expect("the file");
         flock(&used, FlockOperation::LockExclusive).expect("a lock");
         sweep(top.path()).expect("swept");
         let there = |name: &str| top.path().join(name).exists();
-        assert!(!there("ampoule-vm.gone"));
-        assert!(there("ampoule-vm.used") && there("ampoule-vm.new") && there("other"));
+        assert!(!there("xtask-vm.gone"));
+        assert!(there("xtask-vm.used") && there("xtask-vm.new") && there("other"));
     }
 }
