@@ -167,6 +167,29 @@ fn clone_error(error: std::io::Error) -> Error {
         .with_errno(error.raw_os_error().unwrap_or(libc::EIO))
 }
 
+impl<'a> Launch<'a> {
+    /// A launch without payload: its reaper stays until it is ended, or until the process of the pidfd `host` has ended.
+    #[must_use]
+    pub fn idle(host: BorrowedFd<'a>, pid_namespace: PidNamespace, deadline: Instant) -> Self {
+        Self {
+            argv: Vec::new(),
+            env: Vec::new(),
+            paths: Vec::new(),
+            parameters: Vec::new(),
+            payload_fds: Vec::new(),
+            fds: vec![host],
+            host: Some(0),
+            status: None,
+            first: First::Idle,
+            pid_namespace,
+            timeout: None,
+            timings: Timings::Off,
+            deadline,
+            fault: None,
+        }
+    }
+}
+
 impl Launch<'_> {
     /// Refuses numbers that no descriptor can have, and positions where there is none.
     fn check(&self) -> Result<(), Error> {

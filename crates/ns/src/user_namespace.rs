@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use ampoule_init::steps::launch as l;
-use ampoule_init::{Draft, First, Launch, PidNamespace, Program, Timings, process, start};
+use ampoule_init::{Draft, Launch, PidNamespace, Program, process, start};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
@@ -29,22 +29,7 @@ pub fn create(map: &IdMap, writer: Writer) -> Result<OwnedFd> {
     // It ends with this process, should that be killed meanwhile.
     let host = pidfd_open(getpid(), PidfdFlags::empty())
         .map_err(|errno| Error::system("pidfd_open", errno))?;
-    let launch = Launch {
-        argv: Vec::new(),
-        env: Vec::new(),
-        paths: Vec::new(),
-        parameters: Vec::new(),
-        payload_fds: Vec::new(),
-        fds: vec![host.as_fd()],
-        host: Some(0),
-        status: None,
-        first: First::Idle,
-        pid_namespace: PidNamespace::New,
-        timeout: None,
-        timings: Timings::Off,
-        deadline: Instant::now() + LIMIT,
-        fault: None,
-    };
+    let launch = Launch::idle(host.as_fd(), PidNamespace::New, Instant::now() + LIMIT);
     let started = start(&program, &launch).map_err(|error| Error::init(&error))?;
     let opened = crate::list::open(started.pid, Namespace::User);
     // It is a child of this process, so that its id cannot have been reused before this.

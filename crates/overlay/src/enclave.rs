@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ampoule_init::steps::{launch, process};
-use ampoule_init::{
-    Draft, Error, First, Launch, PidNamespace, Program, Step, Timings, above_stdio, start,
-};
+use ampoule_init::{Draft, Error, Launch, PidNamespace, Program, Step, above_stdio, start};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, getegid, geteuid, getpid, pidfd_open};
@@ -106,7 +104,8 @@ pub(crate) fn run(
     let program = Program::seal(draft)?;
     // It ends with this process, should that be killed meanwhile.
     let host = above_stdio(pidfd_open(getpid(), PidfdFlags::empty())?)?;
-    let started = start(&program, &idle(&host))?;
+    let launch = Launch::idle(host.as_fd(), PidNamespace::New, Instant::now() + LIMIT);
+    let started = start(&program, &launch)?;
     let ended = ampoule_init::process::end(&started.pidfd, Instant::now() + LIMIT);
     let errno = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
     if !ended.map_err(errno)? {
@@ -146,24 +145,4 @@ fn enter(draft: &mut Draft, users: &Users) -> Result<(), Failure> {
         draft.first_all([process::setgid(0), process::setuid(0)]);
     }
     Ok(())
-}
-
-/// A launch without payload.
-fn idle(host: &OwnedFd) -> Launch<'_> {
-    Launch {
-        argv: Vec::new(),
-        env: Vec::new(),
-        paths: Vec::new(),
-        parameters: Vec::new(),
-        payload_fds: Vec::new(),
-        fds: vec![host.as_fd()],
-        host: Some(0),
-        status: None,
-        first: First::Idle,
-        pid_namespace: PidNamespace::New,
-        timeout: None,
-        timings: Timings::Off,
-        deadline: Instant::now() + LIMIT,
-        fault: None,
-    }
 }

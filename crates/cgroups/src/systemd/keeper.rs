@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ampoule_init::steps::{launch as l, process as p};
-use ampoule_init::{Draft, First, Launch, PidNamespace, Program, Started, Timings, process, start};
+use ampoule_init::{Draft, Launch, PidNamespace, Program, Started, process, start};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
@@ -30,22 +30,7 @@ impl Keeper {
         // It ends with this process, should that be killed.
         let host = pidfd_open(getpid(), PidfdFlags::empty())
             .map_err(|errno| Error::system("pidfd_open", errno))?;
-        let launch = Launch {
-            argv: Vec::new(),
-            env: Vec::new(),
-            paths: Vec::new(),
-            parameters: Vec::new(),
-            payload_fds: Vec::new(),
-            fds: vec![host.as_fd()],
-            host: Some(0),
-            status: None,
-            first: First::Idle,
-            pid_namespace: PidNamespace::Other,
-            timeout: None,
-            timings: Timings::Off,
-            deadline,
-            fault: None,
-        };
+        let launch = Launch::idle(host.as_fd(), PidNamespace::Other, deadline);
         let started = start(&program()?, &launch).map_err(|error| failed(&error))?;
         Ok(Self { started, ended: false })
     }
