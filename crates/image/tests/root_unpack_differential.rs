@@ -238,7 +238,24 @@ fn trees(layer: &[u8], compared: Compared) -> Option<(Tree, Tree)> {
     let root = File::open(&ours).expect("a directory");
     options.apply(layer, root.as_fd()).ok()?;
     let same = extract(compared.program(), layer, &theirs);
-    same.then(|| (comparable(tree(&ours), compared), comparable(tree(&theirs), compared)))
+    let both = || (comparable(tree(&ours), compared), comparable(tree(&theirs), compared));
+    let (ours, mut theirs) = same.then(both)?;
+    for (name, node) in &mut theirs {
+        if ours.get(name).is_some_and(|ours| inherited(ours, node)) {
+            (node.mode, node.owner) = (IMPLIED, (0, 0));
+        }
+    }
+    Some((ours, theirs))
+}
+
+/// What a directory has that no member names.
+const IMPLIED: u32 = 0o040_755;
+
+/// Whether they left a directory that no member names what the kernel hands down from a
+/// set-group-ID parent; ours is the same wherever it stands.
+fn inherited(ours: &Node, theirs: &Node) -> bool {
+    let implied = (ours.mode, ours.owner) == (IMPLIED, (0, 0));
+    implied && theirs.mode == IMPLIED | 0o2000 && theirs.owner.0 == 0
 }
 
 fn archive(pieces: &[Piece]) -> Vec<u8> {
@@ -272,6 +289,19 @@ fn agree(compared: Compared, cases: u32, pieces: impl Strategy<Value = Vec<Piece
 
 fn cases(usual: u32) -> u32 {
     std::env::var("PROPTEST_CASES").map_or(usual, |cases| cases.parse().expect("a number"))
+}
+
+/// Their parents hand the bit and the group down to what no member names.
+#[test]
+fn a_directory_between_is_the_same_wherever_it_stands() {
+    let entry = Entry { kind: b'5', name: b"d", mode: 0o2755, ids: (3, 4), ..Entry::default() };
+    let layer = Archive::new().entry(&entry).file("d/between/f", "x").end();
+    for compared in [Compared::ByGnuTar, Compared::ByPython] {
+        let (ours, theirs) = trees(&layer, compared).expect("all content");
+        assert_eq!(ours, theirs);
+        let between = &ours[b"d/between".as_slice()];
+        assert_eq!((between.mode, between.owner), (IMPLIED, (0, 0)));
+    }
 }
 
 #[test]
