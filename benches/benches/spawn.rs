@@ -17,6 +17,7 @@ fn spawn(c: &mut Criterion) {
     let stage = StageDirectory::make(Path::new("target/bench")).expect("a root file system");
     for configuration in [Configuration::All, Configuration::Directory] {
         let recipe = floor_calls::recipe(configuration, &stage.rootfs(), &["/bin/true"]);
+        let recipe = recipe.expect("the own group");
         one(c, &format!("floor {configuration}"), &Floor::new(recipe));
         let ours = ours::contender(configuration, &stage.rootfs()).expect("a plan");
         one(c, &format!("ours {configuration}"), ours.as_ref());

@@ -15,10 +15,10 @@ use crate::failure::Failure;
 #[non_exhaustive]
 pub enum Configuration {
     /// All namespaces but time, 65 536 ids mapped, an overlay root on a tmpfs upper, /proc, /dev,
-    /// capabilities (bar.md row 1, without filter and group).
+    /// capabilities, a group of its own (without a filter).
     All,
-    /// Neither network nor user namespace, the directory itself as root, /proc, /dev, capabilities
-    /// (bar.md row 3).
+    /// Neither network nor user namespace, the directory itself as root, /proc, /dev, capabilities, a group of its
+    /// own.
     Directory,
 }
 

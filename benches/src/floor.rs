@@ -15,14 +15,14 @@ use std::io;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicI32, AtomicI64, AtomicUsize};
+use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64, AtomicUsize};
 
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use crate::contender::{Contender, Sample, Stopwatch};
 use crate::failure::Failure;
 use crate::floor_recipe::{
-    Argument, GID_MAP_PATH, MOST_CALLS, Recipe, SCRATCH, Stage, UID_MAP_PATH,
+    Argument, GID_MAP_PATH, MOST_CALLS, OWN_NAME, Recipe, SCRATCH, Stage, UID_MAP_PATH,
 };
 
 /// Bytes of the child's stack.
@@ -34,12 +34,13 @@ const WORD: usize = 4;
 #[derive(Debug)]
 pub struct Floor {
     recipe: Recipe,
+    runs: AtomicU64,
 }
 
 impl Floor {
     /// Takes a recipe whose last call of the child is an exec.
     pub fn new(recipe: Recipe) -> Self {
-        Self { recipe }
+        Self { recipe, runs: AtomicU64::new(0) }
     }
 }
 
@@ -50,7 +51,9 @@ impl Contender for Floor {
         }
         CHILD_STACK.with_borrow_mut(|stack| {
             let run = Run::new(&self.recipe);
+            let number = self.runs.fetch_add(1, Relaxed);
             let mut watch = Stopwatch::new();
+            run.write(OWN_NAME, &format!("floor-{}-{number}", std::process::id()));
             let outcome = run.host(Stage::Before).and_then(|()| run.child(stack));
             watch.reaped();
             let after = run.host(Stage::After);
@@ -110,13 +113,17 @@ impl<'a> Run<'a> {
     /// Puts the paths of the child's id maps where the recipe expects them.
     fn write_map_paths(&self, pid: i64) {
         for (place, name) in [(UID_MAP_PATH, "uid_map"), (GID_MAP_PATH, "gid_map")] {
-            let path = format!("/proc/{pid}/{name}");
-            let words = self.scratch.iter().skip(usize::from(place) / WORD);
-            for (word, chunk) in words.zip(path.as_bytes().chunks(WORD)) {
-                let mut bytes = [0; WORD];
-                bytes[..chunk.len()].copy_from_slice(chunk);
-                word.store(i32::from_ne_bytes(bytes), Relaxed);
-            }
+            self.write(place, &format!("/proc/{pid}/{name}"));
+        }
+    }
+
+    /// Writes a text into the scratch, which is zero behind it.
+    fn write(&self, place: u16, text: &str) {
+        let words = self.scratch.iter().skip(usize::from(place) / WORD);
+        for (word, chunk) in words.zip(text.as_bytes().chunks(WORD)) {
+            let mut bytes = [0; WORD];
+            bytes[..chunk.len()].copy_from_slice(chunk);
+            word.store(i32::from_ne_bytes(bytes), Relaxed);
         }
     }
 

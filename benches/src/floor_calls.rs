@@ -1,6 +1,6 @@
 //! The calls of the floor, for each configuration: the same ones that the library makes, in its order.
 //!
-//! Touches no kernel object; [`crate::floor`] makes the calls. Invariant: this is the only file to change when
+//! Touches the own group, which it opens; [`crate::floor`] makes the calls. Invariant: this is the only file to change when
 //! the library's calls change (compare with `strace -f` of one start).
 
 use std::ffi::c_long;
@@ -8,6 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::configuration::Configuration;
+use crate::failure::Failure;
+use crate::floor_group;
 use crate::floor_recipe::{
     Argument, GID_MAP_PATH, NONE, Recipe, Stage, UID_MAP_PATH, at_cwd, int, unsigned,
 };
@@ -67,12 +69,20 @@ const MOUNT_ATTR_NODEV: u32 = 4;
 const MOUNT_ATTR_NOEXEC: u32 = 8;
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
-/// The recipe of a configuration that runs `payload`, program first, in the root file system `rootfs`.
-pub fn recipe(configuration: Configuration, rootfs: &Path, payload: &[&str]) -> Recipe {
-    extend(Recipe::new(0), configuration, rootfs, payload)
+/// The recipe of a configuration that runs `payload`, program first, in the root file system `rootfs`, in a group of
+/// its own.
+///
+/// # Errors
+/// When the own group cannot be found or opened.
+pub fn recipe(
+    configuration: Configuration,
+    rootfs: &Path,
+    payload: &[&str],
+) -> Result<Recipe, Failure> {
+    Ok(extend(floor_group::unlimited()?, configuration, rootfs, payload))
 }
 
-/// The same with the calls of `recipe` before it, such as those of [`crate::floor_group`].
+/// The same with the calls of `recipe` before it, those of [`crate::floor_group`].
 pub fn extend(
     mut recipe: Recipe,
     configuration: Configuration,

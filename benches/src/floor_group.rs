@@ -1,11 +1,16 @@
-//! The calls of the floor that give its child a group with limits: those of a recipe, before all others.
+//! The calls of the floor that give its child a group: those of a recipe, before all others.
 //!
-//! Touches no kernel object; [`crate::floor`] makes the calls. Invariant: the child joins v1 groups before anything
+//! Touches the directory of the own group, which it opens; [`crate::floor`] makes the calls. Invariant: the child joins v1 groups before anything
 //! else, and is born in the group of v2, as with the library.
 
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
+use std::path::Path;
 
-use crate::floor_recipe::{Argument, Recipe, Stage, int, unsigned};
+use rustix::fs::{Mode, OFlags};
+
+use crate::cgroups::hierarchy::{Hierarchies, Version};
+use crate::failure::Failure;
+use crate::floor_recipe::{Argument, OWN_NAME, Recipe, Stage, int, unsigned};
 use crate::system_call::{CLOSE, MKDIRAT, OPENAT, UNLINKAT, WRITE};
 
 /// How a process gets into a group.
@@ -62,6 +67,33 @@ pub fn recipe(name: &str, directories: &[Directory]) -> Recipe {
         recipe.call(Stage::After, UNLINKAT, &[above, path, int(libc::AT_REMOVEDIR)]);
     }
     recipe
+}
+
+/// A recipe that makes a group without limits in the own v2 group, has the child born in it, and removes it: what the
+/// library does for every container. Without cgroup v2 it has no calls.
+///
+/// # Errors
+/// When the own group cannot be found or opened.
+pub fn unlimited() -> Result<Recipe, Failure> {
+    let mut recipe = Recipe::new(0);
+    let hierarchies = Hierarchies::here("")?;
+    let Some(own) = hierarchies.iter().find(|one| one.version == Version::V2) else {
+        return Ok(recipe);
+    };
+    let above = recipe.descriptor(directory(&own.own)?);
+    let name = Argument::Scratch(OWN_NAME);
+    recipe.call(Stage::Before, MKDIRAT, &[above, name, unsigned(0o755)]);
+    let flags = int(libc::O_DIRECTORY | libc::O_CLOEXEC);
+    let group = recipe.call(Stage::Before, OPENAT, &[above, name, flags]);
+    recipe.clone_into(group);
+    recipe.call(Stage::After, CLOSE, &[group]);
+    recipe.call(Stage::After, UNLINKAT, &[above, name, int(libc::AT_REMOVEDIR)]);
+    Ok(recipe)
+}
+
+fn directory(path: &Path) -> Result<OwnedFd, Failure> {
+    let opened = rustix::fs::open(path, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    opened.map_err(|errno| Failure::file("open", path)(errno.into()))
 }
 
 fn open(recipe: &mut Recipe, above: RawFd, path: &str, flags: i32) -> Argument {

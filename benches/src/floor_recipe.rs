@@ -3,6 +3,7 @@
 //! Invariant: every address in a call points into memory that its recipe owns, or into the run's scratch.
 
 use std::ffi::{CString, c_char, c_int, c_long, c_uint};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 /// Bytes of scratch that each run has for out-parameters and paths with a pid in them.
 pub const SCRATCH: usize = 512;
@@ -10,6 +11,8 @@ pub const SCRATCH: usize = 512;
 pub const UID_MAP_PATH: u16 = 256;
 /// Where the runner writes `/proc/PID/gid_map` after the clone.
 pub const GID_MAP_PATH: u16 = 320;
+/// Where the runner writes a name that no other run has at that time, such as for a group.
+pub const OWN_NAME: u16 = 384;
 /// Most calls that a recipe may have.
 pub const MOST_CALLS: usize = 256;
 
@@ -79,6 +82,7 @@ pub struct Recipe {
     strings: Vec<CString>,
     words: Vec<Box<[u64]>>,
     bytes: Vec<Box<[u8]>>,
+    descriptors: Vec<OwnedFd>,
 }
 
 impl Recipe {
@@ -157,6 +161,13 @@ impl Recipe {
         let address = words.as_ptr();
         self.words.push(words);
         Argument::Value(address_of(address))
+    }
+
+    /// The number of a descriptor, which stays open as long as the recipe.
+    pub fn descriptor(&mut self, descriptor: OwnedFd) -> Argument {
+        let number = int(descriptor.as_raw_fd());
+        self.descriptors.push(descriptor);
+        number
     }
 
     /// The address of plain bytes, such as a struct.

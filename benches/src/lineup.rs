@@ -110,7 +110,7 @@ pub fn contender(assignment: &Assignment) -> Result<Box<dyn Contender>, Failure>
     let rootfs = rootfs_of(stage);
     Ok(match assignment.contender.as_str() {
         "floor" => {
-            Box::new(Floor::new(floor_calls::recipe(*configuration, &rootfs, &["/bin/true"])))
+            Box::new(Floor::new(floor_calls::recipe(*configuration, &rootfs, &["/bin/true"])?))
         }
         "ours" => return ours(*configuration, &rootfs),
         "std" => Box::new(command_line::plain(stage)),

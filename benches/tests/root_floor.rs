@@ -23,6 +23,7 @@ echo x > /dev/null
 const ALL: &str = "
 busybox grep -q '0 *100000 *65536' /proc/self/uid_map
 busybox grep -q ' / / .* overlay ' /proc/self/mountinfo
+busybox grep -q '^0::/$' /proc/self/cgroup
 busybox ifconfig lo | busybox grep -q UP
 [ \"$(busybox wc -l < /proc/net/dev)\" -le 4 ]
 ";
@@ -33,7 +34,7 @@ busybox ifconfig lo | busybox grep -q UP
 fn root_floor_isolates_and_reports_failures() {
     let stage = StageDirectory::make(&std::env::temp_dir()).unwrap();
     let run = |configuration, payload: &[&str]| -> Result<(), Failure> {
-        let recipe = floor_calls::recipe(configuration, &stage.rootfs(), payload);
+        let recipe = floor_calls::recipe(configuration, &stage.rootfs(), payload)?;
         Floor::new(recipe).spawn().map(drop)
     };
     run(Configuration::Directory, &["/bin/sh", "-c", COMMON]).unwrap();

@@ -5,6 +5,7 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, unlinkat};
@@ -44,15 +45,27 @@ pub fn owned_name(id: Option<&str>, life: Life) -> Result<String> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let pid = std::process::id();
-    let start = start_time(pid).ok_or_else(|| Error::system("read of procfs", Errno::NOENT))?;
+    let namespace = namespace();
+    let start =
+        own_start(pid, namespace).ok_or_else(|| Error::system("read of procfs", Errno::NOENT))?;
     let letter = match life {
         Life::WithOwner => 'w',
         Life::Detached => 'd',
     };
     let id = id.map_or_else(|| number.to_string(), str::to_owned);
     check_name(&id).map_err(|reason| Error::text(PATH, &id, reason))?;
-    let name = format!("{id}.{letter}{pid}-{start}-{:x}", namespace());
+    let name = format!("{id}.{letter}{pid}-{start}-{namespace:x}");
     crate::path::group_name(&name).map(str::to_owned)
+}
+
+/// When this process was started: looked up once, and again in a fork.
+fn own_start(pid: u32, namespace: u64) -> Option<u64> {
+    static KNOWN: Mutex<Option<(u32, u64, u64)>> = Mutex::new(None);
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if !known.is_some_and(|(of, inside, _)| (of, inside) == (pid, namespace)) {
+        *known = start_time(pid).map(|start| (pid, namespace, start));
+    }
+    known.map(|(.., start)| start)
 }
 
 /// The own pid namespace: ids mean nothing in another one.

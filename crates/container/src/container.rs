@@ -223,17 +223,10 @@ impl Container {
         if ended { self.collect().map(Some) } else { Ok(None) }
     }
 
-    /// What becomes readable when the payload has ended.
+    /// What becomes readable when the container has ended: its pidfd, because what the reaper reports just before would
+    /// only wake this process once more.
     pub(crate) fn end_fd(&self) -> BorrowedFd<'_> {
-        match self.plan.pid1() {
-            Pid1::Reaper if self.ended.is_none() && !self.is_reported() => self.control.as_fd(),
-            _ => self.pidfd.as_fd(),
-        }
-    }
-
-    /// Whether the reaper's report came already.
-    fn is_reported(&self) -> bool {
-        self.early.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.pidfd.as_fd()
     }
 
     /// Kills everything; the status says why.

@@ -84,36 +84,20 @@ impl Attempt {
         }
     }
 
-    /// Takes the sockets that the launcher made.
+    /// Takes the sockets that the launcher made, once it has ended: to be woken for each thing that it does would cost
+    /// more than the thing. Its end shows in its pidfd alone, because a fork by somebody else can hold a copy of its
+    /// end of this one socket.
     fn greet(&mut self) -> Result<(), Failure> {
-        loop {
-            // A fork by somebody else can hold a copy of the launcher's end of this one socket: no end-of-file then.
-            let ready = process::wait_any(
-                [self.hello.as_fd(), self.launcher.pidfd.as_fd()],
-                Some(self.deadline),
-            );
-            if !ready.map_err(poll_failed)? {
-                return Err(Failure::TimedOut);
-            }
-            match control::incoming(&self.hello).map_err(Failure::Host)? {
-                Incoming::Message(message) => return self.take_sockets(message),
-                Incoming::Closed => return Err(Failure::Died),
-                Incoming::Nothing if self.launcher_ended()? => return self.last_words(),
-                Incoming::Nothing => {}
-            }
-        }
-    }
-
-    fn launcher_ended(&self) -> Result<bool, Failure> {
-        process::wait_readable(&self.launcher.pidfd, Some(Instant::now())).map_err(poll_failed)
-    }
-
-    /// What an ended launcher may have sent between the two looks at the socket.
-    fn last_words(&mut self) -> Result<(), Failure> {
+        self.wait_for_launcher()?;
         match control::incoming(&self.hello).map_err(Failure::Host)? {
             Incoming::Message(message) => self.take_sockets(message),
             Incoming::Closed | Incoming::Nothing => Err(Failure::Died),
         }
+    }
+
+    fn wait_for_launcher(&self) -> Result<(), Failure> {
+        let ended = process::wait_readable(&self.launcher.pidfd, Some(self.deadline));
+        if ended.map_err(poll_failed)? { Ok(()) } else { Err(Failure::TimedOut) }
     }
 
     fn take_sockets(&mut self, message: Message) -> Result<(), Failure> {
@@ -136,7 +120,7 @@ impl Attempt {
         }
     }
 
-    /// Reads reports until the setup socket closes, then reaps the launcher.
+    /// Reads reports once the setup socket has closed, then reaps the launcher.
     fn run(&mut self) -> Result<(), Failure> {
         while let Some(message) = self.next_report(self.deadline)? {
             self.note(message)?;
@@ -144,20 +128,22 @@ impl Attempt {
         if !self.seen.running || self.seen.first.is_none() {
             return Err(Failure::Died);
         }
-        self.reap_launcher()
+        let host = |error| Failure::Host(Error::host("waitid of the launcher", error));
+        process::reap(&self.launcher.pidfd).map(drop).map_err(host)
     }
 
-    /// The next report, or none after the end of the last process that could make one.
+    /// The next report, or none after the end of the last process that could make one. Reports are read when the last
+    /// one has come: a few, which the socket holds, and the process that makes them pays for each wake-up.
     fn next_report(&self, deadline: Instant) -> Result<Option<Message>, Failure> {
         let Some(Sockets { setup, .. }) = &self.sockets else { return Ok(None) };
         loop {
-            if !process::wait_readable(setup, Some(deadline)).map_err(poll_failed)? {
-                return Err(Failure::TimedOut);
-            }
             match control::incoming(setup).map_err(Failure::Host)? {
                 Incoming::Message(message) => return Ok(Some(message)),
                 Incoming::Closed => return Ok(None),
                 Incoming::Nothing => {}
+            }
+            if !process::wait_closed(setup, Some(deadline)).map_err(poll_failed)? {
+                return Err(Failure::TimedOut);
             }
         }
     }
@@ -184,16 +170,6 @@ impl Attempt {
             _ => {}
         }
         Ok(())
-    }
-
-    fn reap_launcher(&self) -> Result<(), Failure> {
-        if !process::wait_readable(&self.launcher.pidfd, Some(self.deadline))
-            .map_err(poll_failed)?
-        {
-            return Err(Failure::TimedOut);
-        }
-        let host = |error| Failure::Host(Error::host("waitid of the launcher", error));
-        process::reap(&self.launcher.pidfd).map(drop).map_err(host)
     }
 
     fn started(self) -> Result<Started, Error> {
@@ -238,8 +214,11 @@ impl Attempt {
         process::end(&pidfd, limit).unwrap_or(false)
     }
 
-    /// Takes the reports in that the ended launcher left behind those that were read.
+    /// Takes the sockets and the reports in that the ended launcher left behind those that were read.
     fn read_what_is_there(&mut self) {
+        if self.sockets.is_none() {
+            drop(self.greet());
+        }
         while self.seen.first.is_none() {
             match self.next_report(Instant::now()) {
                 Ok(Some(message)) => drop(self.note(message)),

@@ -22,17 +22,18 @@ const ALL_CHILDREN: u32 = 0x4000_0000;
 /// # Errors
 /// What poll(2) answered, but `EINTR`.
 pub fn wait_readable(fd: impl AsFd, deadline: Option<Instant>) -> io::Result<bool> {
-    wait_any([fd.as_fd()], deadline)
+    wait_for(fd.as_fd(), PollFlags::IN, deadline)
 }
 
-/// Waits until one of the descriptors is readable or closed by its peer; false when the deadline passed.
-pub(crate) fn wait_any<const N: usize>(
-    fds: [BorrowedFd<'_>; N],
-    deadline: Option<Instant>,
-) -> io::Result<bool> {
+/// Waits until a socket is closed by its peer, whatever that says before; false when the deadline passed.
+pub(crate) fn wait_closed(socket: impl AsFd, deadline: Option<Instant>) -> io::Result<bool> {
+    wait_for(socket.as_fd(), PollFlags::empty(), deadline)
+}
+
+fn wait_for(fd: BorrowedFd<'_>, events: PollFlags, deadline: Option<Instant>) -> io::Result<bool> {
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let mut polled = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        let mut polled = [PollFd::from_borrowed_fd(fd, events)];
         match poll(&mut polled, left.map(timespec).as_ref()) {
             Ok(ready) => return Ok(ready != 0),
             Err(Errno::INTR) => {}
