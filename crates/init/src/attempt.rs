@@ -11,13 +11,16 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open
 use crate::control::{self, Incoming, Message};
 use crate::error::{Error, ErrorKind};
 use crate::launch::{Launch, PidNamespace, Started};
-use crate::process;
+use crate::process::{self, Until};
 use crate::program::Program;
 use crate::sys::vfork::Spawned;
 use crate::wire::{self, NONE, Record, record};
 
 /// How long the processes of a failed launch may take to end.
 const END_LIMIT: Duration = Duration::from_secs(10);
+
+/// How many reports a socket certainly holds (unix(7)): by default it takes some 200 KiB, and one needs below 1 KiB.
+const FEW_REPORTS: usize = 64;
 
 /// How long a reaper without a pid namespace may take to end its descendants.
 const REAPER_LIMIT: Duration = Duration::from_millis(200);
@@ -64,6 +67,9 @@ pub(crate) struct Attempt {
     launcher: Spawned,
     hello: OwnedFd,
     sockets: Option<Sockets>,
+    /// Whether reports are read as they come. A few are read together in the end: they fit into the socket, and the
+    /// process that makes them pays for each time that this one is woken.
+    until: Until,
     deadline: Instant,
     pid_namespace: PidNamespace,
     seen: Seen,
@@ -71,9 +77,19 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     /// Takes over a launcher that was just started.
-    pub(crate) fn new(launcher: Spawned, hello: OwnedFd, launch: &Launch<'_>) -> Self {
+    pub(crate) fn new(
+        launcher: Spawned,
+        hello: OwnedFd,
+        program: &Program,
+        launch: &Launch<'_>,
+    ) -> Self {
         let (deadline, pid_namespace) = (launch.deadline, launch.pid_namespace);
-        Self { launcher, hello, sockets: None, deadline, pid_namespace, seen: Seen::default() }
+        let until = match program.reports() > FEW_REPORTS {
+            true => Until::Readable,
+            false => Until::Closed,
+        };
+        let seen = Seen::default();
+        Self { launcher, hello, sockets: None, until, deadline, pid_namespace, seen }
     }
 
     /// Waits for the payload to run, or ends what was started.
@@ -84,20 +100,32 @@ impl Attempt {
         }
     }
 
-    /// Takes the sockets that the launcher made, once it has ended: to be woken for each thing that it does would cost
-    /// more than the thing. Its end shows in its pidfd alone, because a fork by somebody else can hold a copy of its
-    /// end of this one socket.
+    /// Takes the sockets that the launcher made. Its end shows in its pidfd alone, because a fork by somebody else can
+    /// hold a copy of its end of this one socket.
     fn greet(&mut self) -> Result<(), Failure> {
-        self.wait_for_launcher()?;
-        match control::incoming(&self.hello).map_err(Failure::Host)? {
-            Incoming::Message(message) => self.take_sockets(message),
-            Incoming::Closed | Incoming::Nothing => Err(Failure::Died),
+        loop {
+            let launcher = (self.launcher.pidfd.as_fd(), Until::Readable);
+            let hello = (self.hello.as_fd(), Until::Readable);
+            let ready = match self.until {
+                Until::Readable => process::wait_any([hello, launcher], Some(self.deadline)),
+                Until::Closed => process::wait_any([launcher], Some(self.deadline)),
+            };
+            if !ready.map_err(poll_failed)? {
+                return Err(Failure::TimedOut);
+            }
+            // Looked at first, so that what an ended launcher has sent is there.
+            let ended = self.launcher_ended()?;
+            match control::incoming(&self.hello).map_err(Failure::Host)? {
+                Incoming::Message(message) => return self.take_sockets(message),
+                Incoming::Closed => return Err(Failure::Died),
+                Incoming::Nothing if ended => return Err(Failure::Died),
+                Incoming::Nothing => {}
+            }
         }
     }
 
-    fn wait_for_launcher(&self) -> Result<(), Failure> {
-        let ended = process::wait_readable(&self.launcher.pidfd, Some(self.deadline));
-        if ended.map_err(poll_failed)? { Ok(()) } else { Err(Failure::TimedOut) }
+    fn launcher_ended(&self) -> Result<bool, Failure> {
+        process::wait_readable(&self.launcher.pidfd, Some(Instant::now())).map_err(poll_failed)
     }
 
     fn take_sockets(&mut self, message: Message) -> Result<(), Failure> {
@@ -120,7 +148,7 @@ impl Attempt {
         }
     }
 
-    /// Reads reports once the setup socket has closed, then reaps the launcher.
+    /// Reads reports until the setup socket closes, then reaps the launcher.
     fn run(&mut self) -> Result<(), Failure> {
         while let Some(message) = self.next_report(self.deadline)? {
             self.note(message)?;
@@ -128,12 +156,15 @@ impl Attempt {
         if !self.seen.running || self.seen.first.is_none() {
             return Err(Failure::Died);
         }
+        let ended = process::wait_readable(&self.launcher.pidfd, Some(self.deadline));
+        if !ended.map_err(poll_failed)? {
+            return Err(Failure::TimedOut);
+        }
         let host = |error| Failure::Host(Error::host("waitid of the launcher", error));
         process::reap(&self.launcher.pidfd).map(drop).map_err(host)
     }
 
-    /// The next report, or none after the end of the last process that could make one. Reports are read when the last
-    /// one has come: a few, which the socket holds, and the process that makes them pays for each wake-up.
+    /// The next report, or none after the end of the last process that could make one.
     fn next_report(&self, deadline: Instant) -> Result<Option<Message>, Failure> {
         let Some(Sockets { setup, .. }) = &self.sockets else { return Ok(None) };
         loop {
@@ -142,7 +173,8 @@ impl Attempt {
                 Incoming::Closed => return Ok(None),
                 Incoming::Nothing => {}
             }
-            if !process::wait_closed(setup, Some(deadline)).map_err(poll_failed)? {
+            let wait = process::wait_any([(setup.as_fd(), self.until)], Some(deadline));
+            if !wait.map_err(poll_failed)? {
                 return Err(Failure::TimedOut);
             }
         }

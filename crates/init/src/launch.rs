@@ -139,7 +139,7 @@ pub fn start(program: &Program, launch: &Launch<'_>) -> Result<Started, Error> {
     let argument = CString::new(base.to_string()).unwrap_or_default();
     let launcher = spawn_launcher(program, &argument, &places)?;
     drop((hello_peer, image));
-    Attempt::new(launcher, hello, launch).finish(program)
+    Attempt::new(launcher, hello, program, launch).finish(program)
 }
 
 /// Starts the launcher; where a payload spoils the executable at this very moment, from a new one.

@@ -22,19 +22,30 @@ const ALL_CHILDREN: u32 = 0x4000_0000;
 /// # Errors
 /// What poll(2) answered, but `EINTR`.
 pub fn wait_readable(fd: impl AsFd, deadline: Option<Instant>) -> io::Result<bool> {
-    wait_for(fd.as_fd(), PollFlags::IN, deadline)
+    wait_any([(fd.as_fd(), Until::Readable)], deadline)
 }
 
-/// Waits until a socket is closed by its peer, whatever that says before; false when the deadline passed.
-pub(crate) fn wait_closed(socket: impl AsFd, deadline: Option<Instant>) -> io::Result<bool> {
-    wait_for(socket.as_fd(), PollFlags::empty(), deadline)
+/// What ends a wait for a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// It can be read, or its peer has closed it.
+    Readable,
+    /// Its peer has closed it, whatever can be read.
+    Closed,
 }
 
-fn wait_for(fd: BorrowedFd<'_>, events: PollFlags, deadline: Option<Instant>) -> io::Result<bool> {
+/// Waits for one of the descriptors; false when the deadline passed.
+pub(crate) fn wait_any<const N: usize>(
+    fds: [(BorrowedFd<'_>, Until); N],
+    deadline: Option<Instant>,
+) -> io::Result<bool> {
+    let polled = |(fd, until)| match until {
+        Until::Readable => PollFd::from_borrowed_fd(fd, PollFlags::IN),
+        Until::Closed => PollFd::from_borrowed_fd(fd, PollFlags::empty()),
+    };
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let mut polled = [PollFd::from_borrowed_fd(fd, events)];
-        match poll(&mut polled, left.map(timespec).as_ref()) {
+        match poll(&mut fds.map(polled), left.map(timespec).as_ref()) {
             Ok(ready) => return Ok(ready != 0),
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),

@@ -67,6 +67,8 @@ pub struct Program {
     fds: Vec<OwnedFd>,
     launcher: Vec<Step>,
     first: Vec<Step>,
+    /// How many reports its steps make.
+    reports: usize,
     /// What the latest launch executed, kept for the next one.
     executable: Mutex<Option<Arc<Embedded>>>,
 }
@@ -83,7 +85,9 @@ impl Program {
         }
         let image = encode(&draft)?.store("ampoule-program", Sealing::Sealed)?;
         let Draft { launcher, first, fds, .. } = draft;
-        Ok(Self { image, fds, launcher, first, executable: Mutex::default() })
+        let calls = launcher.iter().chain(&first).flat_map(|step| &step.calls);
+        let reports = calls.filter(|call| matches!(call.code, code::SEND_FD | code::MARK)).count();
+        Ok(Self { image, fds, launcher, first, reports, executable: Mutex::default() })
     }
 
     /// The steps in order.
@@ -101,6 +105,11 @@ impl Program {
     #[must_use]
     pub fn operations(&self) -> usize {
         self.steps().map(Step::operations).sum()
+    }
+
+    /// How many reports its steps make.
+    pub(crate) fn reports(&self) -> usize {
+        self.reports
     }
 
     /// Keeps the shared executable alive between launches.
