@@ -13,6 +13,7 @@ use crate::path::JsonPath;
 use crate::problem::{Flaw, Problem};
 use crate::read;
 use crate::shape::{self, LeftOut, Typed};
+use crate::supported;
 use crate::unknown::{Beyond, Unknown};
 use crate::validate;
 
@@ -95,6 +96,19 @@ impl Document {
             beyond.list(&JsonPath::root(), &mut list);
         }
         list
+    }
+
+    /// What it says beyond the properties that a runtime honours, by place; for a runtime that refuses by name what it
+    /// would else ignore.
+    ///
+    /// An entry of `supported` stands for everything below it: `process.user` or `linux.namespaces[].type`, `[]` being
+    /// any element. What is told is named as far out as the list allows: `linux.seccomp`, not every field of it. Empty
+    /// lists and objects say nothing. Fields that are not of the specification are told by [`unknown`](Self::unknown).
+    ///
+    /// # Errors
+    /// As [`to_json`](Self::to_json).
+    pub fn not_among(&self, supported: &[&str]) -> Result<Vec<JsonPath>> {
+        Ok(supported::uncovered(&known(&self.spec)?, supported))
     }
 
     /// Finds everything that is wrong with it.

@@ -6,6 +6,7 @@
 //! | to read, check and write `config.json` | [`Document::parse`], [`Document::check`], [`Document::to_json`] |
 //! | everything that is wrong with it, with its place | [`Document::validate`], [`Error::problems`], [`Problem`] |
 //! | to know what it says beyond the specification | [`Document::unknown`] |
+//! | to refuse by name what a runtime does not honour | [`Document::not_among`] |
 //! | a configuration to start from | [`defaults::rootful`], [`defaults::rootless`], [`from_image_config`] |
 //! | mount options in types | [`MountOptions`] |
 //! | the group's path, or systemd's unit | [`CgroupsPath`] |
@@ -53,6 +54,7 @@ mod path;
 mod problem;
 mod read;
 mod shape;
+mod supported;
 mod unknown;
 mod validate;
 mod version;

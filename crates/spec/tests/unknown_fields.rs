@@ -1,4 +1,5 @@
-//! Fields that the types do not know are kept, listed, and written back where they belong.
+//! Fields that the types do not know are kept, listed, and written back where they belong; properties that a runtime
+//! does not honour are named.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use ampoule_spec::{Document, oci};
@@ -83,4 +84,62 @@ fn a_changed_element_keeps_them_and_a_removed_one_takes_them_away() {
     assert_eq!(value["mounts"][1]["x-b"], json!(true));
     assert!(!value.to_string().contains("x-c"));
     assert!(!value.to_string().contains("vendor"));
+}
+
+#[test]
+fn what_a_runtime_does_not_honour_is_named() {
+    let document = Document::parse(include_bytes!("bundles/every-property.json")).unwrap();
+    let beyond = |supported: &[&str]| -> Vec<String> {
+        let paths = document.not_among(supported).unwrap();
+        paths.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(
+        beyond(&[]),
+        [
+            "annotations",
+            "domainname",
+            "hooks",
+            "hostname",
+            "linux",
+            "mounts",
+            "ociVersion",
+            "process",
+            "root",
+        ]
+    );
+    let most = [
+        "annotations",
+        "domainname",
+        "hooks.poststop",
+        "hostname",
+        "ociVersion",
+        "process",
+        "root",
+        "mounts[].destination",
+        "mounts[].type",
+        "mounts[].source",
+        "mounts[].options",
+        "linux.namespaces[].type",
+        "linux.resources.memory.limit",
+        "linux.resources.pids",
+        "linux.seccompx",
+        "linux.sysctl",
+    ];
+    let found = beyond(&most);
+    for named in [
+        "hooks.createContainer",
+        "mounts[1].uidMappings",
+        "mounts[1].gidMappings",
+        "linux.namespaces[1].path",
+        "linux.resources.memory.swap",
+        "linux.resources.cpu",
+        "linux.seccomp",
+        "linux.intelRdt",
+    ] {
+        assert!(found.iter().any(|path| path == named), "{named}: {found:?}");
+    }
+    for honoured in ["linux.sysctl", "linux.resources.memory.limit", "mounts[1].options", "process"]
+    {
+        assert!(!found.iter().any(|path| path.starts_with(honoured)), "{honoured}: {found:?}");
+    }
 }
