@@ -8,6 +8,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use netlink_packet_route::link::InfoBridgePort;
+
 use crate::attachment::Attachment;
 use crate::bridge::{BridgeNetwork, DefaultRoute, Device, Endpoint, Neighbours, Reach, Route};
 use crate::cidr::Cidr;
@@ -177,10 +179,9 @@ impl Session {
         self.locked.save()?;
         let bridge = self.require_bridge(&network.name)?;
         self.connect(network, bridge, (&host, &lease), endpoint, netns)?;
-        if self.record(&network.name)?.leases.len() == 1 {
-            link::await_up(&mut self.route, &host)?;
-            self.route.send(vec![link::set_up(bridge)])?;
-        }
+        link::await_up(&mut self.route, &host)?;
+        link::await_up(&mut netns.route, &endpoint.link)?;
+        self.start_bridge(&network.name, bridge)?;
         if !lease.ports.is_empty() {
             filter::publish(&host, &lease)?;
         }
@@ -214,14 +215,21 @@ impl Session {
     }
 
     fn make_bridge(&mut self, name: &LinkName, record: &Record) -> Result<u32> {
-        let gateways: Vec<Cidr> = record.gateways().collect();
-        let mac = gateways.first().map(|gateway| Mac::of(gateway.address()));
+        let mac = record.gateways().next().map(|gateway| Mac::of(gateway.address()));
         let mac = mac.unwrap_or_else(|| Mac::of([0, 0, 0, 1].into()));
         self.route.send(vec![link::create_bridge(name, mac, record.settings.mtu)])?;
-        let index = link::require(&mut self.route, name)?;
-        let addresses = gateways.iter().map(|gateway| link::add_address(index, *gateway));
-        self.route.send(addresses.collect())?;
-        Ok(index)
+        link::require(&mut self.route, name)
+    }
+
+    /// Sets an own bridge up and gives it its addresses, when its first port works.
+    fn start_bridge(&mut self, network: &NetworkName, index: u32) -> Result<()> {
+        let record = self.record(network)?;
+        if record.leases.len() > 1 || matches!(record.settings.device, Device::Existing(_)) {
+            return Ok(());
+        }
+        let addresses = record.gateways().map(|gateway| link::add_address(index, gateway));
+        let requests = std::iter::once(link::set_up(index)).chain(addresses).collect();
+        self.route.send(requests)
     }
 
     /// The pair of links, and everything inside the container.
@@ -244,8 +252,16 @@ impl Session {
             // A port of a bridge needs none.
             link::without_addresses(host),
         ];
+        let mut port = Vec::new();
         if network.neighbours == Neighbours::Isolated {
-            requests.push(link::isolate(host));
+            port.push(InfoBridgePort::Isolated(true));
+        }
+        if !lease.ports.is_empty() {
+            // Where bridges call the packet filter, a container reaches its own published port through its own link.
+            port.push(InfoBridgePort::HairpinMode(true));
+        }
+        if !port.is_empty() {
+            requests.push(link::set_port(host, port));
         }
         requests.push(link::set_up_named(host));
         self.route.send(requests)?;

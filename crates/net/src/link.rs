@@ -209,14 +209,14 @@ impl End<'_> {
     }
 }
 
-/// Keeps a port of a bridge from the other ports that are kept so.
-pub(crate) fn isolate(name: &LinkName) -> RouteRequest {
-    let data = InfoPortData::BridgePort(vec![InfoBridgePort::Isolated(true)]);
+/// What a port of a bridge does other than usual.
+pub(crate) fn set_port(name: &LinkName, settings: Vec<InfoBridgePort>) -> RouteRequest {
+    let data = InfoPortData::BridgePort(settings);
     let info = vec![LinkInfo::PortKind(InfoPortKind::Bridge), LinkInfo::PortData(data)];
     let attributes = vec![LinkAttribute::IfName(name.to_string()), LinkAttribute::LinkInfo(info)];
     // RTM_SETLINK takes no settings of a port.
     let message = RouteNetlinkMessage::NewLink(link(0, attributes));
-    Request::new("isolate bridge port", name, message, 0)
+    Request::new("set bridge port", name, message, 0)
 }
 
 /// Gives a link no address of its own for IPv6, while it is down.

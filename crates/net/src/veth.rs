@@ -95,6 +95,8 @@ impl Veth {
         let routes: Vec<_> =
             self.routes.iter().map(|route| (route.destination, route.gateway)).collect();
         netns.configure(&self.container, &self.addresses, &routes)?;
+        link::await_up(&mut route, &self.host)?;
+        link::await_up(&mut netns.route, &self.container)?;
         Ok(connected)
     }
 }
