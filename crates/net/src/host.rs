@@ -18,6 +18,7 @@ use crate::link::{self, End};
 use crate::mac::Mac;
 use crate::name::{LinkName, NetworkName};
 use crate::netns::Netns;
+use crate::random::{hexadecimal, random};
 use crate::socket::Socket;
 use crate::state::{Lease, Phase, Record};
 use crate::store::{Locked, Store};
@@ -386,17 +387,4 @@ fn routes(record: &Record, endpoint: &Endpoint) -> Vec<(Cidr, Option<std::net::I
     // What is on the link comes first: a gateway may be there only.
     let (near, far): (Vec<_>, Vec<_>) = wanted.partition(|(_, gateway)| gateway.is_none());
     near.into_iter().chain(gateways).chain(far).collect()
-}
-
-/// Random bytes (getrandom(2)).
-pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
-    let mut bytes = [0; N];
-    // So few bytes come whole.
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-        .map_err(|errno| Error::system("getrandom", "", errno))?;
-    Ok(bytes)
-}
-
-fn hexadecimal(bytes: [u8; 6]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -181,7 +181,7 @@ pub(crate) struct End<'a> {
 /// A number for the host's end. Were it the same as that of the inner end in its namespace, the kernel would take the
 /// link for no pair, and be slow to say that it is up (`linkwatch_urgent_event`).
 fn host_index() -> Result<u32> {
-    let bits = u32::from_ne_bytes(crate::host::random()?);
+    let bits = u32::from_ne_bytes(crate::random::random()?);
     Ok((bits >> 1) | 0x0100_0000)
 }
 
