@@ -5,6 +5,7 @@
 //! what cannot be understood is an error of the plan.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -240,6 +241,32 @@ fn ranges(map: &[IdRange]) -> Vec<OwnerRange> {
         .collect()
 }
 
+/// Why [`Builder::default_command`] has no program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unnamed {
+    NoImage,
+    ByImage,
+}
+
+impl Unnamed {
+    /// What can be done about it.
+    pub(crate) fn hint(self) -> &'static str {
+        match self {
+            Self::NoImage => "Container::from_image takes one, command() names a program",
+            Self::ByImage => "name one with command() or default_command_with()",
+        }
+    }
+}
+
+impl fmt::Display for Unnamed {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::NoImage => "the container is not from an image",
+            Self::ByImage => "the image names no command: it has neither Entrypoint nor Cmd",
+        })
+    }
+}
+
 impl Builder {
     /// The image's own program: its entrypoint and its default arguments.
     ///
@@ -267,9 +294,14 @@ impl Builder {
 
     fn words(self, words: impl Iterator<Item = OsString>) -> Command {
         let mut words = words;
-        // An empty name is a problem that the plan tells.
-        let program = words.next().unwrap_or_default();
-        self.command(program).args(words)
+        if let Some(program) = words.next() {
+            return self.command(program).args(words);
+        }
+        let unnamed = if self.image.is_some() { Unnamed::ByImage } else { Unnamed::NoImage };
+        // The plan tells it.
+        let mut command = self.command("");
+        command.unnamed = Some(unnamed);
+        command
     }
 }
 
