@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use ampoule_image::config::Execution;
-use ampoule_image::diff::{Diff, OwnerRange};
+use ampoule_image::diff::{Diff, OwnerRange, TreeRoot};
 use ampoule_image::store::{Form, Hides, Unpacker};
 use ampoule_image::unpack::{Ownership, Unpack, Whiteouts};
 use ampoule_image::{Digest, Image, Layer, NewImage, Store};
@@ -208,10 +208,15 @@ impl Container {
         let no_layers = || Error::new(ErrorKind::NoLayers, Stage::Running);
         let layers = self.overlay().ok_or_else(no_layers)?;
         let upper = layers.upper_fd()?.ok_or_else(no_layers)?;
-        let changes = self.changes()?.into_iter();
+        let changes = self.changes()?;
         let relative = |path: PathBuf| path.strip_prefix("/").map(Path::to_owned).unwrap_or(path);
         let mut diff = Diff::suited();
-        diff.selected = Some(changes.map(|change| relative(change.path)).collect());
+        // A layer that does not say it would have the usual root, whatever the ones below say.
+        diff.root = match changes.iter().any(|change| change.path == Path::new("/")) {
+            true => TreeRoot::Written,
+            false => TreeRoot::Unusual,
+        };
+        diff.selected = Some(changes.into_iter().map(|change| relative(change.path)).collect());
         let settings = &self.plan.settings;
         diff.whiteouts = match settings.enters_user_namespace() {
             true => Whiteouts::User,
