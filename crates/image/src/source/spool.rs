@@ -66,7 +66,7 @@ impl Spool {
     }
 
     /// A file that nobody else can open.
-    fn file(&self) -> Result<File> {
+    pub(crate) fn file(&self) -> Result<File> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o600);
         let opened = rustix::fs::open(&self.directory, flags | OFlags::TMPFILE, mode);
