@@ -47,7 +47,7 @@ Everywhere
 An image is named as everywhere: alpine, alpine:3.22, localhost:5000/team/app@sha256:…
 Elsewhere it is one of these; the first colon ends a path:
   oci:DIR[:NAME]           an OCI layout that is a directory
-  oci-archive:FILE[:NAME]  an OCI layout in a tar file
+  oci-archive:FILE[:NAME]  an OCI layout in a tar file, which may be compressed
   docker-archive:FILE[:NAME]  what `docker save` writes
   dir:DIR, tar:FILE        the files themselves: a root directory, a tar file of one
   docker://NAME            in a registry; for pull and push the same as NAME

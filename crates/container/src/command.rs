@@ -30,6 +30,9 @@ pub struct Command {
     pub(crate) env: Vec<(OsString, Option<OsString>)>,
     pub(crate) env_clear: EnvClear,
     pub(crate) current_dir: Option<PathBuf>,
+    /// Why there is no program, where an image was to name it.
+    #[cfg(feature = "image")]
+    pub(crate) unnamed: Option<crate::from_image::Unnamed>,
     order: Order,
 }
 
@@ -71,6 +74,8 @@ impl Command {
             env: Vec::new(),
             env_clear: EnvClear::default(),
             current_dir: None,
+            #[cfg(feature = "image")]
+            unnamed: None,
             order: Order::default(),
         }
     }

@@ -5,11 +5,12 @@
 //! what cannot be understood is an error of the plan.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use ampoule_image::config::Execution;
-use ampoule_image::diff::{Diff, OwnerRange};
+use ampoule_image::diff::{Diff, OwnerRange, TreeRoot};
 use ampoule_image::store::{Form, Hides, Unpacker};
 use ampoule_image::unpack::{Ownership, Unpack, Whiteouts};
 use ampoule_image::{Digest, Image, Layer, NewImage, Store};
@@ -207,10 +208,15 @@ impl Container {
         let no_layers = || Error::new(ErrorKind::NoLayers, Stage::Running);
         let layers = self.overlay().ok_or_else(no_layers)?;
         let upper = layers.upper_fd()?.ok_or_else(no_layers)?;
-        let changes = self.changes()?.into_iter();
+        let changes = self.changes()?;
         let relative = |path: PathBuf| path.strip_prefix("/").map(Path::to_owned).unwrap_or(path);
         let mut diff = Diff::suited();
-        diff.selected = Some(changes.map(|change| relative(change.path)).collect());
+        // A layer that does not say it would have the usual root, whatever the ones below say.
+        diff.root = match changes.iter().any(|change| change.path == Path::new("/")) {
+            true => TreeRoot::Written,
+            false => TreeRoot::Unusual,
+        };
+        diff.selected = Some(changes.into_iter().map(|change| relative(change.path)).collect());
         let settings = &self.plan.settings;
         diff.whiteouts = match settings.enters_user_namespace() {
             true => Whiteouts::User,
@@ -240,6 +246,32 @@ fn ranges(map: &[IdRange]) -> Vec<OwnerRange> {
         .collect()
 }
 
+/// Why [`Builder::default_command`] has no program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unnamed {
+    NoImage,
+    ByImage,
+}
+
+impl Unnamed {
+    /// What can be done about it.
+    pub(crate) fn hint(self) -> &'static str {
+        match self {
+            Self::NoImage => "Container::from_image takes one, command() names a program",
+            Self::ByImage => "name one with command() or default_command_with()",
+        }
+    }
+}
+
+impl fmt::Display for Unnamed {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::NoImage => "the container is not from an image",
+            Self::ByImage => "the image names no command: it has neither Entrypoint nor Cmd",
+        })
+    }
+}
+
 impl Builder {
     /// The image's own program: its entrypoint and its default arguments.
     ///
@@ -267,9 +299,14 @@ impl Builder {
 
     fn words(self, words: impl Iterator<Item = OsString>) -> Command {
         let mut words = words;
-        // An empty name is a problem that the plan tells.
-        let program = words.next().unwrap_or_default();
-        self.command(program).args(words)
+        if let Some(program) = words.next() {
+            return self.command(program).args(words);
+        }
+        let unnamed = if self.image.is_some() { Unnamed::ByImage } else { Unnamed::NoImage };
+        // The plan tells it.
+        let mut command = self.command("");
+        command.unnamed = Some(unnamed);
+        command
     }
 }
 

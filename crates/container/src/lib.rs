@@ -163,6 +163,8 @@ mod launch;
 mod launch_error;
 mod layers;
 mod levels;
+#[cfg(feature = "image")]
+mod mount_points;
 mod output;
 mod pid1;
 mod placement;

@@ -65,6 +65,11 @@ pub(crate) fn check(
     problems.0.extend(builder.image.iter().flat_map(crate::from_image::FromImage::problems));
     namespaces(builder, sets, &checked, &mut problems);
     launch(command, &mut problems);
+    #[cfg(feature = "image")]
+    if let Some(unnamed) = command.unnamed {
+        problems.add("default_command", unnamed.to_string());
+        return Err(Error::invalid(problems.0).with_hint(unnamed.hint()));
+    }
     if problems.0.is_empty() { Ok(checked) } else { Err(Error::invalid(problems.0)) }
 }
 

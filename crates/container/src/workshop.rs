@@ -14,20 +14,18 @@ use ampoule_image::store::Hides;
 use ampoule_ns::layered_root::LayeredRoot;
 use ampoule_ns::{Namespace, User};
 use ampoule_overlay::{MountedOverlay, Overlay, Root};
-use rustix::fs::{AtFlags, CWD, MemfdFlags, Mode, OFlags, ResolveFlags, SeekFrom};
+use rustix::fs::{MemfdFlags, SeekFrom};
 use rustix::pipe::PipeFlags;
 
 use crate::builder::Builder;
 use crate::container::Container;
 use crate::exit::Outcome;
 use crate::host::{self, Privilege};
+use crate::mount_points::MountPoints;
 use crate::stdio::Stdio;
 
 /// Files of the host that programs with the host's network need to find others.
 const NETWORK_FILES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
-
-/// What a container mounts in its root, and so makes there when it is missing.
-const MOUNT_POINTS: [&str; 5] = ["proc", "sys", "dev", "etc/resolv.conf", "etc/hosts"];
 
 /// Where a script is read.
 const SCRIPT_FD: u16 = 3;
@@ -74,9 +72,10 @@ impl Workshop for ContainerWorkshop {
         step: &RunStep<'_>,
     ) -> Result<RunEnd, Foreign> {
         let lower = lower(layers, scratch);
-        let missing = missing_mount_points(&lower)?;
-        let end = self.start(lower, scratch, step)?;
-        remove_mount_points(scratch.upper(), &missing)?;
+        let files = network_files(step.network);
+        let made = MountPoints::missing(&lower, scratch.empty(), &files)?;
+        let end = self.start(lower, scratch, step, &files)?;
+        made.remove(scratch.upper())?;
         Ok(end)
     }
 }
@@ -87,6 +86,7 @@ impl ContainerWorkshop {
         lower: Vec<PathBuf>,
         scratch: &Scratch,
         step: &RunStep<'_>,
+        files: &[&str],
     ) -> Result<RunEnd, Foreign> {
         let mut builder =
             Container::from_layers(lower).root(Root::Persistent(scratch.upper().into()));
@@ -95,9 +95,9 @@ impl ContainerWorkshop {
         }
         if step.network == RunNetwork::Host {
             builder = builder.share(Namespace::Net);
-            for file in NETWORK_FILES.map(Path::new).into_iter().filter(|file| file.exists()) {
-                builder = builder.bind_to(std::fs::canonicalize(file)?, file);
-            }
+        }
+        for file in files.iter().map(Path::new) {
+            builder = builder.bind_to(std::fs::canonicalize(file)?, file);
         }
         if let Some(user) = &step.user {
             builder = builder.user(user.parse::<User>()?);
@@ -123,6 +123,12 @@ impl ContainerWorkshop {
         read_all(ours, step.output)?;
         Ok(ended(&container.wait()?.outcome()))
     }
+}
+
+/// Which of these files the host has, where its network is used.
+fn network_files(network: RunNetwork) -> Vec<&'static str> {
+    let is_wanted = |file: &&str| network == RunNetwork::Host && Path::new(file).exists();
+    NETWORK_FILES.into_iter().filter(is_wanted).collect()
 }
 
 /// How a program ended.
@@ -172,58 +178,6 @@ fn lower(layers: &[Layer], scratch: &Scratch) -> Vec<PathBuf> {
         paths.push(scratch.empty().to_owned());
     }
     paths
-}
-
-const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-
-/// Which mount points none of the layers has.
-fn missing_mount_points(lower: &[PathBuf]) -> Result<Vec<&'static str>, Foreign> {
-    let mut missing = Vec::from(MOUNT_POINTS);
-    for layer in lower {
-        let layer = rustix::fs::openat(CWD, layer, DIRECTORY, Mode::empty())?;
-        missing.retain(|path| {
-            let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-            let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-            rustix::fs::openat2(&layer, *path, flags, Mode::empty(), resolve).is_err()
-        });
-    }
-    Ok(missing)
-}
-
-/// Takes away what was made to mount something on: empty files and directories, and the directory that they are in if
-/// nothing else is.
-fn remove_mount_points(upper: &Path, missing: &[&str]) -> Result<(), Foreign> {
-    let upper = rustix::fs::openat(CWD, upper, DIRECTORY, Mode::empty())?;
-    for path in missing {
-        let path = Path::new(path);
-        let (parent, name) = (path.parent().unwrap_or(Path::new("")), path.file_name());
-        let Some(name) = name else { continue };
-        let flags = DIRECTORY | OFlags::NOFOLLOW;
-        let opened = match parent.as_os_str().is_empty() {
-            true => rustix::fs::openat(&upper, ".", flags, Mode::empty()),
-            false => rustix::fs::openat(&upper, parent, flags, Mode::empty()),
-        };
-        let Ok(parent) = opened else { continue };
-        let Ok(stat) = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) else {
-            continue;
-        };
-        let kind = rustix::fs::FileType::from_raw_mode(stat.st_mode);
-        // What the program wrote there stays: it is not empty.
-        let removed = match kind {
-            rustix::fs::FileType::Directory => {
-                rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR)
-            }
-            rustix::fs::FileType::RegularFile if stat.st_size == 0 => {
-                rustix::fs::unlinkat(&parent, name, AtFlags::empty())
-            }
-            _ => Ok(()),
-        };
-        match removed {
-            Ok(()) | Err(rustix::io::Errno::NOTEMPTY | rustix::io::Errno::NOENT) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-    Ok(())
 }
 
 /// A tree for COPY.

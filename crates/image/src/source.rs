@@ -8,6 +8,7 @@ pub(crate) mod docker_archive;
 mod files;
 pub(crate) mod layout;
 mod resolve;
+mod spool;
 
 use std::io::Read;
 
@@ -18,6 +19,7 @@ use crate::error::{Error, Flaw, Result};
 pub use docker_archive::DockerArchive;
 pub use layout::Layout;
 pub use resolve::{Resolved, resolve};
+pub use spool::Spool;
 
 /// One image somewhere: in a layout, an archive, a registry, a store.
 ///

@@ -90,9 +90,7 @@ fn the_registrys_own_words_are_in_the_error() {
     let body = br#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"no such\u0007 tag"}]}"#;
     let (error, _) = manifest_error(|_, _| Reply::Answer("404 x", Vec::new(), body.to_vec()));
     assert!(
-        error
-            .to_string()
-            .ends_with("/v2/team/app/manifests/1: the registry answers 404: no such  tag"),
+        error.to_string().ends_with("/v2/team/app/manifests/1: it answers 404: no such  tag"),
         "{error}"
     );
 }

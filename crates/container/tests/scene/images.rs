@@ -104,7 +104,15 @@ pub(crate) fn what_an_image_says_wrongly_is_told() {
     is_error(&error, ErrorKind::InvalidSettings, Stage::Plan, &["NONE", "SIGNONE"]);
     let silent = self::stocked(|_| {});
     let error = refused(Container::from_image(&silent.image).default_command().plan());
-    is_error(&error, ErrorKind::InvalidSettings, Stage::Plan, &["program", "empty"]);
+    is_error(&error, ErrorKind::InvalidSettings, Stage::Plan, &["names no command", "command()"]);
+    let [problem] = error.problems() else { panic!("{error}") };
+    assert_eq!(problem.setting(), "default_command");
+    let error = refused(
+        Container::from_image(&silent.image).default_command_with(Vec::<String>::new()).plan(),
+    );
+    is_error(&error, ErrorKind::InvalidSettings, Stage::Plan, &["names no command"]);
+    let error = refused(Container::host_view().default_command().plan());
+    is_error(&error, ErrorKind::InvalidSettings, Stage::Plan, &["from an image", "from_image"]);
 }
 
 pub(crate) fn layers_are_held_by_the_plan() {

@@ -19,6 +19,7 @@ pub(crate) mod guest;
 pub(crate) mod host;
 pub(crate) mod idle;
 #[cfg(feature = "image")]
+pub(crate) mod image_layers;
 pub(crate) mod images;
 pub(crate) mod inside;
 pub(crate) mod layers;

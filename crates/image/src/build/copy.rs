@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use super::Build;
+use super::download::{Download, Remote};
 use super::gather::{Found, Origin};
 use super::place::Placement;
 use super::stage::Stage;
@@ -18,6 +20,18 @@ use crate::unpack::{Unpack, Whiteouts};
 
 /// Mode of a file that stands in the build file.
 const INLINE_MODE: u32 = 0o644;
+
+/// Mode of a file that was downloaded.
+const REMOTE_MODE: u32 = 0o600;
+
+/// What the sources of an instruction are.
+#[derive(Debug)]
+pub(super) struct Looked {
+    found: Vec<Found>,
+    /// For each URL; none where it is not downloaded yet.
+    downloads: Vec<Option<Download>>,
+    pub(super) digest: Digest,
+}
 
 /// Whether archives are unpacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,23 +57,36 @@ pub(super) struct Task {
 #[derive(Debug)]
 enum Source {
     Path(String),
+    Remote(Remote),
     Inline { name: String, text: String },
 }
 
 impl Task {
     /// Expands an instruction's words.
     pub(super) fn new(stage: &Stage, copy: &Copy, archives: Archives) -> Result<Self, Trouble> {
+        let checksum = checksum(stage, copy)?;
         let lookup = |name: &str| stage.arguments.value(name, &stage.config.config.env);
         let sources = copy.sources.iter().map(|source| match source {
-            CopySource::Path(word) => stage.expand(word).map(Source::Path),
+            CopySource::Path(word) => named(stage.expand(word)?, archives, checksum),
             CopySource::Inline { name, document } => {
                 Ok(Source::Inline { name: name.clone(), text: document.expand(&lookup)? })
             }
         });
-        let sources = sources.collect::<Result<Vec<_>, ProblemKind>>()?;
+        let sources = sources.collect::<Result<Vec<_>, Trouble>>()?;
+        if checksum.is_some() && !matches!(sources.as_slice(), [Source::Remote(_)]) {
+            let text = "of several sources, or of a path".to_owned();
+            return Err(ProblemKind::Value { what: "--checksum", text }.into());
+        }
         let written = stage.expand(&copy.destination)?;
         let into_directory = written.ends_with('/') || written.ends_with("/.") || written == ".";
         let destination = PathBuf::from(stage.absolute(&written));
+        if into_directory {
+            // Better said now than after a download.
+            sources.iter().try_for_each(|source| match source {
+                Source::Remote(remote) => remote.name().map(drop),
+                _ => Ok(()),
+            })?;
+        }
         if sources.len() > 1 && !into_directory {
             return Err(Trouble::NotADirectory(written));
         }
@@ -68,17 +95,24 @@ impl Task {
         Ok(Self { sources, destination, into_directory, owner, mode, archives })
     }
 
-    /// What the sources are, and a digest of it.
+    /// What the sources are, and a digest of it. A file whose digest is known is downloaded when it is needed.
     pub(super) fn look(
         &self,
+        build: &Build<'_>,
         origin: Option<&Origin<'_>>,
-    ) -> Result<(Vec<Found>, Digest), Trouble> {
+    ) -> Result<Looked, Trouble> {
         let mut digester = Digester::new(Algorithm::Sha256);
-        let mut found = Vec::new();
+        let (mut found, mut downloads) = (Vec::new(), Vec::new());
         for source in &self.sources {
             match source {
-                Source::Path(path) if is_url(path) && self.archives == Archives::Unpacked => {
-                    return Err(Trouble::Unsupported("ADD of a URL"));
+                Source::Remote(remote) => {
+                    let download = match remote.checksum {
+                        Some(_) => None,
+                        None => Some(remote.fetch(build)?),
+                    };
+                    let known = download.as_ref().map(|download| download.digest);
+                    digester.update(format!("{:?}", known.or(remote.checksum)).as_bytes());
+                    downloads.push(download);
                 }
                 Source::Path(path) => found.extend(origin.ok_or(Trouble::NoContext)?.find(path)?),
                 Source::Inline { name, text } => {
@@ -92,14 +126,15 @@ impl Task {
         if let Some(origin) = origin {
             digester.update(origin.digest(&found)?.as_bytes());
         }
-        Ok((found, digester.finish()))
+        Ok(Looked { found, downloads, digest: digester.finish() })
     }
 
     /// Copies.
     pub(super) fn apply(
         &self,
+        build: &Build<'_>,
         origin: Option<&Origin<'_>>,
-        found: &[Found],
+        looked: Looked,
         mounted: &dyn Mounted,
     ) -> Result<(), Trouble> {
         let owner = match &self.owner {
@@ -110,15 +145,31 @@ impl Task {
         // An existing directory is one whether or not it was written with a slash.
         let flags = OFlags::PATH | OFlags::DIRECTORY;
         let into = self.into_directory || place.open(&self.destination, flags).is_ok();
-        for (source, one) in self.sources.iter().filter_map(|source| match source {
-            Source::Inline { name, text } => Some((name, text)),
-            Source::Path(_) => None,
-        }) {
-            let path = if into { self.destination.join(source) } else { self.destination.clone() };
-            place.bytes(one.as_bytes(), INLINE_MODE, &path)?;
+        let mut downloads = looked.downloads.into_iter();
+        let path = |name: &Path| match into {
+            true => self.destination.join(name),
+            false => self.destination.clone(),
+        };
+        for source in &self.sources {
+            match source {
+                Source::Path(_) => {}
+                Source::Inline { name, text } => {
+                    let mode = INLINE_MODE;
+                    place.stream(&mut text.as_bytes(), (mode, None), &path(name.as_ref()))?;
+                }
+                Source::Remote(remote) => {
+                    let download = match downloads.next().flatten() {
+                        Some(download) => download,
+                        None => remote.fetch(build)?,
+                    };
+                    let (mut file, modified) = (download.file, download.modified);
+                    let path = if into { path(remote.name()?) } else { path(Path::new("")) };
+                    place.stream(&mut file, (REMOTE_MODE, modified), &path)?;
+                }
+            }
         }
         let Some(origin) = origin else { return Ok(()) };
-        for one in found {
+        for one in &looked.found {
             if self.archives == Archives::Unpacked && self.unpack(origin, one, &place)? {
                 continue;
             }
@@ -159,8 +210,19 @@ pub(super) fn excluded(stage: &Stage, copy: &Copy) -> Result<Vec<Pattern>, Troub
     copy.exclude.iter().map(pattern).collect()
 }
 
-fn is_url(text: &str) -> bool {
-    ["http://", "https://", "git://", "git@"].iter().any(|scheme| text.starts_with(scheme))
+/// A path, or (ADD) a URL.
+fn named(text: String, archives: Archives, checksum: Option<Digest>) -> Result<Source, Trouble> {
+    let remote = match archives {
+        Archives::Unpacked => Remote::of(&text, checksum)?,
+        Archives::Kept => None,
+    };
+    Ok(remote.map_or(Source::Path(text), Source::Remote))
+}
+
+/// The digest that a file of a URL must have.
+fn checksum(stage: &Stage, copy: &Copy) -> Result<Option<Digest>, Trouble> {
+    let Some(word) = &copy.checksum else { return Ok(None) };
+    Ok(Some(stage.expand(word)?.parse()?))
 }
 
 /// An octal mode.

@@ -223,12 +223,12 @@ impl Driver<'_> {
             (None, None) => None,
         };
         let origin = origin.map(|(root, ignore)| Origin { root, ignore, exclude });
-        let (found, digest) = task.look(origin.as_ref())?;
-        let more = format!("{task:?} {digest}");
+        let looked = task.look(build, origin.as_ref())?;
+        let more = format!("{task:?} {}", looked.digest);
         let key = Key { version: KEY_VERSION, before: stage.identity()?, instruction: text, more };
         layer::make(build, stage, &key, |layers, scratch| {
             let target = build.workshop.mount(layers, scratch)?;
-            task.apply(origin.as_ref(), &found, &*target)
+            task.apply(build, origin.as_ref(), looked, &*target)
         })
     }
 

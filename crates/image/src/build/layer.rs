@@ -3,14 +3,18 @@
 //! Kernel objects: two directories in the store's `pending/` for each step. Invariant: what stands in the cache is a whole
 //! image of the store, so that it is collected and verified as any other.
 
-use std::path::PathBuf;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 
+use rustix::fs::{Gid, Mode, OFlags, Uid};
 use serde::Serialize;
 
 use super::stage::Stage;
-use super::trouble::Trouble;
+use super::trouble::{Trouble, call};
 use super::workshop::Scratch;
 use super::{Build, Cache, Outcome};
+use crate::descriptor::Descriptor;
+use crate::diff::{Diff, TreeRoot};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::media_type::MediaType;
@@ -66,9 +70,10 @@ pub(super) fn make(
     let layers = stage.open_layers(store, &build.unpacker.form())?;
     let scratch = store.scratch()?;
     let directories = directories(&scratch)?;
+    let root = layers.last().map(|layer| like(layer, &directories.upper)).transpose()?;
     work(&layers, &directories)?;
     drop(layers);
-    let packed = pack(build, &scratch)?;
+    let packed = pack(build, &scratch, root)?;
     stage.note(&build.created, key.instruction, packed.is_none());
     if let Some((layer, diff_id)) = packed {
         let mut reporter = Reporter::new(&(), (0, 1), &layer);
@@ -98,18 +103,48 @@ fn make_directory(path: &PathBuf) -> Result<(), Trouble> {
         .map_err(|error| Error::io("mkdir", path, &error).into())
 }
 
-/// The upper directory as a layer; none if nothing was changed.
+/// Mode and owner of a tree's root.
+type Root = (u32, u32, u32);
+
+/// Mode and owner of an open directory.
+fn root_of(fd: impl AsFd, path: &Path) -> Result<Root, Trouble> {
+    let stat = rustix::fs::fstat(fd).map_err(call("fstat", path))?;
+    Ok((stat.st_mode & 0o7777, stat.st_uid, stat.st_gid))
+}
+
+/// Gives an upper directory what the uppermost layer's root has: the tree's root is the upper one's.
+fn like(layer: &Layer, upper: &Path) -> Result<Root, Trouble> {
+    let open = |path: &Path| {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::open(path, flags, Mode::empty()).map_err(call("open", path))
+    };
+    let wanted @ (mode, uid, gid) = root_of(open(layer.path())?, layer.path())?;
+    let made = open(upper)?;
+    let (_, own_uid, own_gid) = root_of(&made, upper)?;
+    if (own_uid, own_gid) != (uid, gid) {
+        let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        rustix::fs::fchown(&made, owner.0, owner.1).map_err(call("fchown", upper))?;
+    }
+    rustix::fs::fchmod(&made, Mode::from_raw_mode(mode)).map_err(call("fchmod", upper))?;
+    Ok(wanted)
+}
+
+/// The upper directory as a layer; none if nothing was changed. `before` is its root as it was.
 fn pack(
     build: &Build<'_>,
     scratch: &ScratchDirectory,
-) -> Result<Option<(crate::descriptor::Descriptor, Digest)>, Trouble> {
+    before: Option<Root>,
+) -> Result<Option<(Descriptor, Digest)>, Trouble> {
     let upper = scratch.open("upper")?;
+    let changed = before.is_some_and(|before| root_of(&upper, scratch.path()) != Ok(before));
+    let root = if changed { TreeRoot::Written } else { TreeRoot::Unusual };
+    let diff = Diff { root, ..build.diff.clone() };
     let mut blob = build.store.new_blob()?;
-    let packed = build.diff.write(std::os::fd::AsFd::as_fd(&upper), &mut blob)?;
-    if packed.entries == 0 {
+    let packed = diff.write(upper.as_fd(), &mut blob)?;
+    if packed.entries == 0 && !changed {
         return Ok(None);
     }
-    let layer = blob.finish(MediaType::Layer(build.diff.compression))?;
+    let layer = blob.finish(MediaType::Layer(diff.compression))?;
     Ok(Some((layer, packed.diff_id)))
 }
 

@@ -12,6 +12,7 @@
 //! as far as the programs that it runs do.
 
 mod copy;
+mod download;
 mod driver;
 mod gather;
 mod image_builder;
@@ -101,6 +102,9 @@ pub struct Build<'a> {
     network: RunNetwork,
     cache: Cache,
     diff: Diff,
+    /// How ADD downloads, and how many bytes one file may have.
+    #[cfg(feature = "registry")]
+    downloads: (crate::registry::Options, u64),
     created: String,
     events: &'a (dyn Fn(&BuildEvent<'_>) + Sync),
 }
@@ -137,6 +141,8 @@ impl<'a> Build<'a> {
             network: RunNetwork::Host,
             cache: Cache::Used,
             diff: Diff::suited(),
+            #[cfg(feature = "registry")]
+            downloads: (Default::default(), crate::unpack::Quotas::default().bytes),
             created: timestamp(SystemTime::now()),
             events: &|_| {},
         }
@@ -210,6 +216,15 @@ impl<'a> Build<'a> {
         self.unpacker = unpacker;
         self.diff = diff;
         self.diff.source_date_epoch = epoch.or(self.diff.source_date_epoch);
+        self
+    }
+
+    /// How ADD downloads the file of a URL: certificates, patience and attempts; and how many bytes it may have (64 GiB).
+    /// No credentials are sent.
+    #[cfg(feature = "registry")]
+    #[must_use]
+    pub fn downloads(mut self, options: crate::registry::Options, bytes: u64) -> Self {
+        self.downloads = (options, bytes);
         self
     }
 

@@ -4,9 +4,10 @@
 //! links on the way to a destination are followed within it, the last one is replaced.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid,
@@ -89,14 +90,21 @@ impl Placement<'_> {
         Ok(false)
     }
 
-    /// A file from bytes.
-    pub(super) fn bytes(&self, bytes: &[u8], mode: u32, place: &Path) -> Result<(), Trouble> {
+    /// A file from what a stream gives, with this mode and time where nothing else is said.
+    pub(super) fn stream(
+        &self,
+        content: &mut dyn Read,
+        (mode, modified): (u32, Option<SystemTime>),
+        place: &Path,
+    ) -> Result<(), Trouble> {
         let (parent, name) = self.parent(place)?;
         clear(parent.as_fd(), &name, place)?;
         let mode = self.mode.unwrap_or(mode);
         let mut file = self.create_with(parent.as_fd(), (&name, place), mode)?;
-        file.write_all(bytes)
-            .map_err(|error| crate::error::Error::io("write", place, &error).into())
+        let failed =
+            |operation| move |error| crate::error::Error::io(operation, place, &error).into();
+        std::io::copy(content, &mut file).map_err(failed("write"))?;
+        modified.map_or(Ok(()), |time| file.set_modified(time)).map_err(failed("futimens"))
     }
 
     fn create(

@@ -40,6 +40,19 @@ pub enum Holes {
     Filled,
 }
 
+/// Whether the tree's own root is a member of the layer (`.`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TreeRoot {
+    /// It is not: a directory that was made for the tree says nothing about it.
+    #[default]
+    LeftOut,
+    /// Only if it is not what a layer without it has: mode 0755, owner 0:0, no extended attributes.
+    Unusual,
+    /// It is, with mode, owner, attributes and time.
+    Written,
+}
+
 /// A range of ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OwnerRange {
@@ -94,6 +107,8 @@ pub struct Diff {
     pub uid_map: Vec<OwnerRange>,
     /// The same for groups.
     pub gid_map: Vec<OwnerRange>,
+    /// Whether the root's own mode and owner are a part of the layer.
+    pub root: TreeRoot,
     /// Only these paths, relative to the tree, and the directories that lead to them.
     pub selected: Option<BTreeSet<PathBuf>>,
     /// Which extended attributes are taken over.
@@ -120,6 +135,7 @@ impl Default for Diff {
             ownership: Ownership::default(),
             uid_map: Vec::new(),
             gid_map: Vec::new(),
+            root: TreeRoot::default(),
             selected: None,
             attributes: AttributeFilter::default(),
             source_date_epoch: None,

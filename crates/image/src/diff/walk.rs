@@ -17,7 +17,7 @@ use rustix::io::{self, Errno};
 
 use super::compress::{Content, Output};
 use super::upper::{Attributes, is_whiteout, mtime};
-use super::{Diff, Holes, OwnerRange, writer};
+use super::{Diff, Holes, OwnerRange, TreeRoot, writer};
 use crate::error::Error;
 use crate::unpack::format::member::{Kind, Member, Timestamp};
 use crate::unpack::format::sparse::{SEGMENTS_MAX, Segment, SparseMap};
@@ -65,8 +65,26 @@ impl<'a, W: Write> Walk<'a, W> {
     pub(crate) fn run(&mut self) -> Result<(), Error> {
         let root = open_beneath(self.root, b"", DIRECTORY);
         let root = root.map_err(|errno| self.error(b"", Trouble::System("openat2", errno)))?;
+        self.root(root.as_fd())?;
         self.directory(b"", root, 0)?;
         writer::end(&mut self.output)
+    }
+
+    /// Writes the root itself, if that is wanted.
+    fn root(&mut self, fd: BorrowedFd<'_>) -> Result<(), Error> {
+        if self.diff.root == TreeRoot::LeftOut {
+            return Ok(());
+        }
+        let stat = fs::fstat(fd);
+        let stat = stat.map_err(|errno| self.error(b"", Trouble::System("fstat", errno)))?;
+        let own = Attributes::read(fd, self.diff);
+        let mut own = own.map_err(|trouble| self.error(b"", trouble))?;
+        let member = self.member(b".", Kind::Directory, &stat, &mut own)?;
+        let usual = (member.mode, member.uid, member.gid) == (0o755, 0, 0);
+        if self.diff.root == TreeRoot::Unusual && usual && member.attributes.is_empty() {
+            return Ok(());
+        }
+        writer::begin(&mut self.output, &member).map(drop)
     }
 
     /// The contents of the blob and of the uncompressed layer.

@@ -27,6 +27,7 @@
 
 mod blob;
 mod credentials;
+mod download;
 mod endpoint;
 mod http;
 mod image;
@@ -47,6 +48,7 @@ use crate::error::{Error, Fact, Result};
 use crate::reference::Reference;
 
 pub use blob::BlobReader;
+pub(crate) use download::download;
 pub use image::{RegistryImage, RegistryWriter};
 pub use options::{Credentials, Login, Options, Scheme};
 pub(crate) use trouble::Trouble;

@@ -9,7 +9,7 @@ use crate::error::ErrorKind;
 /// What a registry, or the way to it, did.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Trouble {
-    #[error("the registry answers {code}{}", said(.message))]
+    #[error("it answers {code}{}", said(.message))]
     Status { code: u16, message: Option<String>, wait: Option<Duration> },
     #[error("nothing came for too long")]
     Stalled,
@@ -31,6 +31,10 @@ pub(crate) enum Trouble {
     Header(&'static str),
     #[error("the answer has more than {0} bytes")]
     TooLong(u64),
+    #[error("more than the {0} bytes that were allowed")]
+    TooLarge(u64),
+    #[error("that is no URL")]
+    NoUrl,
     #[error("the registry wants a kind of credentials that is not known: {0:?}")]
     UnknownChallenge(String),
     #[error(
@@ -64,6 +68,8 @@ impl Trouble {
             | Self::Header(_)
             | Self::TooLong(_)
             | Self::Redirects(_) => ErrorKind::Registry,
+            Self::TooLarge(_) => ErrorKind::QuotaExceeded,
+            Self::NoUrl => ErrorKind::InvalidContainerfile,
             Self::Stalled => ErrorKind::Timeout,
             Self::UnknownHost(_) | Self::Connection(_) | Self::Broken { .. } => ErrorKind::Network,
             Self::Tls(_) | Self::Downgrade => ErrorKind::Certificate,

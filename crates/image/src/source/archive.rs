@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 
-use super::CHUNK;
+use super::{CHUNK, Spool};
 use crate::document::DOCUMENT_MAX;
 use crate::error::{Error, Flaw, Result};
-use crate::media_type::{Compression, MediaType};
+use crate::media_type::Compression;
 use crate::unpack::Quotas;
 use crate::unpack::format::member::{Kind, Member};
 use crate::unpack::format::members::Members;
@@ -45,28 +45,28 @@ fn quotas() -> Quotas {
 }
 
 impl Archive {
-    /// Opens an archive, and reads through it once to find what is in it.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    /// Opens an archive, and reads through it once to find what is in it; one that is compressed
+    /// is decompressed before.
+    pub(crate) fn open(path: &Path, spool: &Spool) -> Result<Self> {
         let failed = |errno| Error::at("open", path, errno);
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
         let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?);
         let mut archive = Self { file, path: path.to_owned(), members: BTreeMap::new() };
-        archive.check_form()?;
+        archive.decompress(spool)?;
         archive.find_members()?;
         Ok(archive)
     }
 
     /// A compressed archive cannot be read in any order.
-    fn check_form(&self) -> Result<()> {
+    fn decompress(&mut self, spool: &Spool) -> Result<()> {
         let mut magic = Vec::new();
         let read = self.reader(0, 4).read_to_end(&mut magic);
         read.map_err(|error| Error::io("read", &self.path, &error))?;
-        let compression = match Compression::of_magic(&magic) {
-            Compression::Uncompressed => return Ok(()),
-            Compression::Gzip => "gzip",
-            Compression::Zstd => "zstd",
-        };
-        Err(Error::media_type("archive of an image", &MediaType::Other(compression.to_owned())))
+        let compression = Compression::of_magic(&magic);
+        if compression != Compression::Uncompressed {
+            self.file = spool.decompress(compression, self.reader(0, u64::MAX))?;
+        }
+        Ok(())
     }
 
     fn find_members(&mut self) -> Result<()> {

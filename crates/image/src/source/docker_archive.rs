@@ -11,7 +11,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::archive::Archive;
-use super::{Source, each_chunk};
+use super::{Source, Spool, each_chunk};
 use crate::config::{CONFIG, Configuration};
 use crate::descriptor::{Descriptor, null_is_empty};
 use crate::digest::{Algorithm, Digest, Digester};
@@ -52,7 +52,8 @@ enum Content {
 
 impl DockerArchive {
     /// Opens the image with this name, or without a name the only one. Layers that are compressed
-    /// are read through once, because the archive does not say what their digest is.
+    /// are read through once, because the archive does not say what their digest is; an archive that
+    /// is compressed as a whole is decompressed into a [`Spool`] first.
     ///
     /// # Errors
     ///
@@ -60,10 +61,24 @@ impl DockerArchive {
     /// [`ErrorKind::Ambiguous`](crate::ErrorKind::Ambiguous),
     /// [`ErrorKind::InvalidDocument`](crate::ErrorKind::InvalidDocument),
     /// [`ErrorKind::InvalidArchive`](crate::ErrorKind::InvalidArchive);
-    /// [`ErrorKind::UnsupportedMediaType`](crate::ErrorKind::UnsupportedMediaType) for an archive
-    /// that is compressed as a whole.
+    /// [`ErrorKind::UnsupportedMediaType`](crate::ErrorKind::UnsupportedMediaType) for one that is
+    /// compressed with zstd, without the feature `zstd`.
     pub fn open(path: impl AsRef<Path>, name: Option<&Reference>) -> Result<Self> {
-        let archive = Archive::open(path.as_ref())?;
+        Self::open_spooled(path, name, &Spool::default())
+    }
+
+    /// As [`open`](Self::open), with the place for an archive that is compressed as a whole.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); [`ErrorKind::QuotaExceeded`](crate::ErrorKind::QuotaExceeded) for
+    /// more than [`Spool::bytes`], [`ErrorKind::NoSpace`](crate::ErrorKind::NoSpace).
+    pub fn open_spooled(
+        path: impl AsRef<Path>,
+        name: Option<&Reference>,
+        spool: &Spool,
+    ) -> Result<Self> {
+        let archive = Archive::open(path.as_ref(), spool)?;
         let bytes = archive.document(MANIFEST_JSON, MANIFEST_JSON)?;
         let fields = &["Config", "RepoTags", "Layers"];
         let items: Vec<Item> = document::strict(MANIFEST_JSON, fields, &bytes)?;

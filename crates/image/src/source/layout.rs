@@ -6,9 +6,9 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::Source;
 use super::archive::Archive;
 use super::files::Directory;
+use super::{Source, Spool};
 use crate::descriptor::{ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME, Descriptor};
 use crate::digest::Digest;
 use crate::document::{self, Document};
@@ -88,16 +88,32 @@ impl Layout {
         Self::open(Files::Directory(Directory::open(path.as_ref())?), name)
     }
 
-    /// Opens an image in a tar file, like [`directory`](Self::directory).
+    /// Opens an image in a tar file, like [`directory`](Self::directory); one that is compressed as
+    /// a whole is decompressed into a [`Spool`] first.
     ///
     /// # Errors
     ///
     /// As [`directory`](Self::directory);
     /// [`ErrorKind::InvalidArchive`](crate::ErrorKind::InvalidArchive) for what is no tar file, and
-    /// [`ErrorKind::UnsupportedMediaType`](crate::ErrorKind::UnsupportedMediaType) for a compressed
-    /// one.
+    /// [`ErrorKind::UnsupportedMediaType`](crate::ErrorKind::UnsupportedMediaType) for one that is
+    /// compressed with zstd, without the feature `zstd`.
     pub fn archive(path: impl AsRef<Path>, name: Option<&str>) -> Result<Self> {
-        Self::open(Files::Archive(Archive::open(path.as_ref())?), name)
+        Self::archive_spooled(path, name, &Spool::default())
+    }
+
+    /// As [`archive`](Self::archive), with the place for an archive that is compressed as a whole.
+    ///
+    /// # Errors
+    ///
+    /// As [`archive`](Self::archive);
+    /// [`ErrorKind::QuotaExceeded`](crate::ErrorKind::QuotaExceeded) for more than
+    /// [`Spool::bytes`], [`ErrorKind::NoSpace`](crate::ErrorKind::NoSpace).
+    pub fn archive_spooled(
+        path: impl AsRef<Path>,
+        name: Option<&str>,
+        spool: &Spool,
+    ) -> Result<Self> {
+        Self::open(Files::Archive(Archive::open(path.as_ref(), spool)?), name)
     }
 
     fn open(files: Files, name: Option<&str>) -> Result<Self> {

@@ -170,7 +170,7 @@ fn decode_blocks(mut decoder: Decoder<BlockReader>, out: &Outputs) {
 }
 
 /// An error of the stream as it is, or what the decoder found wrong.
-fn decoder_error(error: io::Error) -> io::Error {
+pub(crate) fn decoder_error(error: io::Error) -> io::Error {
     if error.get_ref().is_some_and(|inner| inner.is::<Error>()) {
         return error;
     }

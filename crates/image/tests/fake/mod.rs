@@ -24,6 +24,7 @@ impl Heard {
 
 /// What is answered.
 #[derive(Clone, Debug)]
+#[allow(dead_code, reason = "not every file of tests needs every answer")]
 pub(crate) enum Reply {
     /// Status with headers, and a body with its length.
     Answer(&'static str, Vec<(&'static str, String)>, Vec<u8>),
