@@ -164,6 +164,8 @@ mod launch_error;
 mod layers;
 mod levels;
 mod output;
+#[cfg(feature = "image")]
+mod owners;
 mod pid1;
 mod placement;
 mod plan;
@@ -184,6 +186,8 @@ mod workshop;
 
 #[cfg(feature = "image")]
 pub use ampoule_image as image;
+#[cfg(feature = "image")]
+pub use owners::Owners;
 #[cfg(feature = "image")]
 pub use workshop::ContainerWorkshop;
 

@@ -51,9 +51,27 @@ pub struct OwnerRange {
     pub count: u32,
 }
 
+impl std::fmt::Display for OwnerRange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { inside, outside, count } = self;
+        match count {
+            1 => write!(f, "{inside}={outside}"),
+            _ => {
+                let last = |first: &u32| first.saturating_add(count.saturating_sub(1));
+                write!(f, "{inside}-{}={outside}-{}", last(inside), last(outside))
+            }
+        }
+    }
+}
+
 impl OwnerRange {
+    /// Whether a layer may have this id.
+    pub(crate) fn has_inside(&self, id: u32) -> bool {
+        id.checked_sub(self.inside).is_some_and(|offset| offset < self.count)
+    }
+
     /// What an id of the tree is in the layer; itself where there are no ranges.
-    fn find(ranges: &[Self], id: u32) -> Option<u32> {
+    pub(crate) fn find(ranges: &[Self], id: u32) -> Option<u32> {
         if ranges.is_empty() {
             return Some(id);
         }
