@@ -233,6 +233,10 @@ impl Container {
             diff.ownership = Ownership::Real;
             diff.uid_map = owner_ranges(&map.uid);
             diff.gid_map = owner_ranges(&map.gid);
+            diff.ids = match settings.privilege {
+                Privilege::Full => None,
+                Privilege::None => owners::ids_of(settings)?,
+            };
         }
         store.commit(new, upper.as_fd(), &diff).map_err(|error| {
             Error::new(ErrorKind::Image, Stage::Running).about(error.to_string()).caused_by(error)

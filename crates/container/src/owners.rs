@@ -13,6 +13,8 @@ use rustix::process::{getegid, geteuid};
 
 use crate::error::{Error, ErrorKind, Stage};
 use crate::host::{self, Privilege};
+use crate::layers;
+use crate::settings::Settings;
 
 /// Who owns the files of images in a store. As root it is always who the image says.
 ///
@@ -92,6 +94,14 @@ fn caller_ids() -> ampoule_ns::Result<(std::os::fd::OwnedFd, IdMap)> {
 /// Whether there is nothing that could be used.
 fn is_absent(error: &ampoule_ns::Error) -> bool {
     matches!(error.kind(), ampoule_ns::ErrorKind::NoSubIds | ampoule_ns::ErrorKind::HelperMissing)
+}
+
+/// The ids of a container, where they are more than the caller's own and the caller is root there.
+pub(crate) fn ids_of(settings: &Settings) -> Result<Option<MappedIds>, Error> {
+    let Some((map, _)) = &settings.identity.maps else { return Ok(None) };
+    let Some(namespace) = layers::mapped(settings)? else { return Ok(None) };
+    // With another root the caller reads what the caller may read.
+    Ok(MappedIds::new(namespace, owner_ranges(&map.uid), owner_ranges(&map.gid)).ok())
 }
 
 /// An error of the image crate, as it is.

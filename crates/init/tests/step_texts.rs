@@ -22,7 +22,6 @@ fn every_step() -> Vec<Step> {
         file::fchown(a.into(), 1, 2),
         file::fchmod(a.into(), 0o4755),
         file::fsetxattr(a.into(), c"user.x", b"value"),
-        file::has_xattr(a.into(), c"user.x", 1),
         file::write_new(plan, c"file", 0o600, b"text\n"),
         file::write_existing(Fd::Cwd, c"/proc/self/x", &[0xff; 3]),
         file::close(a),

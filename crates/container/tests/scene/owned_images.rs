@@ -7,9 +7,13 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use ampoule::image::diff::OwnerRange;
-use ampoule::image::store::Patience;
-use ampoule::image::{Configuration, Image, NewImage, Platform, Store};
-use ampoule::{Builder, Container, Owners, User};
+use ampoule::image::store::{Patience, Unpacker};
+use ampoule::image::unpack::Unpack;
+use ampoule::image::{
+    Configuration, ErrorKind as ImageError, Image, MappedIds, NewImage, Platform, Store,
+};
+use ampoule::{Builder, Container, IdMap, IdRange, Owners, Root, User};
+use ampoule_ns::prepared::id_maps::Writer;
 use tar::{EntryType, Header};
 use tempfile::TempDir;
 
@@ -151,7 +155,7 @@ fn outside(ranges: &[OwnerRange], inside: u32) -> u32 {
 pub(crate) fn files_belong_to_whom_the_image_says() {
     let owned = Owned::new();
     let ids = owned.store.ids().expect("ids").clone();
-    let layers = owned.image.layers(&ampoule::image::store::Unpacker::form(&owned.store.suited()));
+    let layers = owned.image.layers(&owned.store.suited().form());
     let layers = layers.expect("layers");
     let srv = layers.last().expect("a layer").path().join("srv");
     let stat = |name: &str| fs::symlink_metadata(srv.join(name)).expect("it is there");
@@ -180,4 +184,125 @@ pub(crate) fn a_user_of_the_image_writes_where_it_may() {
     let command = builder.command("/bin/sh").args(["-c", script]);
     let seen = printed(command.output().expect("it runs"));
     assert_eq!(seen, "srv/secret/filesrv/secret/filemore\ndenied\n33\n");
+}
+
+/// Directories and files that the host's user may neither enter nor read, and one that hides what was there.
+const WRITE: &str = "cd /srv && rm -r secret && mkdir -m 700 secret secret/inner && echo mine > secret/inner/private && \
+    ln -s private secret/inner/link && chmod 400 secret/inner/private && chown -R -h 33:42 secret && \
+    for i in $(seq 200); do echo $i > data-$i; done && chmod 600 data-* && chown 65535:1 data-* && \
+    chown 1000 capable && rm file && mkdir plain && chown 42:33 plain";
+
+const LOOK_AGAIN: &str = "cd /srv && stat -c '%n %u:%g %a' secret secret/inner secret/inner/private secret/inner/link \
+    data-1 data-200 plain; cat secret/inner/private data-200; ls secret; ls -d file 2>&1 || true";
+
+const SEEN_AGAIN: &str = "\
+secret 33:42 700
+secret/inner 33:42 700
+secret/inner/private 33:42 400
+secret/inner/link 33:42 777
+data-1 65535:1 600
+data-200 65535:1 600
+plain 42:33 755
+mine
+200
+inner
+ls: file: No such file or directory
+";
+
+pub(crate) fn what_others_wrote_becomes_an_image() {
+    let owned = Owned::new();
+    let kept = fixture::empty_rootfs();
+    for root in [Root::Ephemeral { size: 1 << 22 }, Root::Persistent(kept.at("upper"))] {
+        let mut container = owned
+            .builder()
+            .root(root)
+            .command("/bin/sh")
+            .args(["-c", WRITE])
+            .spawn()
+            .expect("it starts");
+        assert!(container.wait().expect("it ends").success());
+        let target = name("localhost/derived:1");
+        let derived = container.commit(&owned.store, &NewImage::on(&owned.image, &target));
+        let derived = derived.expect("an image");
+        owned.store.unpack(&derived, &owned.store.suited(), &()).expect("unpacked");
+        let command = Container::from_image(&derived).command("/bin/sh").args(["-c", LOOK_AGAIN]);
+        assert_eq!(printed(command.output().expect("it runs")), SEEN_AGAIN);
+        container.discard().expect("nothing is in the way");
+    }
+}
+
+/// The members of a layer with one file of this owner.
+fn one_file(uid: u64) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = header(EntryType::Regular, (uid, 0), 0o600, 0);
+    tar.append_data(&mut header, "file", std::io::empty()).expect("a member");
+    tar.into_inner().expect("a tar file")
+}
+
+pub(crate) fn an_id_that_is_not_mapped_is_told() {
+    let owned = Owned::new();
+    let target = name("localhost/far:1");
+    let new = NewImage::on(&owned.image, &target);
+    let image = owned.store.import(&new, one_file(3_000_000).as_slice()).expect("an image");
+    let error = owned.store.unpack(&image, &owned.store.suited(), &()).expect_err("it is refused");
+    assert_eq!(error.kind(), ImageError::NotMapped, "{error}");
+    let text = error.to_string();
+    let own = format!("0={} 1-", rustix::process::geteuid());
+    for word in ["user 3000000", "\"file\"", own.as_str()] {
+        assert!(text.contains(word), "{text:?} has no {word:?}");
+    }
+    // With one id everything can be unpacked.
+    owned.store.unpack(&image, &Unpack::suited(), &()).expect("unpacked");
+}
+
+/// The ids of the owner's store without the last ones.
+fn fewer(ids: &MappedIds) -> MappedIds {
+    let map = |ranges: &[OwnerRange]| {
+        let (first, second) = (ranges[0], ranges[1]);
+        vec![first, OwnerRange { count: second.count / 2, ..second }]
+    };
+    let (uid, gid) = (map(ids.uid_map()), map(ids.gid_map()));
+    let ranges = |map: &[OwnerRange]| {
+        map.iter().map(|range| IdRange::new(range.inside, range.outside, range.count)).collect()
+    };
+    let made = IdMap { uid: ranges(&uid), gid: ranges(&gid) };
+    let namespace = ampoule_ns::user_namespace::create(&made, Writer::Helpers).expect("it is made");
+    MappedIds::new(namespace, uid, gid).expect("ids")
+}
+
+pub(crate) fn other_ids_make_other_layers() {
+    let owned = Owned::new();
+    let other = owned.store.with_ids(&fewer(owned.store.ids().expect("ids")));
+    assert_ne!(other.suited().form(), owned.store.suited().form());
+    let error = owned.image.layers(&other.suited().form()).expect_err("it is refused");
+    assert_eq!(error.kind(), ImageError::NotFound, "{error}");
+    let error = other.unpack(&owned.image, &other.suited(), &()).expect_err("it is refused");
+    assert_eq!(error.kind(), ImageError::NotMapped, "65535 is cut off: {error}");
+    // Without ids what belongs to others cannot be removed; whoever opens the store is not in the way of who has them.
+    let target = name("localhost/owned:1");
+    owned.store.remove(&target).expect("removed");
+    let plain = Store::open(owned.store.path()).expect("it opens");
+    assert!(plain.ids().is_none());
+    assert_eq!(Owners::Single.ids().expect("none are needed"), None);
+    assert_eq!(Owners::Automatic.ids().expect("ids"), owned.store.ids().cloned());
+}
+
+pub(crate) fn what_a_killed_unpacking_left_is_collected() {
+    let owned = Owned::new();
+    let form = owned.store.suited().form();
+    let layers = owned.image.layers(&form).expect("layers");
+    let whole = layers.last().expect("a layer").path().parent().expect("above").to_owned();
+    drop(layers);
+    // As a process leaves it that was killed after the files got their owners.
+    let pending = owned.store.path().join("pending").join("layer-sha256-left");
+    fs::rename(&whole, &pending).expect("moved");
+    let plain = Store::open(owned.store.path()).expect("it opens");
+    assert!(pending.exists(), "only who has the ids removes it");
+    let error = plain.gc(Patience::Refuse).expect_err("it is refused");
+    assert_eq!(error.kind(), ImageError::Denied, "{error}");
+    owned.store.gc(Patience::Refuse).expect("collected");
+    assert!(!pending.exists());
+    owned.store.unpack(&owned.image, &owned.store.suited(), &()).expect("unpacked again");
+    let command = owned.builder().command("/bin/sh").args(["-c", LOOK]);
+    assert_eq!(printed(command.output().expect("it runs")), SEEN);
 }

@@ -11,6 +11,7 @@
 //! would mean something else in a layer (a file called `.wh.x`) is refused.
 
 pub(crate) mod compress;
+mod located;
 mod records;
 mod upper;
 mod walk;
@@ -23,6 +24,7 @@ use std::path::PathBuf;
 
 use crate::digest::{Algorithm, Digest};
 use crate::error::Result;
+use crate::ids::MappedIds;
 use crate::media_type::Compression;
 use crate::unpack::{AttributeFilter, Ownership, Quotas, Whiteouts};
 use compress::Output;
@@ -112,6 +114,9 @@ pub struct Diff {
     pub uid_map: Vec<OwnerRange>,
     /// The same for groups.
     pub gid_map: Vec<OwnerRange>,
+    /// For a tree of which the caller may not read everything: these ids read it. Attributes `user.*` of files that the
+    /// caller may not read are counted as dropped.
+    pub ids: Option<MappedIds>,
     /// Only these paths, relative to the tree, and the directories that lead to them.
     pub selected: Option<BTreeSet<PathBuf>>,
     /// Which extended attributes are taken over.
@@ -138,6 +143,7 @@ impl Default for Diff {
             ownership: Ownership::default(),
             uid_map: Vec::new(),
             gid_map: Vec::new(),
+            ids: None,
             selected: None,
             attributes: AttributeFilter::default(),
             source_date_epoch: None,
@@ -176,6 +182,20 @@ impl Diff {
     pub fn suited() -> Self {
         let crate::unpack::Unpack { whiteouts, ownership, .. } = crate::unpack::Unpack::suited();
         Self { whiteouts, ownership, ..Self::default() }
+    }
+
+    /// What suits the caller who has these ids, for a tree that a container with the same ones wrote.
+    #[must_use]
+    pub fn suited_with(ids: Option<&MappedIds>) -> Self {
+        let Some(ids) = ids else { return Self::suited() };
+        Self {
+            whiteouts: Whiteouts::User,
+            ownership: Ownership::Real,
+            uid_map: ids.uid_map().to_vec(),
+            gid_map: ids.gid_map().to_vec(),
+            ids: Some(ids.clone()),
+            ..Self::default()
+        }
     }
 
     /// Writes the tree in `directory`, sorted by name, as a layer to `output`.

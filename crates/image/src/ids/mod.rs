@@ -12,6 +12,7 @@
 
 pub(crate) mod hand_over;
 pub(crate) mod process;
+pub(crate) mod read;
 
 use std::fmt;
 use std::os::fd::OwnedFd;

@@ -40,7 +40,7 @@ impl Failed {
 
 /// The calls that can fail there, for errors.
 const CALLS: &[&str] =
-    &["setns", "clone3", "setresuid", "openat2", "fchown", "fchmod", "fsetxattr", "fgetxattr"];
+    &["setns", "clone3", "setresuid", "openat2", "fchown", "fchmod", "fsetxattr"];
 
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {

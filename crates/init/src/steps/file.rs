@@ -138,15 +138,6 @@ pub fn fsetxattr(fd: Fd, name: &CStr, value: &[u8]) -> Step {
     Step::call("fsetxattr", libc::SYS_fsetxattr, args)
 }
 
-/// Fails with `ENODATA` unless there is an extended attribute, and with `ERANGE` where its value is longer than `len`
-/// bytes (getxattr(2)).
-#[must_use]
-pub fn has_xattr(fd: Fd, name: &CStr, len: usize) -> Step {
-    let value = Arg::Bytes(vec![0; len], "value".to_owned());
-    let args = vec![fd.into(), name.into(), value, Arg::Number(len as u64)];
-    Step::call("fgetxattr", libc::SYS_fgetxattr, args)
-}
-
 /// Makes a new file with these bytes; one that is there is `EEXIST`.
 #[must_use]
 pub fn write_new(dir: Fd, path: &CStr, mode: u32, bytes: &[u8]) -> Step {
