@@ -5,9 +5,10 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use ampoule::Owners;
 use ampoule::image::{Choice, Image, Reference, Store};
 use ampoule_examples::arguments::{Failure, print};
-use ampoule_examples::images::{Access, open_store};
+use ampoule_examples::images::{Access, open_store_of, owners};
 use lexopt::ValueExt as _;
 
 /// What a verb ends with: an exit code, or nothing where it showed its help.
@@ -17,6 +18,7 @@ pub(crate) type Done = Result<Option<u8>, Failure>;
 #[derive(Debug, Default)]
 pub(crate) struct Given {
     store: Option<PathBuf>,
+    owners: Option<Owners>,
     pub(crate) choice: Choice,
     pub(crate) access: Access,
     words: std::collections::VecDeque<OsString>,
@@ -54,6 +56,7 @@ pub(crate) fn given(
         };
         match name.as_str() {
             "store" => given.store = Some(from.value()?.into()),
+            "owners" => given.owners = Some(owners(&from.value()?.string()?)?),
             "platform" => given.choice = choice(&from.value()?.string()?)?,
             _ if given.access.take(&name, &mut from)? || own(&name, &mut from)? => {}
             _ => return Err(format!("there is no option {name} here (see --help)").into()),
@@ -75,7 +78,7 @@ fn choice(text: &str) -> Result<Choice, Failure> {
 
 impl Given {
     pub(crate) fn store(&self) -> Result<Store, Failure> {
-        open_store(self.store.as_deref())
+        open_store_of(self.owners.unwrap_or(Owners::Single), self.store.as_deref())
     }
 
     /// The next word, as it is.

@@ -4,7 +4,6 @@
 
 use ampoule::image::config::Execution;
 use ampoule::image::store::Unpacker as _;
-use ampoule::image::unpack::Unpack;
 use ampoule::image::{ErrorKind, Image, Store};
 use ampoule_examples::arguments::{Failure, print};
 use ampoule_examples::columns::columns;
@@ -65,12 +64,15 @@ pub(crate) fn ls(from: lexopt::Parser) -> Done {
         let used = store.usage()?;
         let (blobs, layers, pending) = (size(used.blobs), size(used.layers), size(used.pending));
         print(&format!("blobs {blobs}, unpacked layers {layers}, not finished {pending}\n"))?;
+        if let Some(ids) = store.ids() {
+            print(&format!("owners as in the images: {ids}\n"))?;
+        }
     }
     Ok(Some(0))
 }
 
 fn row(store: &Store, image: &Image) -> Result<[String; 6], Failure> {
-    let form = Unpack::suited().form();
+    let form = store.suited().form();
     let layers = &image.config().rootfs.diff_ids;
     let mut unpacked = 0;
     for layer in layers {
@@ -164,7 +166,7 @@ fn execution(config: &Execution) -> impl Iterator<Item = (&'static str, String)>
 
 /// The layers, the lowest first, with what made them and where they are.
 fn layers(image: &Image) -> Result<Vec<[String; 4]>, Failure> {
-    let form = Unpack::suited().form();
+    let form = image.store().suited().form();
     let config = image.config();
     let mut made = config.history.iter().filter(|step| !step.empty_layer);
     let mut rows = vec![["LAYER", "SIZE", "UNPACKED", "MADE BY"].map(str::to_owned)];

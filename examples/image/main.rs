@@ -42,6 +42,9 @@ Keeping
 Everywhere
   --store DIR              where the images are; otherwise /var/lib/ampoule/images as root, and
                            $XDG_DATA_HOME/ampoule/images
+  --owners WHO             whose files are, for an ordinary user: `single` (the user's, by default), `sub-ids` (whom
+                           the image says, with the ranges of /etc/subuid), or `automatic` (these if there are any);
+                           gc takes what pull was given, and `ls --usage` says what is in force
   -h, --help               this text, or what a verb takes
 
 An image is named as everywhere: alpine, alpine:3.22, localhost:5000/team/app@sha256:…

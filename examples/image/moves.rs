@@ -2,7 +2,6 @@
 //!
 //! Kernel objects: files and connections while it lasts.
 
-use ampoule::image::unpack::Unpack;
 use ampoule::image::{Pull, Reference};
 use ampoule_examples::arguments::{Failure, print};
 use ampoule_examples::images::{ACCESS_HELP, Bars, Place, fetch, send};
@@ -40,12 +39,11 @@ pub(crate) fn load(from: lexopt::Parser) -> Done {
 }
 
 fn take_over(from: lexopt::Parser, place: fn(&str) -> Result<Place, Failure>) -> Done {
-    let unpack = Unpack::suited();
-    let mut wanted = Some(&unpack);
+    let mut unpacks = true;
     let help = format!("{PULL}{ACCESS_HELP}");
     let given = given(from, &help, &mut |name, _| {
         let is_own = name == "no-unpack";
-        wanted = wanted.filter(|_| !is_own);
+        unpacks &= !is_own;
         Ok(is_own)
     })?;
     let Some(mut given) = given else { return Ok(None) };
@@ -53,14 +51,16 @@ fn take_over(from: lexopt::Parser, place: fn(&str) -> Result<Place, Failure>) ->
     let name = given.name()?;
     given.end()?;
     let bars = Bars::new();
+    let store = given.store()?;
+    let unpack = store.suited();
     let mut how = Pull::new().choice(&given.choice).progress(&bars);
-    if let Some(unpack) = wanted {
-        how = how.unpack(unpack);
+    if unpacks {
+        how = how.unpack(&unpack);
     }
-    let image = fetch(&given.store()?, &source, name.as_ref(), &how, &given.access)?;
-    if let Some(unpack) = wanted {
+    let image = fetch(&store, &source, name.as_ref(), &how, &given.access)?;
+    if unpacks {
         // Files that were taken over as they are have not been unpacked yet.
-        image.store().unpack(&image, unpack, &())?;
+        image.store().unpack(&image, &unpack, &())?;
     }
     told(image.reference(), &image.descriptor().digest.to_string())
 }

@@ -4,8 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
+use ampoule::Owners;
 use ampoule::image::store::Hides;
-use ampoule::image::unpack::Unpack;
 use ampoule::image::{Image, Layer, Progress, Store};
 
 use crate::arguments::Failure;
@@ -23,6 +23,31 @@ pub fn open_store(directory: Option<&Path>) -> Result<Store, Failure> {
     Ok(Store::open(directory)?)
 }
 
+/// As [`open_store`], with files that belong to these.
+///
+/// # Errors
+/// As [`open_store`] and [`Owners::ids`].
+pub fn open_store_of(owners: Owners, directory: Option<&Path>) -> Result<Store, Failure> {
+    let store = open_store(directory)?;
+    Ok(match owners.ids()? {
+        Some(ids) => store.with_ids(&ids),
+        None => store,
+    })
+}
+
+/// The word of `--owners`.
+///
+/// # Errors
+/// For another word.
+pub fn owners(word: &str) -> Result<Owners, Failure> {
+    match word {
+        "automatic" => Ok(Owners::Automatic),
+        "sub-ids" => Ok(Owners::SubIds),
+        "single" => Ok(Owners::Single),
+        _ => Err(format!("{word:?} is neither automatic nor sub-ids nor single").into()),
+    }
+}
+
 fn own_directory() -> Option<PathBuf> {
     if rustix::process::geteuid().is_root() {
         return Some("/var/lib/ampoule/images".into());
@@ -33,12 +58,12 @@ fn own_directory() -> Option<PathBuf> {
     data.or_else(home).map(|data| data.join("ampoule/images"))
 }
 
-/// The layers of an image, unpacked as suits the caller.
+/// The layers of an image, unpacked as suits its store.
 ///
 /// # Errors
 /// As [`Store::unpack`].
 pub fn unpacked(image: &Image, progress: &dyn Progress) -> Result<Vec<Layer>, Failure> {
-    Ok(image.store().unpack(image, &Unpack::suited(), progress)?)
+    Ok(image.store().unpack(image, &image.store().suited(), progress)?)
 }
 
 /// The directories of layers for an overlay: the uppermost first, and nothing below one that hides everything.

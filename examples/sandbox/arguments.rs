@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use ampoule::image::{Image, Reference};
 use ampoule::{
-    Builder, Capabilities, Capability, Command, Container, IdMapping, Namespace, OwnGroup, Pid1,
-    Root, Setting, User,
+    Builder, Capabilities, Capability, Command, Container, IdMapping, Namespace, OwnGroup, Owners,
+    Pid1, Root, Setting, User,
 };
 use ampoule_examples::arguments::Failure;
+use ampoule_examples::images::owners;
 
 use crate::{image, value};
 
@@ -28,6 +29,7 @@ Files
                         begins with / ./ ../ oci: oci-archive: docker-archive:), which is loaded into it; its
                         command, environment, user, directory and volumes, where nothing else is said
   --store DIR           where images are (see the example `image`)
+  --owners WHO          whose the image's files are for an ordinary user (see the example `image`)
   --commit NAME         make an image of it and of what the command wrote
   --root HOW            ro, ephemeral (writes go to memory), inplace, or a directory that keeps the writes
   --bind SRC:DST[:rw]   show a file or directory of the host, read-only without :rw
@@ -93,6 +95,7 @@ pub(crate) struct Options {
     rootfs: Option<PathBuf>,
     image: Option<String>,
     store: Option<PathBuf>,
+    owners: Option<Owners>,
     pub(crate) commit: Option<Reference>,
     entrypoint: Option<OsString>,
     user: Option<String>,
@@ -223,6 +226,7 @@ impl Options {
             "image" => self.image = Some(from.value()?.string()?),
             "commit" => self.commit = Some(from.value()?.string()?.parse()?),
             "store" => self.store = Some(from.value()?.into()),
+            "owners" => self.owners = Some(owners(&from.value()?.string()?)?),
             "entrypoint" => self.entrypoint = Some(from.value()?),
             "user" => self.user = Some(from.value()?.string()?),
             "uid" => self.uid = Some(from.value()?.parse()?),
@@ -243,7 +247,7 @@ impl Options {
 
     /// The image, if there is one.
     pub(crate) fn image(&self) -> Result<Option<Image>, Failure> {
-        let open = |name: &String| image::open(name, self.store.as_deref());
+        let open = |name: &String| image::open(name, self.owners, self.store.as_deref());
         self.image.as_ref().map(open).transpose()
     }
 

@@ -7,20 +7,23 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use ampoule::image::config::Execution;
-use ampoule::image::unpack::Unpack;
 use ampoule::image::{Image, NewImage, Pull, Reference};
-use ampoule::{Builder, Command, Container};
+use ampoule::{Builder, Command, Container, Owners};
 use ampoule_examples::arguments::Failure;
-use ampoule_examples::images::{Access, Bars, Place, fetch, now, open_store, unpacked};
+use ampoule_examples::images::{Access, Bars, Place, fetch, now, open_store_of, unpacked};
 
 /// An image of the store by its name, or of a layout or an archive by its path; unpacked.
-pub(crate) fn open(text: &str, store: Option<&Path>) -> Result<Image, Failure> {
-    let store = open_store(store)?;
+pub(crate) fn open(
+    text: &str,
+    owners: Option<Owners>,
+    store: Option<&Path>,
+) -> Result<Image, Failure> {
+    let store = open_store_of(owners.unwrap_or(Owners::Single), store)?;
     let bars = Bars::new();
     match Place::if_path(text)? {
         Some(Place::Registry(_)) => Err(format!("{text}: pull it first").into()),
         Some(place) => {
-            let unpack = Unpack::suited();
+            let unpack = store.suited();
             let how = Pull::new().unpack(&unpack).progress(&bars);
             let image = fetch(&store, &place, None, &how, &Access::default())?;
             unpacked(&image, &())?;

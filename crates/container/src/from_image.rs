@@ -10,11 +10,11 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use ampoule_image::config::Execution;
-use ampoule_image::diff::{Diff, OwnerRange, TreeRoot};
+use ampoule_image::diff::{Diff, TreeRoot};
 use ampoule_image::store::{Form, Hides, Unpacker};
-use ampoule_image::unpack::{Ownership, Unpack, Whiteouts};
+use ampoule_image::unpack::{Ownership, Whiteouts};
 use ampoule_image::{Digest, Image, Layer, NewImage, Store};
-use ampoule_ns::{IdRange, User};
+use ampoule_ns::{IdMapping, User};
 use ampoule_overlay::{CopyUp, Mount, MountFlags, MountKind};
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,7 @@ use crate::command::Command;
 use crate::container::Container;
 use crate::error::{Error, ErrorKind, Problem, Stage};
 use crate::host::Privilege;
+use crate::owners::{self, owner_ranges};
 
 /// What a builder knows of its image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,22 +63,26 @@ impl ImageSetting {
 }
 
 impl Container {
-    /// The root file system of an image, whose layers were unpacked ([`Store::unpack`]); what the payload writes is thrown
+    /// The root file system of an image, whose layers were unpacked as suits the store ([`Store::suited`],
+    /// [`Store::unpack`]); what the payload writes is thrown
     /// away at the end unless [`Builder::root`] says otherwise.
     ///
     /// Environment, user, working directory, stop signal and volumes are the image's where nothing else is chosen, and
     /// [`Builder::default_command`] runs its program. A volume is an empty file system in memory over what the image has
     /// there, until another mount is put there.
     ///
+    /// Of a store with ids ([`Owners`](crate::Owners)) the container has the same ids, so that its files belong to whom the
+    /// image says.
+    ///
     /// ```no_run
     /// use ampoule::Container;
-    /// use ampoule::image::{Pull, Reference, Store, source::Layout, unpack::Unpack};
+    /// use ampoule::image::{Pull, Reference, Store, source::Layout};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let store = Store::open("/var/lib/app/images")?;
     /// let name: Reference = "localhost/web:1".parse()?;
     /// let source = Layout::archive("/srv/web.tar", None)?;
-    /// let image = store.pull(&source, &name, &Pull::new().unpack(&Unpack::suited()))?;
+    /// let image = store.pull(&source, &name, &Pull::new().unpack(&store.suited()))?;
     /// let status = Container::from_image(&image).default_command().status()?;
     /// println!("{status}");
     /// # Ok(())
@@ -85,11 +90,16 @@ impl Container {
     /// ```
     #[must_use]
     pub fn from_image(image: &Image) -> Builder {
-        Self::from_image_in(image, &Unpack::suited().form())
+        let store = image.store();
+        let builder = Self::from_image_in(image, &store.suited().form());
+        match store.ids() {
+            Some(ids) => builder.id_mapping(IdMapping::Explicit(owners::id_map(ids))),
+            None => builder,
+        }
     }
 
-    /// As [`Container::from_image`], with layers that were unpacked in another form than the one that suits the caller
-    /// ([`Unpacker::form`]).
+    /// As [`Container::from_image`], with layers that were unpacked in another form than the one that suits the store
+    /// ([`Unpacker::form`]), and with the usual ids.
     #[must_use]
     pub fn from_image_in(image: &Image, form: &Form) -> Builder {
         let store = image.store();
@@ -227,23 +237,17 @@ impl Container {
         if let Some((map, _)) = settings.identity.maps.as_ref().filter(|_| !is_mapped) {
             // What the container's own mount wrote has the ids of its user namespace.
             diff.ownership = Ownership::Real;
-            diff.uid_map = ranges(&map.uid);
-            diff.gid_map = ranges(&map.gid);
+            diff.uid_map = owner_ranges(&map.uid);
+            diff.gid_map = owner_ranges(&map.gid);
+            diff.ids = match settings.privilege {
+                Privilege::Full => None,
+                Privilege::None => owners::ids_of(settings)?,
+            };
         }
         store.commit(new, upper.as_fd(), &diff).map_err(|error| {
             Error::new(ErrorKind::Image, Stage::Running).about(error.to_string()).caused_by(error)
         })
     }
-}
-
-fn ranges(map: &[IdRange]) -> Vec<OwnerRange> {
-    map.iter()
-        .map(|range| OwnerRange {
-            inside: range.inside,
-            outside: range.outside,
-            count: range.count,
-        })
-        .collect()
 }
 
 /// Why [`Builder::default_command`] has no program.
@@ -377,7 +381,7 @@ mod tests {
         config.volumes = ["data".to_owned(), "/data".to_owned()].into();
         let mut from = FromImage {
             store: PathBuf::new(),
-            form: Unpack::default().form(),
+            form: ampoule_image::unpack::Unpack::default().form(),
             layers: Vec::new(),
             entrypoint: Vec::new(),
             cmd: Vec::new(),

@@ -234,7 +234,7 @@ impl Container {
 }
 
 /// A user namespace with the container's ids, where the layers have more of them than the caller's own.
-fn mapped(settings: &Settings) -> Result<Option<OwnedFd>, Error> {
+pub(crate) fn mapped(settings: &Settings) -> Result<Option<OwnedFd>, Error> {
     let Some((map, writer)) = &settings.identity.maps else { return Ok(None) };
     let single = |ranges: &[IdRange]| matches!(ranges, [only] if only.count == 1);
     if (single(&map.uid) && single(&map.gid)) || !settings.identity.has_root() {

@@ -166,6 +166,8 @@ mod levels;
 #[cfg(feature = "image")]
 mod mount_points;
 mod output;
+#[cfg(feature = "image")]
+mod owners;
 mod pid1;
 mod placement;
 mod plan;
@@ -186,6 +188,8 @@ mod workshop;
 
 #[cfg(feature = "image")]
 pub use ampoule_image as image;
+#[cfg(feature = "image")]
+pub use owners::Owners;
 #[cfg(feature = "image")]
 pub use workshop::ContainerWorkshop;
 

@@ -13,7 +13,9 @@ use std::path::Path;
 use rustix::io::Errno;
 
 use crate::descriptor::Descriptor;
+use crate::diff::OwnerRange;
 use crate::digest::{DIGEST, Digest};
+use crate::ids::IdKind;
 use crate::media_type::MediaType;
 use crate::platform::{PLATFORM, Platform};
 use crate::reference::Reference;
@@ -62,6 +64,8 @@ pub enum ErrorKind {
     InUse,
     /// The kernel refused for want of permission.
     Denied,
+    /// A file's owner is an id that the [`MappedIds`](crate::MappedIds) at hand do not have.
+    NotMapped,
     /// The file system is mounted read-only.
     ReadOnly,
     /// The kernel or the file system does not have what is needed.
@@ -99,6 +103,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Texts that come from outside are kept up to this many characters.
 const TEXT_MAX: usize = 120;
 
+/// Ranges as an error shows them.
+pub(crate) fn shown_ranges(ranges: &[OwnerRange]) -> String {
+    let texts: Vec<String> = ranges.iter().map(ToString::to_string).collect();
+    if texts.is_empty() { "none".to_owned() } else { texts.join(" ") }
+}
+
 /// `text` as it is kept in an error.
 pub(crate) fn clipped(text: &str) -> String {
     text.chars().take(TEXT_MAX).collect()
@@ -108,6 +118,11 @@ impl Error {
     /// `text` is not a valid `what`: it goes wrong at byte `offset`.
     pub(crate) fn text(what: &'static str, text: &str, offset: usize, reason: Reason) -> Self {
         Fact::Text { what, text: clipped(text), offset, reason }.into()
+    }
+
+    /// The caller is not root of the user namespace.
+    pub(crate) fn caller_not_mapped(kind: IdKind, id: u32, ranges: &[OwnerRange]) -> Self {
+        Fact::Caller { kind, id, ranges: ranges.to_vec() }.into()
     }
 
     /// Content has another digest than promised.
@@ -229,6 +244,7 @@ impl Error {
             Fact::Registry { trouble, .. } => trouble.kind(),
             Fact::Build { trouble, .. } => trouble.kind(),
             Fact::Layer { trouble, .. } => trouble.kind(),
+            Fact::Caller { .. } => ErrorKind::NotMapped,
             Fact::Compression { .. } => ErrorKind::UnsupportedMediaType,
             Fact::Document { .. } => ErrorKind::InvalidDocument,
             Fact::MediaType { .. } => ErrorKind::UnsupportedMediaType,

@@ -10,6 +10,7 @@
 //! | a layer as files | [`unpack`] |
 //! | files as a layer | [`diff`] |
 //! | to read an image's documents | [`Document`], [`Manifest`], [`Index`], [`Configuration`] |
+//! | to keep images with their owners, without being root | [`MappedIds`] |
 //! | to keep images | [`Store`] |
 //! | to take one over from somewhere | [`Store::pull`], [`source`] |
 //! | to make one | [`Store::commit`], [`Store::import`], [`NewImage`] |
@@ -49,6 +50,7 @@ mod document;
 mod error;
 #[doc(hidden)]
 pub mod fuzz;
+mod ids;
 mod index;
 mod manifest;
 mod media_type;
@@ -69,6 +71,7 @@ pub use destination::{Destination, copy};
 pub use digest::{Algorithm, Digest, Digester};
 pub use document::{DOCUMENT_MAX, Document};
 pub use error::{Error, ErrorKind, Result};
+pub use ids::MappedIds;
 pub use index::Index;
 pub use manifest::{LAYERS_MAX, Manifest};
 pub use media_type::{Compression, MediaType};

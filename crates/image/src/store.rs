@@ -27,6 +27,7 @@ mod make_layer;
 mod pending;
 mod references;
 mod scratch;
+mod take_back;
 mod unpacker;
 mod usage;
 mod verify;
@@ -44,6 +45,8 @@ use serde::{Deserialize, Serialize};
 use crate::digest::{Algorithm, Digest};
 use crate::document;
 use crate::error::{Error, Result};
+use crate::ids::MappedIds;
+use crate::unpack::Unpack;
 pub use blob::{Blob, BlobWriter, NewBlob, Slot};
 pub use gc::{Collected, Patience};
 pub use image::Image;
@@ -66,8 +69,9 @@ pub struct Store(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    root: OwnedFd,
+    root: Arc<OwnedFd>,
     path: PathBuf,
+    ids: Option<MappedIds>,
 }
 
 /// The kinds of things in a store, and their directories.
@@ -131,8 +135,8 @@ impl Store {
         maker.create(path).map_err(|error| Error::io("mkdir", path, &error))?;
         // References and errors name files by path for as long as the store is open.
         let path = fs::canonicalize(path).map_err(|error| Error::io("realpath", path, &error))?;
-        let root = directory::open(&path)?;
-        let store = Self(Arc::new(Inner { root, path }));
+        let root = Arc::new(directory::open(&path)?);
+        let store = Self(Arc::new(Inner { root, path, ids: None }));
         store.check_version()?;
         for area in [Area::Blobs, Area::Layers] {
             store.make_directory(area.name())?;
@@ -146,6 +150,31 @@ impl Store {
             pending::clear(&store, &alone, pending::Keep::Partial)?;
         }
         Ok(store)
+    }
+
+    /// The same store with the owners of the images, for a caller who is not root: [`Store::suited`] unpacks with these
+    /// ids, and what belongs to them can be removed.
+    ///
+    /// Layers that were unpacked otherwise, or with other ids, are other ones ([`Unpacker::form`]); all of them are collected
+    /// with their images. Who has layers with ids in a store collects with the same ids: [`Store::gc`] without them is
+    /// [`ErrorKind::Denied`](crate::ErrorKind::Denied).
+    #[must_use]
+    pub fn with_ids(&self, ids: &MappedIds) -> Self {
+        let Inner { root, path, .. } = &*self.0;
+        let ids = Some(ids.clone());
+        Self(Arc::new(Inner { root: Arc::clone(root), path: path.clone(), ids }))
+    }
+
+    /// The ids whose files it can have, if there are any but the caller's.
+    #[must_use]
+    pub fn ids(&self) -> Option<&MappedIds> {
+        self.0.ids.as_ref()
+    }
+
+    /// How layers are unpacked that suit the caller and the ids at hand ([`Unpack::suited_with`]).
+    #[must_use]
+    pub fn suited(&self) -> Unpack {
+        Unpack::suited_with(self.ids())
     }
 
     /// Where it is.

@@ -32,7 +32,12 @@ pub(crate) fn name(text: &str) -> Reference {
 }
 
 /// A directory as an image.
-fn import(store: &Store, root: &Rootfs, config: Configuration, name: &Reference) -> Image {
+pub(crate) fn import(
+    store: &Store,
+    root: &Rootfs,
+    config: Configuration,
+    name: &Reference,
+) -> Image {
     let mut diff = Diff::default();
     diff.whiteouts = Whiteouts::Applied;
     if !rustix::process::geteuid().is_root() {
@@ -41,7 +46,7 @@ fn import(store: &Store, root: &Rootfs, config: Configuration, name: &Reference)
     let directory = fs::File::open(root.path()).expect("the root");
     let new = NewImage::from_scratch(config, name).created("2026-01-01T00:00:00Z");
     let image = store.commit(&new, directory.as_fd(), &diff).expect("an image");
-    store.unpack(&image, &Unpack::suited(), &()).expect("unpacked");
+    store.unpack(&image, &store.suited(), &()).expect("unpacked");
     image
 }
 

@@ -11,6 +11,7 @@
 //! would mean something else in a layer (a file called `.wh.x`) is refused.
 
 pub(crate) mod compress;
+mod located;
 mod records;
 mod upper;
 mod walk;
@@ -23,6 +24,7 @@ use std::path::PathBuf;
 
 use crate::digest::{Algorithm, Digest};
 use crate::error::Result;
+use crate::ids::MappedIds;
 use crate::media_type::Compression;
 use crate::unpack::{AttributeFilter, Ownership, Quotas, Whiteouts};
 use compress::Output;
@@ -64,9 +66,27 @@ pub struct OwnerRange {
     pub count: u32,
 }
 
+impl std::fmt::Display for OwnerRange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { inside, outside, count } = self;
+        match count {
+            1 => write!(f, "{inside}={outside}"),
+            _ => {
+                let last = |first: &u32| first.saturating_add(count.saturating_sub(1));
+                write!(f, "{inside}-{}={outside}-{}", last(inside), last(outside))
+            }
+        }
+    }
+}
+
 impl OwnerRange {
+    /// Whether a layer may have this id.
+    pub(crate) fn has_inside(&self, id: u32) -> bool {
+        id.checked_sub(self.inside).is_some_and(|offset| offset < self.count)
+    }
+
     /// What an id of the tree is in the layer; itself where there are no ranges.
-    fn find(ranges: &[Self], id: u32) -> Option<u32> {
+    pub(crate) fn find(ranges: &[Self], id: u32) -> Option<u32> {
         if ranges.is_empty() {
             return Some(id);
         }
@@ -109,6 +129,9 @@ pub struct Diff {
     pub gid_map: Vec<OwnerRange>,
     /// Whether the root's own mode and owner are a part of the layer.
     pub root: TreeRoot,
+    /// For a tree of which the caller may not read everything: these ids read it. Attributes `user.*` of files that the
+    /// caller may not read are counted as dropped.
+    pub ids: Option<MappedIds>,
     /// Only these paths, relative to the tree, and the directories that lead to them.
     pub selected: Option<BTreeSet<PathBuf>>,
     /// Which extended attributes are taken over.
@@ -136,6 +159,7 @@ impl Default for Diff {
             uid_map: Vec::new(),
             gid_map: Vec::new(),
             root: TreeRoot::default(),
+            ids: None,
             selected: None,
             attributes: AttributeFilter::default(),
             source_date_epoch: None,
@@ -174,6 +198,20 @@ impl Diff {
     pub fn suited() -> Self {
         let crate::unpack::Unpack { whiteouts, ownership, .. } = crate::unpack::Unpack::suited();
         Self { whiteouts, ownership, ..Self::default() }
+    }
+
+    /// What suits the caller who has these ids, for a tree that a container with the same ones wrote.
+    #[must_use]
+    pub fn suited_with(ids: Option<&MappedIds>) -> Self {
+        let Some(ids) = ids else { return Self::suited() };
+        Self {
+            whiteouts: Whiteouts::User,
+            ownership: Ownership::Real,
+            uid_map: ids.uid_map().to_vec(),
+            gid_map: ids.gid_map().to_vec(),
+            ids: Some(ids.clone()),
+            ..Self::default()
+        }
     }
 
     /// Writes the tree in `directory`, sorted by name, as a layer to `output`.

@@ -9,7 +9,8 @@ use std::os::fd::BorrowedFd;
 use rustix::fs::{self, FileType, Stat};
 use rustix::io::Errno;
 
-use super::Diff;
+use super::{Diff, OwnerRange};
+use crate::ids::hand_over::CAPABILITY;
 use crate::unpack::Whiteouts;
 use crate::unpack::format::member::{Attribute, Kind, Timestamp};
 use crate::unpack::format::number::decimal;
@@ -57,11 +58,26 @@ impl Attributes {
         for name in names {
             let len = match fs::fgetxattr(fd, name, value.as_mut_slice()) {
                 Err(Errno::NODATA) => continue,
+                // Only who may read a file may read such an attribute, however it was opened.
+                Err(Errno::ACCESS) if diff.ids.is_some() && name.starts_with(b"user.") => {
+                    attributes.note_unreadable(name, diff);
+                    continue;
+                }
                 other => other.map_err(Trouble::of("fgetxattr"))?,
             };
             attributes.take(name, value.get(..len).unwrap_or_default(), diff)?;
         }
         Ok(attributes)
+    }
+
+    /// An attribute of which there is the name only.
+    fn note_unreadable(&mut self, name: &[u8], diff: &Diff) {
+        match prefix(diff.whiteouts).and_then(|prefix| name.strip_prefix(prefix)) {
+            // In an upper directory it has no other value.
+            Some(b"opaque") => self.opaque = true,
+            Some(_) => {}
+            None => self.dropped += 1,
+        }
     }
 
     fn take(&mut self, name: &[u8], value: &[u8], diff: &Diff) -> Result<(), Trouble> {
@@ -76,11 +92,32 @@ impl Attributes {
             None if name == OVERRIDE => self.owner = parse_override(value),
             // A key ends at the first equals sign.
             None if diff.attributes.allows(name) && !name.contains(&b'=') => {
-                self.kept.push(Attribute { name: name.to_vec(), value: value.to_vec() });
+                let value =
+                    if name == CAPABILITY { capability(value, diff) } else { value.to_vec() };
+                self.kept.push(Attribute { name: name.to_vec(), value });
             }
             None => self.dropped += 1,
         }
         Ok(())
+    }
+}
+
+/// Capabilities of a file that root of the user namespace may give are those that root may give (capabilities(7),
+/// `vfs_ns_cap_data`): without the id of that root.
+fn capability(value: &[u8], diff: &Diff) -> Vec<u8> {
+    const WITH_ROOT: usize = 24;
+    const REVISION: usize = 3;
+    let Some((rest, root)) = value.split_last_chunk::<4>() else { return value.to_vec() };
+    let root = OwnerRange::find(&diff.uid_map, u32::from_le_bytes(*root));
+    let mut rest = rest.to_vec();
+    match rest.get_mut(REVISION) {
+        Some(revision @ 3)
+            if value.len() == WITH_ROOT && !diff.uid_map.is_empty() && root == Some(0) =>
+        {
+            *revision = 2;
+            rest
+        }
+        _ => value.to_vec(),
     }
 }
 
@@ -122,6 +159,18 @@ pub(crate) fn mtime(stat: &Stat, diff: &Diff) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn capabilities_of_the_root_of_a_namespace() {
+        let with_root = |root: u32| [&[1, 0, 0, 3], &[7; 16][..], &root.to_le_bytes()].concat();
+        let mut diff = Diff::default();
+        assert_eq!(capability(&with_root(1000), &diff), with_root(1000));
+        diff.uid_map = vec![OwnerRange { inside: 0, outside: 1000, count: 2 }];
+        assert_eq!(capability(&with_root(1000), &diff), [&[1, 0, 0, 2], &[7; 16][..]].concat());
+        assert_eq!(capability(&with_root(1001), &diff), with_root(1001), "somebody else's root");
+        assert_eq!(capability(&with_root(5), &diff), with_root(5));
+        assert_eq!(capability(b"abc", &diff), b"abc");
+    }
 
     #[test]
     fn owners_that_are_kept_in_an_attribute() {

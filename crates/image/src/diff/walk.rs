@@ -12,17 +12,19 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, SeekFrom, Stat};
+use rustix::fs::{self, Dir, FileType, OFlags, SeekFrom, Stat};
 use rustix::io::{self, Errno};
 
 use super::compress::{Content, Output};
+use super::located::{Located, Tree};
 use super::upper::{Attributes, is_whiteout, mtime};
 use super::{Diff, Holes, OwnerRange, TreeRoot, writer};
 use crate::error::Error;
+use crate::ids::read::Reader;
 use crate::unpack::format::member::{Kind, Member, Timestamp};
 use crate::unpack::format::sparse::{SEGMENTS_MAX, Segment, SparseMap};
 use crate::unpack::quotas::Quota;
-use crate::unpack::tree::directories::{DIRECTORY, open_beneath};
+use crate::unpack::tree::directories::DIRECTORY;
 use crate::unpack::trouble::Trouble;
 use crate::unpack::{Ownership, Whiteouts};
 
@@ -37,7 +39,7 @@ pub(crate) struct Counts {
 /// A walk through a tree.
 pub(crate) struct Walk<'a, W: Write> {
     diff: &'a Diff,
-    root: BorrowedFd<'a>,
+    tree: Tree<'a>,
     output: Output<W>,
     /// The first name of every file that has several.
     links: HashMap<(u64, u64), Vec<u8>>,
@@ -58,13 +60,13 @@ const FILE: OFlags = OFlags::RDONLY
 impl<'a, W: Write> Walk<'a, W> {
     pub(crate) fn new(diff: &'a Diff, root: BorrowedFd<'a>, output: Output<W>) -> Self {
         let buffer = vec![0; BUFFER];
-        Self { diff, root, output, links: HashMap::new(), counts: Counts::default(), buffer }
+        let tree = Tree::new(root, diff.ids.as_ref().map(|ids| Reader::new(ids, root)));
+        Self { diff, tree, output, links: HashMap::new(), counts: Counts::default(), buffer }
     }
 
     /// Writes everything below the root.
     pub(crate) fn run(&mut self) -> Result<(), Error> {
-        let root = open_beneath(self.root, b"", DIRECTORY);
-        let root = root.map_err(|errno| self.error(b"", Trouble::System("openat2", errno)))?;
+        let root = self.tree.root().map_err(|trouble| self.error(b"", trouble))?;
         self.root(root.as_fd())?;
         self.directory(b"", root, 0)?;
         writer::end(&mut self.output)
@@ -103,16 +105,21 @@ impl<'a, W: Write> Walk<'a, W> {
             return Err(self.error(path, Trouble::Quota(Quota::Depth, quotas.depth as u64)));
         }
         let names = names(fd).map_err(|trouble| self.error(path, trouble))?;
+        let mut paths = Vec::new();
         for name in names {
             let inside = if path.is_empty() { name } else { [path, b"/", &name].concat() };
             if inside.len() > quotas.name {
                 return Err(self.error(path, Trouble::Quota(Quota::Name, quotas.name as u64)));
             }
-            if !self.is_selected(&inside) {
-                continue;
+            if self.is_selected(&inside) {
+                paths.push(inside);
             }
-            if let Some(fd) = self.file(&inside)? {
-                self.directory(&inside, fd, depth + 1)?;
+        }
+        for at in 0..paths.len() {
+            let rest = paths.get(at..).unwrap_or_default();
+            let path = rest.first().map(Vec::as_slice).unwrap_or_default();
+            if let Some(fd) = self.file(path, rest)? {
+                self.directory(path, fd, depth + 1)?;
             }
         }
         Ok(())
@@ -127,14 +134,11 @@ impl<'a, W: Write> Walk<'a, W> {
         selected.range::<Path, _>(from).next().is_some_and(|next| next.starts_with(path))
     }
 
-    /// Writes one file; returns it where it is a directory.
-    fn file(&mut self, path: &[u8]) -> Result<Option<OwnedFd>, Error> {
-        let (parent, last) = split(path);
-        let parent = open_beneath(self.root, parent, DIRECTORY)
-            .map_err(|errno| self.error(path, Trouble::System("openat2", errno)))?;
-        let stat = fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|errno| self.error(path, Trouble::System("fstatat", errno)))?;
-        if last.starts_with(b".wh.") {
+    /// Writes the first of these files; returns it where it is a directory.
+    fn file(&mut self, path: &[u8], rest: &[Vec<u8>]) -> Result<Option<OwnedFd>, Error> {
+        let found = self.tree.find(rest);
+        let (located, stat) = found.map_err(|trouble| self.error(path, trouble))?;
+        if split(path).1.starts_with(b".wh.") {
             return Err(self.error(path, Trouble::Whiteout));
         }
         if is_whiteout(&stat) {
@@ -150,9 +154,11 @@ impl<'a, W: Write> Walk<'a, W> {
         }
         match kind {
             FileType::Directory | FileType::RegularFile => {
-                self.opened(path, parent.as_fd(), last, kind)
+                let flags = if kind == FileType::Directory { DIRECTORY } else { FILE };
+                let opened = self.tree.open(&located, rest, flags);
+                self.opened(path, opened.map_err(|trouble| self.error(path, trouble))?, kind)
             }
-            _ => self.special(path, parent.as_fd(), last, &stat).map(|()| None),
+            _ => self.special(path, &located, &stat).map(|()| None),
         }
     }
 
@@ -235,19 +241,12 @@ impl<'a, W: Write> Walk<'a, W> {
     }
 
     /// A link, FIFO or device.
-    fn special(
-        &mut self,
-        path: &[u8],
-        parent: BorrowedFd<'_>,
-        last: &[u8],
-        stat: &Stat,
-    ) -> Result<(), Error> {
+    fn special(&mut self, path: &[u8], located: &Located<'_>, stat: &Stat) -> Result<(), Error> {
         let (major, minor) = (fs::major(stat.st_rdev), fs::minor(stat.st_rdev));
         let kind = match FileType::from_raw_mode(stat.st_mode) {
             FileType::Symlink => {
-                let target = fs::readlinkat(parent, last, Vec::new())
-                    .map_err(|errno| self.error(path, Trouble::System("readlinkat", errno)))?;
-                Kind::Symlink { target: target.into_bytes() }
+                let target = located.target().map_err(|trouble| self.error(path, trouble))?;
+                Kind::Symlink { target }
             }
             FileType::CharacterDevice => Kind::CharDevice { major, minor },
             FileType::BlockDevice => Kind::BlockDevice { major, minor },
@@ -257,17 +256,13 @@ impl<'a, W: Write> Walk<'a, W> {
         self.begin(&member).map(|_| ())
     }
 
-    /// A file or directory; it is returned where it is a directory.
+    /// A file or directory that is open; it is returned where it is a directory.
     fn opened(
         &mut self,
         path: &[u8],
-        parent: BorrowedFd<'_>,
-        last: &[u8],
+        fd: OwnedFd,
         kind: FileType,
     ) -> Result<Option<OwnedFd>, Error> {
-        let flags = if kind == FileType::Directory { DIRECTORY } else { FILE };
-        let opened = fs::openat(parent, last, flags, Mode::empty());
-        let fd = opened.map_err(|errno| self.error(path, Trouble::System("openat", errno)))?;
         let stat = fs::fstat(&fd);
         let stat = stat.map_err(|errno| self.error(path, Trouble::System("fstat", errno)))?;
         if FileType::from_raw_mode(stat.st_mode) != kind {
@@ -327,7 +322,7 @@ impl<'a, W: Write> Walk<'a, W> {
 }
 
 /// The directory and the last component.
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|byte| *byte == b'/') {
         Some(slash) => (&path[..slash], &path[slash + 1..]),
         None => (b"", path),

@@ -8,7 +8,10 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 
 use super::flaw::Flaw;
+use super::shown_ranges;
+use crate::diff::OwnerRange;
 use crate::digest::Digest;
+use crate::ids::IdKind;
 use crate::platform::Platform;
 use crate::unpack::trouble::Trouble;
 
@@ -26,6 +29,8 @@ pub(crate) enum Fact {
     Registry { request: String, trouble: crate::registry::Trouble },
     /// A layer is wrong, or could not be written.
     Layer { name: Option<String>, offset: u64, trouble: Trouble },
+    /// The caller is not root of a user namespace.
+    Caller { kind: IdKind, id: u32, ranges: Vec<OwnerRange> },
     /// A compression that this build does not have.
     Compression { name: &'static str },
     /// A document is malformed.
@@ -97,6 +102,10 @@ impl fmt::Display for Fact {
             Self::Layer { name: None, offset: 0, trouble } => write!(f, "layer: {trouble}"),
             Self::Layer { name: None, offset, trouble } => {
                 write!(f, "layer, before byte {offset}: {trouble}")
+            }
+            Self::Caller { kind, id, ranges } => {
+                let ranges = shown_ranges(ranges);
+                write!(f, "the caller's {kind} {id} is not 0 in the ids at hand ({ranges})")
             }
             Self::Compression { name } => write!(f, "this build cannot read {name}"),
             Self::Document { what, flaw } => write!(f, "{what}: {flaw}"),

@@ -10,7 +10,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::lock::{self, Lock};
-use super::{Area, Store, directory, pending};
+use super::{Area, Store, pending};
 use crate::descriptor::Descriptor;
 use crate::digest::{Algorithm, Digest, Digester};
 use crate::document::{self, DOCUMENT_MAX};
@@ -185,7 +185,7 @@ impl Store {
         match self.blob(&wanted.digest) {
             Ok(blob) if blob.size == wanted.size => Ok(Some(blob)),
             Ok(blob) if blob.size < wanted.size => {
-                directory::remove(self.root(), place)
+                self.remove_tree(self.root(), place)
                     .map_err(|errno| Error::at("unlinkat", &self.named(place), errno))?;
                 Ok(None)
             }
@@ -316,7 +316,7 @@ impl BlobWriter {
             return;
         }
         // The error that led here is the one to tell; what stays is cleared later.
-        directory::remove(self.store.root(), &pending::path(&self.name)).unwrap_or_default();
+        self.store.remove_tree(self.store.root(), &pending::path(&self.name)).unwrap_or_default();
     }
 
     fn failed(&self, operation: &'static str, error: &io::Error) -> Error {
@@ -356,7 +356,9 @@ impl Write for NewBlob {
 impl Drop for NewBlob {
     fn drop(&mut self) {
         if !self.finished {
-            directory::remove(self.store.root(), &pending::path(&self.name)).unwrap_or_default();
+            self.store
+                .remove_tree(self.store.root(), &pending::path(&self.name))
+                .unwrap_or_default();
         }
     }
 }

@@ -86,7 +86,7 @@ fn remove_tree(parent: BorrowedFd<'_>, name: CString) -> rustix::io::Result<()> 
 }
 
 /// Opens a directory to empty it; one that its owner may not enter is opened up first.
-fn enter(parent: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<OwnedFd> {
+pub(super) fn enter(parent: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<OwnedFd> {
     let open = || rustix::fs::openat(parent, name, DIRECTORY, Mode::empty());
     let opened = match open() {
         Err(Errno::ACCESS) => {

@@ -81,7 +81,7 @@ impl Store {
         drop(alone);
         for (name, _held) in dead {
             let path = pending::path(&name);
-            directory::remove(self.root(), &path)
+            self.remove_tree(self.root(), &path)
                 .map_err(|errno| Error::at("unlinkat", &self.named(&path), errno))?;
         }
         Ok(collected)
@@ -161,7 +161,7 @@ impl Store {
             collected.in_use += 1;
             return Ok(false);
         }
-        directory::remove(self.root(), &place)
+        self.remove_tree(self.root(), &place)
             .map_err(|errno| Error::at("unlinkat", &self.named(&place), errno))?;
         collected.blobs += 1;
         collected.bytes = collected.bytes.saturating_add(blob.size());

@@ -45,7 +45,7 @@ impl Store {
             let made = self.make_layer(&held, reader, compression, (unpacker, &layer));
             if made.is_err() {
                 // The error tells why; what stays is cleared later.
-                directory::remove(self.root(), &pending::path(&name)).unwrap_or_default();
+                self.remove_tree(self.root(), &pending::path(&name)).unwrap_or_default();
             }
             made?;
             pending::publish(self, &name, &layer.place())?;
@@ -79,7 +79,7 @@ impl Store {
             move |errno| Error::at(operation, &path, errno)
         };
         for left in [DIFF, OPAQUE] {
-            directory::remove(held, left).map_err(failed("unlinkat"))?;
+            self.remove_tree(held, left).map_err(failed("unlinkat"))?;
         }
         rustix::fs::mkdirat(held, DIFF, Mode::from_raw_mode(0o755)).map_err(failed("mkdirat"))?;
         let diff = directory::open_at(held, DIFF).map_err(failed("openat"))?;

@@ -62,7 +62,7 @@ pub(super) fn publish(store: &Store, name: &str, place: &str) -> Result<()> {
     let root = store.root();
     match rustix::fs::renameat_with(root, &from, root, place, RenameFlags::NOREPLACE) {
         // The same content under the same digest: another process was faster.
-        Err(Errno::EXIST | Errno::NOTEMPTY) => directory::remove(root, &from).map_err(failed)?,
+        Err(Errno::EXIST | Errno::NOTEMPTY) => store.remove_tree(root, &from).map_err(failed)?,
         // File systems that cannot rename without replacing: content is the same anyway.
         Err(Errno::INVAL) => rustix::fs::renameat(root, &from, root, place).map_err(failed)?,
         result => result.map_err(failed)?,
@@ -90,7 +90,7 @@ pub(super) fn replace(store: &Store, place: &str, bytes: &[u8]) -> Result<()> {
     });
     if renamed.is_err() {
         // The first error is the one that tells why; what stays is cleared later.
-        directory::remove(store.root(), &path).unwrap_or_default();
+        store.remove_tree(store.root(), &path).unwrap_or_default();
     }
     renamed?;
     sync_parent(store, place)
@@ -108,7 +108,11 @@ pub(super) fn clear(store: &Store, _alone: &Lock, keep: Keep) -> Result<()> {
         if name.starts_with(DEAD) && !is_left(store, &name)? {
             continue;
         }
-        directory::remove(store.root(), &path(&name)).map_err(|errno| failed(&name, errno))?;
+        match (store.remove_tree(store.root(), &path(&name)), keep) {
+            // What has files of other ids stays for who collects with these.
+            (Err(Errno::ACCESS | Errno::PERM), Keep::Partial) => {}
+            (removed, _) => removed.map_err(|errno| failed(&name, errno))?,
+        }
     }
     Ok(())
 }

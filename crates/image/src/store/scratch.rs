@@ -47,6 +47,6 @@ impl ScratchDirectory {
 impl Drop for ScratchDirectory {
     fn drop(&mut self) {
         // What stays is cleared when the store is opened.
-        directory::remove(self.store.root(), &pending::path(&self.name)).unwrap_or_default();
+        self.store.remove_tree(self.store.root(), &pending::path(&self.name)).unwrap_or_default();
     }
 }

@@ -78,8 +78,13 @@ impl fmt::Display for Form {
 
 impl Unpacker for Unpack {
     fn form(&self) -> Form {
-        let Self { whiteouts, ownership, devices, attributes, .. } = self;
-        Form::of(&format!("{whiteouts:?} {ownership:?} {devices:?} {attributes:?}"))
+        let Self { whiteouts, ownership, devices, attributes, ids, .. } = self;
+        let usual = format!("{whiteouts:?} {ownership:?} {devices:?} {attributes:?}");
+        // Without them the form is what it was before there were any: layers that are there stay good.
+        match ids {
+            None => Form::of(&usual),
+            Some(ids) => Form::of(&format!("{usual} {ids}")),
+        }
     }
 
     fn unpack(

@@ -30,7 +30,8 @@ pub use options::{AttributeFilter, Devices, Ownership, Whiteouts};
 pub use quotas::Quotas;
 
 use crate::digest::{Algorithm, Digest};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::ids::MappedIds;
 use crate::media_type::Compression;
 use format::members::Members;
 use pipeline::Reading;
@@ -64,6 +65,10 @@ pub struct Unpack {
     pub whiteouts: Whiteouts,
     /// Who owns the files.
     pub ownership: Ownership,
+    /// With which ids [`Ownership::Real`] is done by a caller who may not give files away: the directory has to be the
+    /// caller's, and so has everything in it, and no devices can be made. The owners are set when all files are there. Each
+    /// file that is not root's takes some 50 bytes of memory more.
+    pub ids: Option<MappedIds>,
     /// What happens to device nodes.
     pub devices: Devices,
     /// Which extended attributes are taken over.
@@ -81,6 +86,7 @@ impl Default for Unpack {
             quotas: Quotas::default(),
             whiteouts: Whiteouts::default(),
             ownership: Ownership::default(),
+            ids: None,
             devices: Devices::default(),
             attributes: AttributeFilter::default(),
             blob_algorithm: Algorithm::Sha256,
@@ -133,6 +139,20 @@ impl Unpack {
         }
     }
 
+    /// What suits the caller who has these ids: their owners, else as [`Unpack::suited`].
+    #[must_use]
+    pub fn suited_with(ids: Option<&MappedIds>) -> Self {
+        match ids {
+            None => Self::suited(),
+            Some(_) => Self {
+                whiteouts: Whiteouts::User,
+                devices: Devices::Skip,
+                ids: ids.cloned(),
+                ..Self::default()
+            },
+        }
+    }
+
     /// Reads `layer` to its end and writes what it holds into `directory`.
     ///
     /// Three threads live while this runs. The memory taken is independent of the layer's size.
@@ -142,6 +162,7 @@ impl Unpack {
     ///
     /// [`InvalidArchive`](crate::ErrorKind::InvalidArchive),
     /// [`UnsafeLayer`](crate::ErrorKind::UnsafeLayer),
+    /// [`NotMapped`](crate::ErrorKind::NotMapped) for an owner that [`Unpack::ids`] do not have,
     /// [`QuotaExceeded`](crate::ErrorKind::QuotaExceeded),
     /// [`UnsupportedMediaType`](crate::ErrorKind::UnsupportedMediaType) for zstd without the
     /// feature `zstd`, or what a system call says: [`NoSpace`](crate::ErrorKind::NoSpace),
@@ -153,13 +174,20 @@ impl Unpack {
             blob: self.blob_algorithm,
             diff: self.diff_algorithm,
         };
+        if self.ids.is_some() && self.ownership == Ownership::Real {
+            make_own(directory)?;
+        }
         let done = pipeline::run(layer, reading, |plain| {
             let mut members = Members::new(plain, self.quotas);
             let mut layer = Layer::new(self, directory);
             layer.write(&mut members)?;
-            Ok((layer.counts, layer.attributes_dropped()))
+            let told = (layer.counts, layer.attributes_dropped());
+            Ok((told, layer.later()))
         })?;
-        let (counts, attributes_dropped) = done.result;
+        let ((counts, attributes_dropped), later) = done.result;
+        if let Some(ids) = self.ids.as_ref().filter(|_| self.ownership == Ownership::Real) {
+            later.hand_over(ids, (directory, done.diff.size))?;
+        }
         Ok(Unpacked {
             blob: done.blob.digest,
             blob_size: done.blob.size,
@@ -173,4 +201,16 @@ impl Unpack {
             root_opaque: counts.root_opaque,
         })
     }
+}
+
+/// Gives a directory the caller's own group, which what is made in it has from it if it is a set-group-id one: the user
+/// namespace need not have another.
+fn make_own(directory: BorrowedFd<'_>) -> Result<()> {
+    let failed = |operation| move |errno| Error::call(operation, errno);
+    let stat = rustix::fs::fstat(directory).map_err(failed("fstat"))?;
+    let own = rustix::process::getegid();
+    if stat.st_gid != own.as_raw() {
+        rustix::fs::fchown(directory, None, Some(own)).map_err(failed("fchown"))?;
+    }
+    Ok(())
 }

@@ -42,8 +42,8 @@ pub enum Devices {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ownership {
-    /// The ids that the layer says. Needs CAP_CHOWN over them: root, or root of a user namespace
-    /// with a range of ids.
+    /// The ids that the layer says. Needs CAP_CHOWN over them (root, or root of a user namespace with a range of ids), or
+    /// [`Unpack::ids`](super::Unpack::ids).
     #[default]
     Real,
     /// The caller. What the layer says is kept in the attribute `user.containers.override_stat` of

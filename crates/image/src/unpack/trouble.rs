@@ -6,7 +6,9 @@
 use rustix::io::Errno;
 
 use super::quotas::Quota;
+use crate::diff::OwnerRange;
 use crate::error::{Error, ErrorKind};
+use crate::ids::IdKind;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +61,8 @@ pub(crate) enum Trouble {
     Decoder(String),
     #[error("its owner {0} has no number in the layer")]
     Owner(u32),
+    #[error("its {kind} {id} is none of the ids at hand ({})", crate::error::shown_ranges(ranges))]
+    NotMapped { kind: IdKind, id: u32, ranges: Vec<OwnerRange> },
     #[error("it changes while it is read")]
     Changed,
     #[error("an overlay with {0} keeps a part of it in another layer")]
@@ -97,6 +101,7 @@ impl Trouble {
             | Self::WhiteoutDevice
             | Self::Owner(_)
             | Self::Device => ErrorKind::UnsafeLayer,
+            Self::NotMapped { .. } => ErrorKind::NotMapped,
             Self::Changed => ErrorKind::InUse,
             Self::Overlay(_) => ErrorKind::Unsupported,
             Self::System(_, errno) => crate::error::kind_of(*errno),

@@ -117,6 +117,27 @@ pub fn chown(dir: Fd, path: &CStr, uid: u32, gid: u32) -> Step {
     )
 }
 
+/// Changes an owner of what a descriptor is open on (fchown(2)); of a program this clears set-id bits and capabilities.
+#[must_use]
+pub fn fchown(fd: Fd, uid: u32, gid: u32) -> Step {
+    Step::call("fchown", libc::SYS_fchown, vec![fd.into(), uid.into(), gid.into()])
+}
+
+/// Changes a mode of what a descriptor is open on.
+#[must_use]
+pub fn fchmod(fd: Fd, mode: u32) -> Step {
+    Step::call("fchmod", libc::SYS_fchmod, vec![fd.into(), octal(mode)])
+}
+
+/// Sets an extended attribute of what a descriptor is open on (setxattr(2)).
+#[must_use]
+pub fn fsetxattr(fd: Fd, name: &CStr, value: &[u8]) -> Step {
+    let length = Arg::Number(value.len() as u64);
+    let value = Arg::Bytes(value.to_vec(), format!("{} bytes", value.len()));
+    let args = vec![fd.into(), name.into(), value, length, Arg::Number(0)];
+    Step::call("fsetxattr", libc::SYS_fsetxattr, args)
+}
+
 /// Makes a new file with these bytes; one that is there is `EEXIST`.
 #[must_use]
 pub fn write_new(dir: Fd, path: &CStr, mode: u32, bytes: &[u8]) -> Step {

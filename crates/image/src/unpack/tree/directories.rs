@@ -12,7 +12,8 @@ use rustix::fs::{self, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use super::metadata::chmod_path;
-use crate::unpack::options::Ownership;
+use super::owning::Owning;
+use crate::ids::hand_over::Tight;
 use crate::unpack::trouble::Trouble;
 
 /// Directories open at once.
@@ -35,7 +36,8 @@ struct Open {
 /// The open directories of one tree.
 pub(crate) struct Directories<'a> {
     root: BorrowedFd<'a>,
-    ownership: Ownership,
+    owning: Owning,
+    tight: Tight,
     open: HashMap<Vec<u8>, Open>,
     clock: u64,
 }
@@ -45,8 +47,8 @@ pub(crate) const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 impl<'a> Directories<'a> {
-    pub(crate) fn new(root: BorrowedFd<'a>, ownership: Ownership) -> Self {
-        Self { root, ownership, open: HashMap::new(), clock: 0 }
+    pub(crate) fn new(root: BorrowedFd<'a>, owning: Owning) -> Self {
+        Self { root, owning, tight: Tight::default(), open: HashMap::new(), clock: 0 }
     }
 
     /// The directory `path`, which has to exist: ENOENT where it does not, ENOTDIR or ELOOP where
@@ -64,8 +66,8 @@ impl<'a> Directories<'a> {
 
     /// Opens a directory; what it is now is what it gets again.
     fn open(&self, path: &[u8]) -> Result<(OwnedFd, Final), Trouble> {
-        let opened = match (open_beneath(self.root, path, DIRECTORY), self.ownership) {
-            (Err(Errno::ACCESS), Ownership::Single) => {
+        let opened = match (open_beneath(self.root, path, DIRECTORY), self.owning) {
+            (Err(Errno::ACCESS), Owning::Single | Owning::Later) => {
                 let flags = DIRECTORY | OFlags::PATH;
                 let fd = open_beneath(self.root, path, flags).map_err(Trouble::of("openat2"))?;
                 let stat = fs::fstat(&fd).map_err(Trouble::of("fstat"))?;
@@ -74,11 +76,13 @@ impl<'a> Directories<'a> {
             }
             (opened, _) => opened.and_then(|fd| {
                 let stat = fs::fstat(&fd)?;
-                Ok((fd, Final::of(&stat)))
+                let last = Final::of(&stat);
+                let mode = self.tight.of(stat.st_ino).unwrap_or(last.mode);
+                Ok((fd, Final { mode, ..last }))
             }),
         };
         let (fd, last) = opened.map_err(Trouble::of("openat2"))?;
-        if self.ownership == Ownership::Single && !last.mode.contains(Mode::RWXU) {
+        if self.owning != Owning::Real && !last.mode.contains(Mode::RWXU) {
             fs::fchmod(&fd, last.mode | Mode::RWXU).map_err(Trouble::of("fchmod"))?;
         }
         Ok((fd, last))
@@ -97,7 +101,7 @@ impl<'a> Directories<'a> {
                 break;
             };
             if let Some(open) = self.open.remove(&path) {
-                open.close()?;
+                open.close(self.owning, &mut self.tight)?;
             }
         }
         self.clock += 1;
@@ -121,15 +125,24 @@ impl<'a> Directories<'a> {
         });
     }
 
-    /// Closes all.
-    pub(crate) fn close(&mut self) -> Result<(), Trouble> {
-        self.open.drain().try_for_each(|(_, open)| open.close())
+    /// Closes all; says what directories get in the end that they could not have now.
+    pub(crate) fn close(&mut self) -> Result<Tight, Trouble> {
+        let mut tight = std::mem::take(&mut self.tight);
+        self.open.drain().try_for_each(|(_, open)| open.close(self.owning, &mut tight))?;
+        Ok(tight)
     }
 }
 
 impl Open {
-    fn close(self) -> Result<(), Trouble> {
-        fs::fchmod(&self.fd, self.last.mode).map_err(Trouble::of("fchmod"))?;
+    fn close(self, owning: Owning, tight: &mut Tight) -> Result<(), Trouble> {
+        let mode = match owning {
+            Owning::Later => {
+                let stat = fs::fstat(&self.fd).map_err(Trouble::of("fstat"))?;
+                tight.note(stat.st_ino, self.last.mode)
+            }
+            Owning::Real | Owning::Single => self.last.mode,
+        };
+        fs::fchmod(&self.fd, mode).map_err(Trouble::of("fchmod"))?;
         let times = Timestamps { last_access: self.last.atime, last_modification: self.last.mtime };
         fs::futimens(&self.fd, &times).map_err(Trouble::of("futimens"))
     }

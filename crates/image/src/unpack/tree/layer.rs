@@ -13,9 +13,11 @@ use rustix::io::Errno;
 use super::directories::{DIRECTORY, Directories, Final};
 use super::file;
 use super::metadata::{Metadata, final_of};
+use super::owning::Owning;
 use super::remove::remove;
 use super::whiteout::{Touched, is_whiteout};
 use crate::error::Error;
+use crate::ids::hand_over::{Later, Tight};
 use crate::unpack::Unpack;
 use crate::unpack::format::member::{Kind, Member, Timestamp};
 use crate::unpack::format::members::Members;
@@ -43,16 +45,18 @@ pub(crate) struct Layer<'a> {
     pub(super) metadata: Metadata,
     pub(super) touched: Touched<RandomState>,
     pub(crate) counts: Counts,
+    tight: Tight,
 }
 
 impl<'a> Layer<'a> {
     pub(crate) fn new(options: &'a Unpack, root: BorrowedFd<'a>) -> Self {
         Self {
             options,
-            directories: Directories::new(root, options.ownership),
-            metadata: Metadata::new(options.ownership, options.attributes.clone()),
+            directories: Directories::new(root, Owning::of(options)),
+            metadata: Metadata::new(options),
             touched: Touched::default(),
             counts: Counts::default(),
+            tight: Tight::default(),
         }
     }
 
@@ -70,7 +74,14 @@ impl<'a> Layer<'a> {
             }
         }
         let closed = self.directories.close();
-        closed.map_err(|trouble| Error::layer(None, members.position(), trouble))
+        let closed = closed.map_err(|trouble| Error::layer(None, members.position(), trouble));
+        self.tight = closed?;
+        Ok(())
+    }
+
+    /// What the files get now that all are there.
+    pub(crate) fn later(self) -> Later {
+        Later { owners: self.metadata.owners, tight: self.tight }
     }
 
     /// Attributes that were not taken over.

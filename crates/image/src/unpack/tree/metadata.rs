@@ -10,8 +10,12 @@ use rustix::fs::{self, AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid, Xa
 use rustix::io::Errno;
 
 use super::directories::Final;
+use super::owning::Owning;
+use crate::ids::MappedIds;
+use crate::ids::hand_over::{CAPABILITY, Owners};
+use crate::unpack::Unpack;
 use crate::unpack::format::member::{Kind, Member, Timestamp};
-use crate::unpack::options::{AttributeFilter, Ownership};
+use crate::unpack::options::AttributeFilter;
 use crate::unpack::trouble::Trouble;
 
 /// Where ownership is kept, as containers/storage and fuse-overlayfs do.
@@ -22,31 +26,57 @@ const LIST_MAX: usize = 65_536;
 
 /// How metadata is set.
 pub(crate) struct Metadata {
-    ownership: Ownership,
+    owning: Owning,
     filter: AttributeFilter,
+    ids: Option<MappedIds>,
+    /// What files get when all are there.
+    pub(crate) owners: Owners,
     /// Attributes that were not taken over.
     pub(crate) dropped: u64,
 }
 
 impl Metadata {
-    pub(crate) fn new(ownership: Ownership, filter: AttributeFilter) -> Self {
-        Self { ownership, filter, dropped: 0 }
+    pub(crate) fn new(unpack: &Unpack) -> Self {
+        Self {
+            owning: Owning::of(unpack),
+            filter: unpack.attributes.clone(),
+            ids: unpack.ids.clone(),
+            owners: Owners::default(),
+            dropped: 0,
+        }
     }
 
     /// Owner and attributes of a file or directory.
     pub(crate) fn inode(&mut self, fd: BorrowedFd<'_>, member: &Member) -> Result<(), Trouble> {
-        match self.ownership {
-            Ownership::Real => {
+        match self.owning {
+            Owning::Later => {
+                let stat = fs::fstat(fd).map_err(Trouble::of("fstat"))?;
+                self.note(stat.st_ino, member)?;
+            }
+            Owning::Real => {
                 let (uid, gid) = owner(member);
                 fs::fchown(fd, uid, gid).map_err(Trouble::of("fchown"))?;
             }
-            Ownership::Single => {
+            Owning::Single => {
                 let value = override_stat(member);
                 fs::fsetxattr(fd, OVERRIDE, value.as_bytes(), XattrFlags::empty())
                     .map_err(Trouble::of("fsetxattr"))?;
             }
         }
         self.attributes(member, |name, value| fs::fsetxattr(fd, name, value, XattrFlags::empty()))
+    }
+
+    /// Notes what a file gets when all are there.
+    fn note(&mut self, inode: u64, member: &Member) -> Result<(), Trouble> {
+        if let Some(ids) = &self.ids {
+            let unmapped = |(kind, id, ranges)| Trouble::NotMapped { kind, id, ranges };
+            ids.check(member.uid, member.gid).map_err(unmapped)?;
+        }
+        let mut attributes = member.attributes.iter();
+        let capability = attributes.find(|attribute| attribute.name == CAPABILITY);
+        let capability = capability.filter(|found| self.filter.allows(&found.name));
+        self.owners.note(inode, member, capability.map(|found| found.value.as_slice()));
+        Ok(())
     }
 
     /// Removes the attributes that an existing directory has from a lower layer.
@@ -70,10 +100,17 @@ impl Metadata {
         name: &[u8],
         member: &Member,
     ) -> Result<(), Trouble> {
-        if self.ownership == Ownership::Real {
-            let (uid, gid) = owner(member);
-            fs::chownat(parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
-                .map_err(Trouble::of("fchownat"))?;
+        match self.owning {
+            Owning::Real => {
+                let (uid, gid) = owner(member);
+                fs::chownat(parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
+                    .map_err(Trouble::of("fchownat"))?;
+            }
+            Owning::Later => {
+                let stat = fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW);
+                self.note(stat.map_err(Trouble::of("fstatat"))?.st_ino, member)?;
+            }
+            Owning::Single => {}
         }
         let is_link = matches!(member.kind, Kind::Symlink { .. });
         if !is_link || !member.attributes.is_empty() {
@@ -108,6 +145,9 @@ impl Metadata {
         for attribute in &member.attributes {
             if !self.filter.allows(&attribute.name) {
                 self.dropped += 1;
+                continue;
+            }
+            if self.owning == Owning::Later && attribute.name == CAPABILITY {
                 continue;
             }
             match set(&attribute.name, &attribute.value) {

@@ -7,5 +7,6 @@ pub(crate) mod directories;
 mod file;
 pub(crate) mod layer;
 pub(crate) mod metadata;
+pub(crate) mod owning;
 mod remove;
 mod whiteout;
