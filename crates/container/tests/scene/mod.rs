@@ -31,6 +31,7 @@ pub(crate) mod outside;
 pub(crate) mod own_group;
 #[cfg(feature = "systemd")]
 pub(crate) mod placement;
+pub(crate) mod seccomp;
 pub(crate) mod stdio;
 
 pub(crate) use look::Look;
