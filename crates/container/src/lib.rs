@@ -171,6 +171,7 @@ mod pid1;
 mod placement;
 mod plan;
 mod pty;
+mod recording;
 mod report;
 mod resources;
 mod root;

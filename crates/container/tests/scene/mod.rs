@@ -26,6 +26,7 @@ pub(crate) mod layers;
 pub(crate) mod look;
 pub(crate) mod model;
 pub(crate) mod noise;
+pub(crate) mod notify;
 pub(crate) mod out_of_memory;
 pub(crate) mod outside;
 pub(crate) mod own_group;
