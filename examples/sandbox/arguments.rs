@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ampoule::image::{Image, Reference};
+use ampoule::seccomp::Recording;
 use ampoule::{
     Builder, Capabilities, Capability, Command, Container, IdMapping, Namespace, OwnGroup, Owners,
-    Pid1, Root, Setting, User,
+    Pid1, Root, Seccomp, Setting, User,
 };
 use ampoule_examples::arguments::Failure;
 use ampoule_examples::images::owners;
@@ -45,6 +46,8 @@ Process
   --user USER[:GROUP]   the same by names of the root's own files
   --entrypoint PROGRAM  instead of the image's; ARGUMENTS follow it
   --cap-add C           one more capability; --cap-drop C: one less, or ALL
+  --seccomp PROFILE     system calls: default, unconfined, or a profile of OCI, Docker or Podman (a file)
+  --record FILE         note which system calls it makes, and write the smallest profile: OCI, or Rust to FILE.rs
   --env NAME=VALUE      set a variable, or take NAME over from here
   --cwd DIR             the working directory inside
   --rlimit NAME=SOFT[:HARD]
@@ -97,6 +100,7 @@ pub(crate) struct Options {
     store: Option<PathBuf>,
     owners: Option<Owners>,
     pub(crate) commit: Option<Reference>,
+    pub(crate) record: Option<PathBuf>,
     entrypoint: Option<OsString>,
     user: Option<String>,
     /// Setters, in the order of the command line.
@@ -127,6 +131,7 @@ enum Setter {
     Pids(u64),
     Cpuset(ampoule::NumberList),
     Io(ampoule::IoDevice),
+    Seccomp(Seccomp),
     Id(String),
     Counted,
 }
@@ -187,6 +192,7 @@ fn setters(name: &str, from: &mut lexopt::Parser) -> Result<Vec<Setter>, Failure
         "cpus" => Setter::Cpus(from.value()?.string()?.parse()?),
         "pids" => Setter::Pids(from.value()?.parse()?),
         "cpuset" => Setter::Cpuset(from.value()?.string()?.parse()?),
+        "seccomp" => Setter::Seccomp(value::seccomp(from.value()?)?),
         "id" => Setter::Id(from.value()?.string()?),
         "io" => Setter::Io(value::io(&from.value()?.string()?)?),
         "rlimit" => Setter::Rlimit(from.value()?.string()?.parse()?),
@@ -225,6 +231,7 @@ impl Options {
             "rootfs" => self.rootfs = Some(from.value()?.into()),
             "image" => self.image = Some(from.value()?.string()?),
             "commit" => self.commit = Some(from.value()?.string()?.parse()?),
+            "record" => self.record = Some(from.value()?.into()),
             "store" => self.store = Some(from.value()?.into()),
             "owners" => self.owners = Some(owners(&from.value()?.string()?)?),
             "entrypoint" => self.entrypoint = Some(from.value()?),
@@ -268,7 +275,9 @@ impl Options {
         if let Some(uid) = self.uid.or(self.gid.map(|_| 0)) {
             builder = builder.user(User::ids(uid, self.gid.unwrap_or(uid)));
         }
-        let builder = self.settings.into_iter().fold(builder, |builder, setter| setter.on(builder));
+        let records = self.record.map(|_| Setter::Seccomp(Recording::filter().into()));
+        let setters = self.settings.into_iter().chain(records);
+        let builder = setters.fold(builder, |builder, setter| setter.on(builder));
         let command = match image {
             Some(image) => {
                 let config = &image.config().config;
@@ -318,6 +327,7 @@ impl Setter {
             Self::Cpus(cpus) => builder.cpus(cpus),
             Self::Pids(max) => builder.pids_max(max),
             Self::Cpuset(cpus) => builder.cpuset(cpus),
+            Self::Seccomp(seccomp) => builder.seccomp(seccomp),
             Self::Id(id) => builder.id(id),
             Self::Io(device) => builder.io(device),
             Self::Counted => builder.own_group(OwnGroup::Counted),

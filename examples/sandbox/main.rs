@@ -3,6 +3,7 @@
 
 mod arguments;
 mod image;
+mod record;
 mod value;
 
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ fn run() -> Result<u8, Failure> {
 fn start(options: Options) -> Result<u8, Failure> {
     let (limit, shown, tty) = (options.timeout, options.shown.clone(), options.tty);
     let (image, target) = (options.image()?, options.commit.clone());
+    let record = options.record.clone();
     let mut command = options.command(image.as_ref())?;
     if tty.is_some() {
         command = command.tty(terminal::window_size());
@@ -57,7 +59,9 @@ fn start(options: Options) -> Result<u8, Failure> {
     // Before the start, so that no signal is lost.
     let mut signals = Signals::catch()?;
     let mut container = launch.spawn()?;
+    let recorder = record.map(|file| record::Recorder::start(file, &mut container)).transpose()?;
     let status = terminal::run(&mut container, &mut signals, limit)?;
+    recorder.map(record::Recorder::write).transpose()?;
     if let (Some(image), Some(target)) = (&image, &target) {
         image::commit(&container, image, target)?;
     }

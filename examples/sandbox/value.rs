@@ -7,8 +7,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::time::Duration;
 
+use ampoule::seccomp::Profile;
 use ampoule::{
-    Bytes, IdMap, IdMapping, IdRange, IoDevice, Max, Mount, Namespace, Root, Setting, Target,
+    Bytes, IdMap, IdMapping, IdRange, IoDevice, Max, Mount, Namespace, Root, Seccomp, Setting,
+    Target,
 };
 use ampoule_examples::arguments::Failure;
 
@@ -22,6 +24,19 @@ pub(crate) fn root(text: OsString) -> Root {
         Some("ephemeral") => Root::Ephemeral { size: ampoule::Builder::EPHEMERAL_SIZE.get() },
         Some("inplace") => Root::InPlace,
         _ => Root::Persistent(text.into()),
+    }
+}
+
+/// `default`, `unconfined`, or a file with a profile.
+pub(crate) fn seccomp(text: OsString) -> Result<Seccomp, Failure> {
+    match text.to_str() {
+        Some("default") => Ok(Seccomp::Default),
+        Some("unconfined") => Ok(Seccomp::Unconfined),
+        _ => {
+            let json = std::fs::read(&text);
+            let json = json.map_err(|error| format!("--seccomp {}: {error}", text.display()))?;
+            Ok(Profile::from_json(&json)?.into())
+        }
     }
 }
 

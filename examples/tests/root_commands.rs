@@ -26,6 +26,11 @@ fn settings() {
 }
 
 #[test]
+fn system_calls() {
+    sandbox::system_calls();
+}
+
+#[test]
 fn limits_of_devices() {
     limits::devices();
 }

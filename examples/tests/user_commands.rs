@@ -84,3 +84,8 @@ fn modes_and_owners_of_a_test_process() {
 fn layers_alone() {
     overlay::layers_alone();
 }
+
+#[test]
+fn system_calls() {
+    sandbox::system_calls();
+}

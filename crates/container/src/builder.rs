@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::group::OwnGroup;
 use crate::pid1::Pid1;
 use crate::report::Control;
+use crate::syscalls::Seccomp;
 
 /// Where the root file system comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +70,8 @@ pub struct Builder {
     pub(crate) user: Option<User>,
     pub(crate) capabilities: Option<Capabilities>,
     pub(crate) new_privileges: NewPrivileges,
+    #[serde(default)]
+    pub(crate) seccomp: Seccomp,
     pub(crate) mounts: Vec<Mount>,
     pub(crate) files: Vec<File>,
     pub(crate) links: Vec<Link>,
@@ -152,6 +155,7 @@ impl Builder {
             user: None,
             capabilities: None,
             new_privileges: NewPrivileges::default(),
+            seccomp: Seccomp::default(),
             mounts: Vec::new(),
             files: Vec::new(),
             links: Vec::new(),
@@ -267,6 +271,13 @@ impl Builder {
     #[must_use]
     pub fn new_privileges(mut self, setting: NewPrivileges) -> Self {
         self.new_privileges = setting;
+        self
+    }
+
+    /// Which system calls the payload may make: the default profile, a filter, a profile of OCI, or all.
+    #[must_use]
+    pub fn seccomp(mut self, seccomp: impl Into<Seccomp>) -> Self {
+        self.seccomp = seccomp.into();
         self
     }
 

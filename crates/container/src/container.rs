@@ -12,6 +12,7 @@ use ampoule_cgroups::events::Above;
 use ampoule_init::process::{self, wait_readable};
 use ampoule_init::reaper::{self, Ended};
 use ampoule_ns::{Namespace, Setting};
+use ampoule_seccomp::notify::Listener;
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::Signal;
 
@@ -51,6 +52,9 @@ pub struct Container {
     pub stderr: Option<ChildStderr>,
     /// The host's end of the terminal, if there is one.
     pub pty: Option<Pty>,
+    /// Where the calls wait that the filter lets the host decide, if it notifies ([`Builder::seccomp`](crate::Builder::seccomp)).
+    /// Somebody has to answer them; they fail with `ENOSYS` when it is dropped.
+    pub listener: Option<Listener>,
     pub(crate) id: String,
     pub(crate) pid: u32,
     pub(crate) pidfd: OwnedFd,

@@ -217,6 +217,26 @@ impl Error {
         made.caused_by(error)
     }
 
+    /// An error of the system-call filter crate.
+    pub(crate) fn from_seccomp(stage: Stage, error: ampoule_seccomp::Error) -> Self {
+        use ampoule_seccomp::ErrorKind as Filter;
+        let kind = match error.kind() {
+            Filter::Denied => ErrorKind::PermissionDenied,
+            Filter::Unsupported => ErrorKind::Unsupported,
+            Filter::System | Filter::CallerGone | Filter::OtherThread => ErrorKind::System,
+            _ => ErrorKind::InvalidSettings,
+        };
+        let mut made = Self::new(kind, stage);
+        let problem =
+            |problem: &ampoule_seccomp::Problem| Problem::new("seccomp", problem.to_string());
+        made.0.problems = error.problems().iter().map(problem).collect();
+        if made.0.problems.is_empty() {
+            made.0.problems = vec![Problem::new("seccomp", error.to_string())];
+        }
+        made.0.errno = error.errno();
+        made.caused_by(error)
+    }
+
     /// An error of the file system crate.
     pub(crate) fn from_overlay(error: overlay::Error) -> Self {
         Self::from_overlay_at(Stage::Plan, error)

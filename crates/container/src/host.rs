@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use ampoule_ns::Namespace;
@@ -56,6 +57,8 @@ pub struct Host {
     pub user_namespaces_denied_by: Option<&'static str>,
     /// File systems that the kernel knows now (a module may add more).
     pub filesystems: Vec<String>,
+    /// What a filter of system calls can answer (seccomp(2)); empty when there are none.
+    pub seccomp_actions: Vec<String>,
     /// Linux security modules that are active.
     pub security_modules: Vec<String>,
     /// How control groups are mounted.
@@ -78,6 +81,7 @@ impl Host {
             max_user_namespaces,
             user_namespaces_denied_by: denied_by(max_user_namespaces),
             filesystems: filesystems(&text("/proc/filesystems").unwrap_or_default()),
+            seccomp_actions: seccomp_actions(),
             security_modules: list(&text("/sys/kernel/security/lsm").unwrap_or_default()),
             cgroups: cgroup_mode(&text("/proc/self/mountinfo").unwrap_or_default()),
             proc_covered_by: proc_covered_by(&text("/proc/self/mountinfo").unwrap_or_default()),
@@ -160,6 +164,21 @@ pub(crate) fn has_namespace(kind: Namespace) -> bool {
         seen.push(kind);
     }
     seen.contains(&kind)
+}
+
+/// Whether the kernel filters system calls (`CONFIG_SECCOMP_FILTER`).
+pub(crate) fn has_seccomp() -> bool {
+    // What the kernel has once, it keeps.
+    static SEEN: AtomicBool = AtomicBool::new(false);
+    if !SEEN.load(Ordering::Relaxed) {
+        SEEN.store(!seccomp_actions().is_empty(), Ordering::Relaxed);
+    }
+    SEEN.load(Ordering::Relaxed)
+}
+
+fn seccomp_actions() -> Vec<String> {
+    let text = text("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
+    text.split_whitespace().map(str::to_owned).collect()
 }
 
 /// The setting that keeps ordinary users from making user namespaces.
@@ -257,6 +276,7 @@ impl fmt::Display for Host {
         writeln!(out, "overlay          {overlay}")?;
         writeln!(out, "new /proc        {proc}")?;
         writeln!(out, "control groups   {:?}", self.cgroups)?;
+        writeln!(out, "seccomp          {}", self.seccomp_actions.join(" "))?;
         writeln!(out, "security modules {}", self.security_modules.join(" "))
     }
 }

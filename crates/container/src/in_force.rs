@@ -140,6 +140,16 @@ impl Settings {
             NewPrivileges::Forbidden => report.in_force(Control::NoNewPrivileges, "no_new_privs"),
             NewPrivileges::Allowed => report.off(Control::NoNewPrivileges),
         }
+        self.report_seccomp(report);
+    }
+
+    fn report_seccomp(&self, report: &mut Report) {
+        let left_out = self.left_out.iter().find(|(control, _)| *control == Control::Seccomp);
+        match (&self.seccomp, left_out) {
+            (_, Some((control, reason))) => report.not_possible(*control, reason.as_str(), None),
+            (Some(confined), None) => report.in_force(Control::Seccomp, confined.describe()),
+            (None, None) => report.off(Control::Seccomp),
+        }
     }
 
     fn report_limits(&self, report: &mut Report) {

@@ -16,6 +16,7 @@ use ampoule_init::{
     Fault, Launch as InitLaunch, Parameter, PidNamespace, Started, Timings as Wanted,
 };
 use ampoule_ns::{Namespace, Setting};
+use ampoule_seccomp::notify::Listener;
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 use crate::command::Order;
@@ -31,6 +32,7 @@ use crate::pid1::Pid1;
 use crate::plan::{Plan, Prepared};
 use crate::pty::Pty;
 use crate::stdio::{Stdio, Stream};
+use crate::syscalls;
 use crate::terminal;
 use crate::timings::Timings;
 
@@ -285,11 +287,12 @@ impl Launch {
             self.order.timeout.filter(|_| !by_init).and_then(|limit| begun.checked_add(limit));
         let timings =
             (self.timings == Wanted::On).then(|| Timings::of(&self.plan, &started, begun));
-        let (mut pty, mut upper) = (None, None);
+        let (mut pty, mut upper, mut listener) = (None, None, None);
         for (what, fd) in started.fds {
             match what {
                 terminal::MASTER => pty = Some(Pty::new(fd)),
                 layers::UPPER => upper = Some(fd),
+                syscalls::LISTENER => listener = Some(Listener::from(fd)),
                 _ => {}
             }
         }
@@ -299,6 +302,7 @@ impl Launch {
             stdout: next().map(ChildStdout::from),
             stderr: next().map(ChildStderr::from),
             pty,
+            listener,
             id: String::new(),
             pid: started.pid,
             pidfd: started.pidfd,

@@ -106,6 +106,10 @@ fn clone(errno: Errno, step: &str) -> (ErrorKind, Option<&'static str>) {
             ErrorKind::UserNamespacesDenied,
             Some("a chroot, a seccomp filter or a security module forbids them"),
         ),
+        Errno::NOSYS => (
+            ErrorKind::PermissionDenied,
+            Some("a seccomp filter forbids clone3, which every supported kernel has"),
+        ),
         Errno::NOSPC | Errno::USERS => {
             (ErrorKind::NamespaceLimit, Some("see /proc/sys/user/max_*_namespaces"))
         }
@@ -125,6 +129,12 @@ fn of_step(call: &str, errno: Errno, step: &str) -> (ErrorKind, Option<&'static 
             (ErrorKind::WorkingDirectory, Some("it is outside the container's root"))
         }
         ("chdir", _) => (ErrorKind::WorkingDirectory, None),
+        ("seccomp", Errno::INVAL) => (
+            ErrorKind::Unsupported,
+            Some(
+                "the kernel lacks a flag or an action of the filter: see /proc/sys/kernel/seccomp",
+            ),
+        ),
         ("run" | "write_map", _) => {
             (ErrorKind::IdMap, Some("the ids must belong to the caller: see subuid(5)"))
         }

@@ -112,6 +112,7 @@
 //! | payload's user, otherwise | the caller | 0, mapped to the caller | the caller |
 //! | capabilities | none | 11 for user 0 (the set that Podman gives), none for others | the same |
 //! | no_new_privs | on | on | on |
+//! | system calls | the default profile, for these capabilities ([`Seccomp`]) | the same | the same |
 //! | host name | `ampoule` | `ampoule` | the host's |
 //! | environment | `PATH`, `HOME`, `LANG` | the same | the same |
 //! | umask, directory | 0022, `/` | the same | the same |
@@ -172,12 +173,14 @@ mod pid1;
 mod placement;
 mod plan;
 mod pty;
+mod recording;
 mod report;
 mod resources;
 mod root;
 mod settings;
 mod stats;
 mod stdio;
+mod syscalls;
 mod terminal;
 mod timings;
 #[cfg(feature = "tokio")]
@@ -209,6 +212,7 @@ pub use ampoule_overlay::{
     Change, ChangeKind, CopyUp, Depth, HidePid, IdMapped, Mount, MountFlags, MountKind, PidSubset,
     Propagation, Root,
 };
+pub use ampoule_seccomp as seccomp;
 pub use builder::{Builder, NewPrivileges, Origin, WithHost};
 pub use command::Command;
 pub use container::{Container, OnDrop};
@@ -227,6 +231,7 @@ pub use report::{Control, Entry, Level, Report, State};
 pub use resources::{LimitOf, Resources};
 pub use stats::Stats;
 pub use stdio::Stdio;
+pub use syscalls::Seccomp;
 pub use timings::Timings;
 #[cfg(feature = "tokio")]
 pub use tokio_container::{AsyncContainer, AsyncEvents};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ampoule_init::steps::{launch as l, process as p};
 use ampoule_init::{Draft, Fd, First, Program, Step};
 use ampoule_ns::prepared::{attributes, credentials, id_maps, namespaces};
-use ampoule_ns::{Namespace, Setting};
+use ampoule_ns::{Capabilities, Capability, CapabilitySet, Namespace, Setting};
 use ampoule_overlay as overlay;
 
 use crate::builder::NewPrivileges;
@@ -19,10 +19,12 @@ use crate::container::OnDrop;
 use crate::environment::Environment;
 use crate::error::{Error, Problem, Stage};
 use crate::host::SuidDumpable;
+use crate::identity::Identity;
 use crate::launch::Launch;
 use crate::pid1::Pid1;
 use crate::report::Report;
 use crate::settings::Settings;
+use crate::syscalls::Confined;
 use crate::terminal;
 
 /// Position of the working directory among a launch's parameters.
@@ -197,8 +199,18 @@ impl Ordered {
 
     /// Ends a stage of the first process.
     fn end(&mut self, stage: Stage, name: &'static str) {
+        self.mark(name);
+        self.end_marked(stage);
+    }
+
+    /// Reads the clock for the present stage.
+    fn mark(&mut self, name: &'static str) {
         let number = u32::try_from(self.stages.len()).unwrap_or(u32::MAX);
         self.first([l::mark(number, name)]);
+    }
+
+    /// Ends a stage whose clock was read.
+    fn end_marked(&mut self, stage: Stage) {
         self.stages.push((stage, self.draft.steps().count()));
     }
 }
@@ -315,21 +327,45 @@ fn become_payload(settings: &Settings, to: &mut Ordered) {
     to.first(settings.cpu_affinity.iter().map(attributes::cpu_affinity));
     to.first(settings.personality.iter().map(attributes::personality));
     to.first([p::new_session_keyring()]);
-    let identity = &settings.identity;
-    to.first(credentials::become_user(
-        &identity.user,
-        &identity.capabilities,
-        settings.known,
-        identity.groups,
-    ));
+    confine(settings, to);
+    to.first([l::exec()]);
+    to.stages.push((Stage::Exec, usize::MAX));
+}
+
+/// Credentials, no_new_privs and the filter, in the one of two orders that the kernel allows.
+///
+/// With no_new_privs everybody may load a filter, so that it comes last: whatever it refuses, nothing but the exec is
+/// left to be done. Without, the load takes `CAP_SYS_ADMIN`, which a payload seldom keeps: that one capability stays
+/// until the filter is loaded and goes behind it, which the filter must permit (checked with the plan).
+fn confine(settings: &Settings, to: &mut Ordered) {
+    let Identity { user, capabilities, groups, .. } = &settings.identity;
+    let with_privilege =
+        settings.new_privileges == NewPrivileges::Allowed && settings.seccomp.is_some();
+    let last = with_privilege && !capabilities.permitted.contains(Capability::SysAdmin);
+    // The bounding set, which ends what an exec could bring, while CAP_SETPCAP is there.
+    to.first(credentials::become_ids(user, capabilities.bounding, settings.known, *groups));
+    let for_now = if last { keeping(capabilities, Capability::SysAdmin) } else { *capabilities };
+    to.first(credentials::limit_capabilities(&for_now, settings.known));
     if settings.new_privileges == NewPrivileges::Forbidden {
         to.first([p::no_new_privs()]);
     }
     // Nothing of init's is open when a path of the container is looked up (CVE-2024-21626).
     to.first([l::close_others(), l::change_directory(CURRENT_DIR)]);
-    to.end(Stage::Process, "process");
-    to.first([l::exec()]);
-    to.stages.push((Stage::Exec, usize::MAX));
+    // The clock is read before the filter can refuse it.
+    to.mark("process");
+    to.first(settings.seccomp.iter().flat_map(Confined::steps));
+    if last {
+        to.first(credentials::limit_capabilities(capabilities, settings.known));
+    }
+    to.end_marked(Stage::Process);
+}
+
+/// As a payload's capabilities, and this one, too; none of them outlives an exec.
+fn keeping(capabilities: &Capabilities, one: Capability) -> Capabilities {
+    let mut kept = *capabilities;
+    kept.permitted = kept.permitted.with(one);
+    kept.ambient = CapabilitySet::default();
+    kept
 }
 
 /// What the root's preparation gives.

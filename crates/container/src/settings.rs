@@ -24,6 +24,7 @@ use crate::levels::{self, LeftOut};
 use crate::pid1::Pid1;
 use crate::plan::{ProcFd, RootSteps};
 use crate::pty::WindowSize;
+use crate::syscalls::Confined;
 
 /// Type of procfs (statfs(2)).
 const PROC_SUPER_MAGIC: u64 = 0x9fa0;
@@ -46,6 +47,7 @@ pub(crate) struct Settings {
     pub(crate) proc: ProcFd,
     pub(crate) known: CapabilitySet,
     pub(crate) new_privileges: NewPrivileges,
+    pub(crate) seccomp: Option<Confined>,
     pub(crate) hostname: Option<Hostname>,
     pub(crate) domainname: Option<Hostname>,
     pub(crate) sysctls: Vec<Sysctl>,
@@ -81,6 +83,8 @@ impl Settings {
         let group = crate::group::prepare(builder, &mut left_out)?;
         let identity = Identity::resolve(builder, &namespaces, privilege)?;
         levels::groups(builder, &identity)?;
+        let leave = (privilege, &mut left_out);
+        let seccomp = crate::syscalls::prepare(builder, &namespaces, &identity, leave, draft)?;
         let proc = draft.inherit(open_proc()?);
         let root = crate::root::prepare(builder, &namespaces, privilege, &identity, draft)?;
         let known =
@@ -99,6 +103,7 @@ impl Settings {
             proc,
             known,
             new_privileges: builder.new_privileges,
+            seccomp,
             hostname: checked.hostname,
             domainname: checked.domainname,
             sysctls: checked.sysctls,

@@ -8,11 +8,12 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
+use ampoule::seccomp::{Filter, Profile};
 use ampoule::{
     Builder, Bytes, Capability, Container, CpuSet, IdMap, IdMapping, IdRange, IoClass, IoPriority,
     Namespace, NewPrivileges, OnDrop, Pid1, Placement, Propagation, Resource, ResourceLimit,
-    Rlimit, Root, Scheduler, SchedulerPolicy, Setting, Target, TimeOffset, TimeOffsets, User,
-    WithHost,
+    Rlimit, Root, Scheduler, SchedulerPolicy, Seccomp, Setting, Target, TimeOffset, TimeOffsets,
+    User, WithHost,
 };
 use oracle::unchanged;
 use proptest::prelude::*;
@@ -112,7 +113,7 @@ fn maps() -> impl Strategy<Value = Change> {
 }
 
 fn choices() -> impl Strategy<Value = Change> {
-    (0..11, 0..8_usize, text(), any::<u8>()).prop_map(|(which, kind, path, number)| {
+    (0..12, 0..8_usize, text(), any::<u8>()).prop_map(|(which, kind, path, number)| {
         change(move |builder| match which {
             0 => builder.namespace(Namespace::ALL[kind], Setting::New),
             1 => builder.share(Namespace::ALL[kind]),
@@ -125,10 +126,21 @@ fn choices() -> impl Strategy<Value = Change> {
             7 => builder.root(Root::Persistent(path.clone().into())),
             8 => Capability::from_number(number % 41)
                 .map_or(builder.clone(), |one| builder.cap_add(one)),
-            9 => builder.cgroup_placement(Placement::Direct).cgroup_parent(path.clone()),
+            9 => builder.seccomp(seccomp(number)),
+            10 => builder.cgroup_placement(Placement::Direct).cgroup_parent(path.clone()),
             _ => builder.id_mapping(IdMapping::SubIds),
         })
     })
+}
+
+fn seccomp(number: u8) -> Seccomp {
+    let json = br#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["acct"], "action": "SCMP_ACT_ERRNO"}]}"#;
+    match number % 4 {
+        0 => Seccomp::Default,
+        1 => Seccomp::Unconfined,
+        2 => Filter::compute().into(),
+        _ => Profile::from_json(json).expect("a profile").into(),
+    }
 }
 
 fn builders() -> impl Strategy<Value = Builder> {

@@ -5,7 +5,7 @@
 mod oracle;
 mod scene;
 
-use scene::in_tier;
+use scene::{alone_in_tier, in_tier};
 
 in_tier!(root, attacks:
     proc_and_sys_are_links
@@ -21,4 +21,10 @@ in_tier!(root, attacks:
     control_groups_cannot_be_escaped_through
     devices_of_a_root_cannot_be_opened
     nothing_is_left_of_a_launch_that_fails_half_way
+    init_cannot_be_traced
+    lengths_do_not_wrap
+);
+
+alone_in_tier!(root, attacks:
+    inheritable_capabilities_of_the_host_stay_there
 );

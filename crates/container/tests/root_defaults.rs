@@ -135,6 +135,7 @@ fn bare() {
         let status = look.status();
         assert_eq!((status.uid, status.gid), ([0; 4], [0; 4]));
         assert!(status.no_new_privs);
+        assert_eq!(status.seccomp, 2);
         assert_eq!(status.effective & !USUAL, 0);
         let own = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
         assert_eq!(look.text("mounts"), own.trim_end());
@@ -156,6 +157,7 @@ fn reports_agree_with_the_payload() {
             Control::MaskedPaths,
             Control::Capabilities,
             Control::NoNewPrivileges,
+            Control::Seccomp,
             Control::DieWithHost,
             Control::SupplementaryGroups,
         ] {

@@ -10,7 +10,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 
-use ampoule::{Builder, Capability, Container, Error, IdMap, IdMapping, User};
+use ampoule::{Builder, Capability, Container, Error, IdMap, IdMapping, Seccomp, User};
 use oracle::{fixture, payload, tier, unchanged};
 use scene::{printed, times};
 
@@ -56,10 +56,10 @@ fn inside(builder: Builder, verb: &str) -> String {
     payload::report(&text).unwrap_or_else(|| panic!("no report in {text}")).to_owned()
 }
 
-/// An outer container without masks, in which user 0 may set limits.
+/// An outer container without masks, in which user 0 may set limits and make namespaces.
 fn open() -> Builder {
     let builder = Container::host_view().masked_paths([""; 0]).read_only_paths([""; 0]);
-    builder.user(User::ids(0, 0)).cap_add(Capability::SysResource)
+    builder.user(User::ids(0, 0)).cap_add(Capability::SysResource).seccomp(Seccomp::Unconfined)
 }
 
 #[test]
@@ -68,6 +68,16 @@ fn a_container_in_a_container() {
     unchanged(|| {
         assert_eq!(inside(open(), "run"), "nested\n");
         assert_eq!(inside(open().user(User::ids(1000, 1000)), "run"), "nested\n");
+    });
+}
+
+#[test]
+fn a_filter_that_forbids_namespaces_is_named() {
+    tier::root();
+    unchanged(|| {
+        let said = inside(open().seccomp(Seccomp::Default), "run");
+        assert!(said.starts_with("PermissionDenied Namespaces"), "{said}");
+        assert!(said.contains("seccomp filter"), "{said}");
     });
 }
 

@@ -21,4 +21,6 @@ in_tier!(user, attacks:
     control_groups_cannot_be_escaped_through
     devices_of_a_root_cannot_be_opened
     nothing_is_left_of_a_launch_that_fails_half_way
+    init_cannot_be_traced
+    lengths_do_not_wrap
 );

@@ -144,6 +144,20 @@ impl Filter {
         self.rule(Rule::new(Action::NOT_PERMITTED, calls))
     }
 
+    /// Lets these calls wait for an answer, whatever the rules that are there say about them.
+    #[must_use]
+    pub fn notify<N: Into<Cow<'static, str>>>(
+        mut self,
+        calls: impl IntoIterator<Item = N>,
+    ) -> Self {
+        let asks = Rule::new(Action::Notify, calls);
+        for rule in &mut self.rules {
+            rule.calls.retain(|call| !asks.calls.contains(call));
+        }
+        self.rules.retain(|rule| !rule.calls.is_empty());
+        self.rule(asks)
+    }
+
     /// The entries to which the rules apply, in place of this machine's own.
     #[must_use]
     pub fn archs(mut self, archs: impl IntoIterator<Item = Arch>) -> Self {

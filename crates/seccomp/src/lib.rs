@@ -6,6 +6,8 @@
 //! | a filter that suits most programs | [`Filter::default_profile`], [`Filter::default_for`], [`default`] |
 //! | one that is narrower | [`Filter::compute`], [`Filter::network_client`], [`Filter::build`] |
 //! | to read a filter | [`Filter::explain`] |
+//! | to learn which calls a program makes | [`Recording`] |
+//! | a filter as Rust code | [`Filter::to_rust`] |
 //! | to know what is wrong with it | [`Filter::validate`], [`Problem`] |
 //! | to ask it about one call | [`Filter::decide`] |
 //! | to confine this program | [`Compiled::apply_to_this_thread`], [`Compiled::apply_to_this_process`] |
@@ -52,6 +54,8 @@ pub mod notify;
 pub mod prepared;
 mod problem;
 mod profile;
+mod record;
+mod rust_code;
 pub mod syscall;
 mod validate;
 
@@ -66,6 +70,8 @@ pub use filter::{Filter, Flags, Rule};
 pub use host::{Granted, Host, Kernel, NoKernel};
 pub use problem::{Inexpressible, Problem};
 pub use profile::{Ignored, Profile, Resolved};
+pub use record::Recording;
+pub use rust_code::RustCode;
 pub use validate::CALLS_OF_EXEC;
 
 /// The example of the README compiles.

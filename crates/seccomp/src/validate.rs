@@ -60,6 +60,16 @@ impl Filter {
         if problems.is_empty() { Ok(()) } else { Err(Error::problems_of(problems)) }
     }
 
+    /// Checks that these calls can be made with it loaded: what has to be done between the load and the exec besides
+    /// [`CALLS_OF_EXEC`].
+    ///
+    /// # Errors
+    /// [`LocksOutExec`](crate::ErrorKind::LocksOutExec) with every one that is refused whatever its arguments are.
+    pub fn validate_for_calls(&self, calls: impl IntoIterator<Item = &'static str>) -> Result<()> {
+        let problems: Vec<_> = calls.into_iter().filter_map(|name| self.locks_out(name)).collect();
+        if problems.is_empty() { Ok(()) } else { Err(Error::problems_of(problems)) }
+    }
+
     pub(crate) fn lockouts(&self) -> Vec<Problem> {
         let harmless = |problem: &Problem| {
             matches!(problem, Problem::LocksOut { action: Action::Errno(_) | Action::Trace(_), .. })
@@ -86,6 +96,11 @@ impl Filter {
             (true, Some(rule)) => rule.action,
             _ => self.decide_unnamed(arch, number),
         };
+        // Nobody answers before the host has the listener.
+        let asks = |rule: &&Rule| rule.action == Action::Notify;
+        if covered && self.rules.iter().filter(names).any(|rule| asks(&rule)) {
+            return Some(Problem::LocksOut { name, action: Action::Notify });
+        }
         let open = last.permits() || (covered && may);
         (!open).then_some(Problem::LocksOut { name, action: last })
     }

@@ -1,5 +1,6 @@
 //! Every problem of a filter is found, and told.
 
+use ampoule_seccomp::bpf::Data;
 use ampoule_seccomp::{
     Action, Arch, CALLS_OF_EXEC, Cache, ErrorKind, Filter, Flags, Problem, Rule, arg, syscall,
 };
@@ -161,6 +162,23 @@ fn a_cached_filter_is_shared_and_the_oldest_makes_room() {
     let anew = cache.compile(&filter(1)).unwrap();
     assert!(!std::ptr::eq(first.program(), anew.program()));
     assert_eq!(first, anew);
+}
+
+#[test]
+fn calls_that_notify_leave_the_rules_before() {
+    let filter = Filter::default_profile().notify(["mkdir", "mkdirat"]).notify(["mkdir"]);
+    filter.validate().expect("no rule without effect");
+    let says = |name: &str| {
+        let number = syscall::number(Arch::native(), name).expect("a call");
+        let arch = Arch::native().audit();
+        filter.decide(&Data { number, arch, instruction_pointer: 0, args: [0; 6] })
+    };
+    let said = ["mkdirat", "openat", "setns"].map(says);
+    assert_eq!(said, [Action::Notify, Action::Allow, Action::NOT_PERMITTED]);
+    let conditional =
+        Filter::new(Action::Allow).rule(Rule::new(Action::Notify, ["execve"]).when(arg(0).eq(7)));
+    let error = conditional.validate_for_exec().expect_err("nobody would answer");
+    assert_eq!(error.kind(), ErrorKind::LocksOutExec);
 }
 
 #[test]

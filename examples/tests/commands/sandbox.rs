@@ -171,3 +171,33 @@ fn signal(pid: u32, number: Signal) {
     let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     kill_process(pid, number).unwrap();
 }
+
+/// System calls: the default, none refused, a profile that was recorded; the small examples about them.
+pub(crate) fn system_calls() {
+    let place = tempfile::tempdir().unwrap();
+    let file = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+    let unshare = "unshare -U true 2>/dev/null && echo done || echo refused";
+    assert_eq!(shell(&[], unshare), "refused\n");
+    assert_eq!(shell(&["--seccomp", "default"], unshare), "refused\n");
+    assert_eq!(shell(&["--seccomp", "unconfined"], unshare), "done\n");
+    let (json, rust) = (file("profile.json"), file("profile.rs"));
+    let script = "mkdir /tmp/x && ls /tmp";
+    assert_eq!(shell(&["--record", &json], script), "x\n");
+    assert_eq!(shell(&["--seccomp", &json], script), "x\n");
+    let other = "chmod 700 /tmp 2>/dev/null || echo refused";
+    assert_eq!(shell(&["--seccomp", &json], other), "refused\n");
+    assert_eq!(shell(&["--record", &rust], script), "x\n");
+    let code = std::fs::read_to_string(&rust).unwrap();
+    assert!(code.starts_with("Filter::new(Action::NOT_PERMITTED)"), "{code}");
+    let wrong = sandbox(&["--seccomp", &rust, "--", "true"]);
+    assert_eq!((wrong.code, wrong.err.contains("seccomp profile")), (Some(125), true));
+
+    let served = finish(command("notify", &[]).spawn().unwrap());
+    for word in ["/served/one is made", "/etc/three is refused", "/served/../four is refused"] {
+        assert!(served.out.contains(word), "{word}: {served:?}");
+    }
+    assert_eq!((served.code, served.out.contains("one\ntwo\n")), (Some(0), true), "{served:?}");
+    let recorded = finish(command("record-profile", &["--", "id", "-u"]).spawn().unwrap());
+    assert_eq!(recorded.code, Some(0), "{recorded:?}");
+    assert!(recorded.out.contains("with this filter: exited with code 0"), "{recorded:?}");
+}

@@ -264,3 +264,59 @@ pub(crate) fn nothing_is_left_of_a_launch_that_fails_half_way() {
     before.assert_untouched();
     canary.assert_untouched();
 }
+
+/// Even with the capability to trace, init is out of reach: it was executed outside of the container's user namespace.
+pub(crate) fn init_cannot_be_traced() {
+    let canary = fixture::canary();
+    let root = fixture::rootfs();
+    let builder = rooted(&root).cap_add(ampoule::Capability::SysPtrace);
+    let script = "for f in environ maps auxv mem syscall; do \
+        head -c 1 /proc/1/$f 2>/dev/null | wc -c | grep -qx 0 || echo read $f; done; \
+        for l in exe cwd root fd/0 fd/3 ns/user; do readlink /proc/1/$l && echo saw $l; done; \
+        ls /proc/1/fd/ 2>/dev/null; cat /proc/$$/environ | wc -c | grep -qx 0 || echo own";
+    let output = attack(&canary, shell(builder, script)).expect("a run");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "own\n");
+}
+
+/// What the host may hand down by an exec does not reach the payload (CVE-2022-24769).
+pub(crate) fn inheritable_capabilities_of_the_host_stay_there() {
+    let mut sets = rustix::thread::capabilities(None).expect("own capabilities");
+    sets.inheritable = sets.permitted;
+    rustix::thread::set_capabilities(None, sets).expect("a set of one's own");
+    let own = std::fs::read_to_string("/proc/thread-self/status").expect("a status");
+    let own = crate::oracle::payload::status(&own).expect("a status");
+    assert_ne!(own.inheritable, 0, "there is something to hand down");
+    let root = fixture::rootfs();
+    for builder in [rooted(&root), Container::bare()] {
+        let status = super::Look::at(builder).status();
+        assert_eq!((status.inheritable, status.ambient), (0, 0));
+    }
+}
+
+/// Lengths at which integers of 16 bits wrap are refused or taken whole, and never hang (CVE-2021-43784).
+pub(crate) fn lengths_do_not_wrap() {
+    let canary = fixture::canary();
+    let root = fixture::rootfs();
+    for length in [4096, 65_535, 65_536, 65_537] {
+        let path = format!("/{}", "a/".repeat(length / 2));
+        let name = format!("/{}", "n".repeat(length));
+        for long in [path.as_str(), name.as_str()] {
+            let refused = |command: Command| {
+                let error = attack(&canary, command).expect_err("it is too long");
+                assert!(error.to_string().len() < 4 * length + 4096, "{length}");
+            };
+            refused(rooted(&root).tmpfs(long, Bytes::mib(1)).command("true"));
+            refused(rooted(&root).file(long, "x").command("true"));
+            refused(rooted(&root).bind_to("/usr", long).command("true"));
+            refused(rooted(&root).bind_to(long, "/mnt").command("true"));
+            refused(rooted(&root).command(long));
+            refused(rooted(&root).command("true").current_dir(long));
+            refused(rooted(&root).id(long).command("true"));
+            refused(rooted(&root).cgroup_parent(format!("..{long}")).command("true"));
+        }
+    }
+    let value = "v".repeat(65_536);
+    let whole = shell(rooted(&root).env("LONG", &value), "echo ${#LONG}").output().expect("a run");
+    assert_eq!(whole.stdout, b"65536\n");
+    canary.assert_untouched();
+}

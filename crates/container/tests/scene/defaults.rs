@@ -19,6 +19,7 @@ pub(crate) fn assert_isolated(look: &Look) {
     assert_eq!((status.pid, status.ppid, status.ns_pid.as_slice()), (2, 1, &[2][..]));
     assert_eq!((status.umask, status.no_new_privs, status.tracer), (0o022, true, 0));
     assert_eq!((status.inheritable, status.ambient), (0, 0));
+    assert_eq!(status.seccomp, 2, "a filter");
     assert_eq!(look.text("cwd"), "/");
     assert_eq!(look.text("personality"), "00000000");
     assert_eq!(look.stat(6), 2, "the payload leads a session of its own");

@@ -26,6 +26,7 @@ pub(crate) mod layers;
 pub(crate) mod look;
 pub(crate) mod model;
 pub(crate) mod noise;
+pub(crate) mod notify;
 pub(crate) mod out_of_memory;
 pub(crate) mod outside;
 pub(crate) mod own_group;
@@ -33,6 +34,7 @@ pub(crate) mod own_group;
 pub(crate) mod owned_images;
 #[cfg(feature = "systemd")]
 pub(crate) mod placement;
+pub(crate) mod seccomp;
 pub(crate) mod stdio;
 
 pub(crate) use look::Look;

@@ -39,19 +39,38 @@ pub fn become_user(
     known: CapabilitySet,
     groups: Groups,
 ) -> Vec<Step> {
-    let mut steps = Vec::from_iter(drop_bounding(known.difference(capabilities.bounding)));
+    let mut steps = become_ids(user, capabilities.bounding, known, groups);
+    steps.extend(limit_capabilities(capabilities, known));
+    steps
+}
+
+/// The first half of [`become_user`]: bounding set, groups and ids. The permitted capabilities stay.
+#[must_use]
+pub fn become_ids(
+    user: &ResolvedUser,
+    bounding: CapabilitySet,
+    known: CapabilitySet,
+    groups: Groups,
+) -> Vec<Step> {
+    let mut steps = Vec::from_iter(drop_bounding(known.difference(bounding)));
     steps.push(p::clear_ambient());
     if groups == Groups::Settable {
         steps.push(p::setgroups(&user.groups));
     }
     steps.extend([p::setgid(user.gid), p::keep_capabilities(), p::setuid(user.uid)]);
+    steps
+}
+
+/// The second half of [`become_user`]: the capability sets. It can be done again with fewer capabilities.
+#[must_use]
+pub fn limit_capabilities(capabilities: &Capabilities, known: CapabilitySet) -> Vec<Step> {
     let bits = |set: CapabilitySet| set.intersection(known).bits();
     let permitted = bits(capabilities.permitted);
     let shown = format!(
         "permitted {{{}}} inheritable {{{}}}",
         capabilities.permitted, capabilities.inheritable
     );
-    steps.push(p::capset(permitted, permitted, bits(capabilities.inheritable), &shown));
+    let mut steps = vec![p::capset(permitted, permitted, bits(capabilities.inheritable), &shown)];
     steps.extend(capabilities.ambient.iter().map(|one| p::raise_ambient(number(one), one.name())));
     steps
 }

@@ -15,6 +15,8 @@ mod name;
 mod resolve;
 mod write;
 
+use serde::{Deserialize, Serialize};
+
 use crate::action::Action;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
@@ -29,8 +31,28 @@ const LENGTH_MAX: usize = 4 << 20;
 const NAME_MAX: usize = 80;
 
 /// A profile as it is written, all names known.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Document", into = "Document")]
 pub struct Profile(Document);
+
+impl From<Profile> for Document {
+    fn from(profile: Profile) -> Self {
+        profile.0
+    }
+}
+
+impl TryFrom<Document> for Profile {
+    type Error = Error;
+
+    fn try_from(document: Document) -> Result<Self> {
+        let mut problems = Vec::new();
+        check_head(&document, &mut problems);
+        for (entry, settings) in document.syscalls.iter().enumerate() {
+            check_entry(entry, settings, &mut problems);
+        }
+        if problems.is_empty() { Ok(Self(document)) } else { Err(Error::problems_of(problems)) }
+    }
+}
 
 /// A profile made a filter for one machine, kernel and set of capabilities.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,13 +125,7 @@ impl Profile {
         if bytes.len() > LENGTH_MAX {
             return Err(Error::too_long(bytes.len()));
         }
-        let document: Document = serde_json::from_slice(bytes).map_err(Error::json)?;
-        let mut problems = Vec::new();
-        check_head(&document, &mut problems);
-        for (entry, settings) in document.syscalls.iter().enumerate() {
-            check_entry(entry, settings, &mut problems);
-        }
-        if problems.is_empty() { Ok(Self(document)) } else { Err(Error::problems_of(problems)) }
+        serde_json::from_slice::<Document>(bytes).map_err(Error::json)?.try_into()
     }
 }
 
