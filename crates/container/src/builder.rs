@@ -100,6 +100,9 @@ pub struct Builder {
     #[cfg(feature = "image")]
     #[serde(default)]
     pub(crate) image: Option<crate::from_image::FromImage>,
+    #[cfg(feature = "landlock")]
+    #[serde(default)]
+    pub(crate) landlock: Option<crate::landlock::Landlock>,
     #[serde(default)]
     pub(crate) own_group: OwnGroup,
     #[serde(default)]
@@ -180,6 +183,8 @@ impl Builder {
             cgroup_parent: None,
             #[cfg(feature = "image")]
             image: None,
+            #[cfg(feature = "landlock")]
+            landlock: None,
             own_group: OwnGroup::default(),
             id: None,
             cgroup_placement: ampoule_cgroups::Placement::default(),

@@ -140,6 +140,29 @@ impl Settings {
             NewPrivileges::Forbidden => report.in_force(Control::NoNewPrivileges, "no_new_privs"),
             NewPrivileges::Allowed => report.off(Control::NoNewPrivileges),
         }
+        self.report_landlock(report);
+    }
+
+    #[cfg(not(feature = "landlock"))]
+    #[expect(clippy::unused_self, reason = "the same as with the feature")]
+    fn report_landlock(&self, report: &mut Report) {
+        report.off(Control::Landlock);
+    }
+
+    #[cfg(feature = "landlock")]
+    fn report_landlock(&self, report: &mut Report) {
+        let left_out = self.left_out.iter().find(|(control, _)| *control == Control::Landlock);
+        let detail = self.landlock.as_ref().map(|prepared| prepared.detail.as_str());
+        match (detail, left_out) {
+            (Some(detail), None) => report.in_force(Control::Landlock, detail),
+            (Some(_), Some((_, reason))) => {
+                report.not_possible(Control::Landlock, format!("only in part: {reason}"), None);
+            }
+            (None, Some((_, reason))) => {
+                report.not_possible(Control::Landlock, reason.as_str(), None);
+            }
+            (None, None) => report.off(Control::Landlock),
+        }
     }
 
     fn report_limits(&self, report: &mut Report) {

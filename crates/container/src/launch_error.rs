@@ -134,6 +134,9 @@ fn of_step(call: &str, errno: Errno, step: &str) -> (ErrorKind, Option<&'static 
         ("unshare" | "setns", Errno::INVAL) if step.contains("CLONE_NEWTIME") => {
             (ErrorKind::Unsupported, None)
         }
+        ("landlock_restrict_self", Errno::TOOBIG) => {
+            (ErrorKind::ResourceLimit, Some("16 rulesets at most hold for a process"))
+        }
         ("verify", _) => {
             (ErrorKind::FileSystem, Some("a source was replaced after the plan was made"))
         }

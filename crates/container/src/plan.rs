@@ -308,6 +308,9 @@ fn become_payload(settings: &Settings, to: &mut Ordered) {
         to.first(steps);
     }
     to.first([l::reset_signals(), p::umask(settings.umask)]);
+    // Paths of the rules are looked up before a limit on descriptors, and with init's rights.
+    #[cfg(feature = "landlock")]
+    to.first(settings.landlock.iter().flat_map(|rules| rules.build.clone()));
     // Limits and scheduling while the capabilities for them are there.
     to.first(settings.rlimits.iter().map(attributes::rlimit));
     to.first(settings.scheduler.iter().map(attributes::scheduler));
@@ -325,6 +328,9 @@ fn become_payload(settings: &Settings, to: &mut Ordered) {
     if settings.new_privileges == NewPrivileges::Forbidden {
         to.first([p::no_new_privs()]);
     }
+    // No file is opened for reading or writing any more, and nothing signalled, but by the payload.
+    #[cfg(feature = "landlock")]
+    to.first(settings.landlock.iter().map(|rules| rules.enforce.clone()));
     // Nothing of init's is open when a path of the container is looked up (CVE-2024-21626).
     to.first([l::close_others(), l::change_directory(CURRENT_DIR)]);
     to.end(Stage::Process, "process");

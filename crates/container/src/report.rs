@@ -30,6 +30,8 @@ pub enum Control {
     Capabilities,
     /// No privilege can be gained by executing a file.
     NoNewPrivileges,
+    /// What the payload may reach is limited by Landlock (feature `landlock`).
+    Landlock,
     /// The container ends with the host's process.
     DieWithHost,
     /// It has a control group of its own: it can be counted, paused and killed as a whole.

@@ -43,6 +43,8 @@ pub(crate) struct Settings {
     #[cfg(feature = "image")]
     #[expect(dead_code, reason = "their locks hold the layers")]
     image_layers: Vec<ampoule_image::Layer>,
+    #[cfg(feature = "landlock")]
+    pub(crate) landlock: Option<crate::landlock::Prepared>,
     pub(crate) proc: ProcFd,
     pub(crate) known: CapabilitySet,
     pub(crate) new_privileges: NewPrivileges,
@@ -83,6 +85,8 @@ impl Settings {
         levels::groups(builder, &identity)?;
         let proc = draft.inherit(open_proc()?);
         let root = crate::root::prepare(builder, &namespaces, privilege, &identity, draft)?;
+        #[cfg(feature = "landlock")]
+        let landlock = crate::landlock::prepare(builder, root.as_ref(), draft, &mut left_out)?;
         let known =
             CapabilitySet::supported().map_err(|error| Error::from_ns(Stage::Plan, error))?;
         Ok(Self {
@@ -96,6 +100,8 @@ impl Settings {
             layers: crate::root::layers(builder),
             #[cfg(feature = "image")]
             image_layers,
+            #[cfg(feature = "landlock")]
+            landlock,
             proc,
             known,
             new_privileges: builder.new_privileges,

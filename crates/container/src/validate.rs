@@ -63,6 +63,8 @@ pub(crate) fn check(
     values(builder, &mut problems);
     #[cfg(feature = "image")]
     problems.0.extend(builder.image.iter().flat_map(crate::from_image::FromImage::problems));
+    #[cfg(feature = "landlock")]
+    problems.0.extend(builder.landlock_problems());
     namespaces(builder, sets, &checked, &mut problems);
     launch(command, &mut problems);
     #[cfg(feature = "image")]
