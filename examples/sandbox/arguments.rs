@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use ampoule::image::{Image, Reference};
 use ampoule::{
-    Builder, Capabilities, Capability, Command, Container, IdMapping, Namespace, OwnGroup, Pid1,
-    Root, Setting, User,
+    Builder, Capabilities, Capability, Command, Container, IdMapping, Landlock, Namespace,
+    OwnGroup, Pid1, Root, Setting, User,
 };
 use ampoule_examples::arguments::Failure;
+use ampoule_examples::landlock;
 
 use crate::{image, value};
 
@@ -43,6 +44,9 @@ Process
   --user USER[:GROUP]   the same by names of the root's own files
   --entrypoint PROGRAM  instead of the image's; ARGUMENTS follow it
   --cap-add C           one more capability; --cap-drop C: one less, or ALL
+  --landlock RULE       what files and ports it may use, beside all else; can be given several times: read:PATH,
+                        exec:PATH (and read), rw:PATH (not exec); connect:PORT, bind:PORT, no-tcp; signals, sockets
+                        (end at its own processes). The paths are those inside
   --env NAME=VALUE      set a variable, or take NAME over from here
   --cwd DIR             the working directory inside
   --rlimit NAME=SOFT[:HARD]
@@ -101,6 +105,7 @@ pub(crate) struct Options {
     uid: Option<u32>,
     gid: Option<u32>,
     capabilities: Vec<Change>,
+    landlock: Option<Landlock>,
     words: Vec<OsString>,
     cwd: Option<PathBuf>,
     pub(crate) timeout: Option<Duration>,
@@ -229,6 +234,10 @@ impl Options {
             "gid" => self.gid = Some(from.value()?.parse()?),
             "cwd" => self.cwd = Some(from.value()?.into()),
             "timeout" => self.timeout = Some(value::seconds(&from.value()?.string()?)?),
+            "landlock" => {
+                let rules = self.landlock.take().unwrap_or_default();
+                self.landlock = Some(landlock::add(rules, &from.value()?.string()?)?);
+            }
             "cap-add" => {
                 self.capabilities.push(Change::Add(from.value()?.string()?.parse()?));
             }
@@ -264,6 +273,7 @@ impl Options {
         if let Some(uid) = self.uid.or(self.gid.map(|_| 0)) {
             builder = builder.user(User::ids(uid, self.gid.unwrap_or(uid)));
         }
+        let builder = self.landlock.into_iter().fold(builder, Builder::landlock);
         let builder = self.settings.into_iter().fold(builder, |builder, setter| setter.on(builder));
         let command = match image {
             Some(image) => {

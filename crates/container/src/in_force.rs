@@ -12,6 +12,7 @@ use crate::builder::{Builder, NewPrivileges, Origin, WithHost};
 use crate::command::Command;
 use crate::container::OnDrop;
 use crate::group::Grouping;
+use crate::identity::Bounding;
 use crate::pid1::Pid1;
 use crate::report::{Control, Report};
 use crate::settings::Settings;
@@ -135,7 +136,21 @@ impl Settings {
     }
 
     fn report_process(&self, report: &mut Report) {
-        report.in_force(Control::Capabilities, self.identity.capabilities.bounding.to_string());
+        let capabilities = &self.identity.capabilities;
+        match (self.identity.bounding, self.new_privileges) {
+            (Bounding::Settable, _) => {
+                report.in_force(Control::Capabilities, capabilities.bounding.to_string());
+            }
+            (Bounding::Fixed, NewPrivileges::Forbidden) => report.in_force(
+                Control::Capabilities,
+                format!("{}; no other can be gained", capabilities.permitted),
+            ),
+            (Bounding::Fixed, NewPrivileges::Allowed) => report.not_possible(
+                Control::Capabilities,
+                "the caller's bounding set stays: it takes CAP_SETPCAP to change it",
+                Some("use a new user namespace"),
+            ),
+        }
         match self.new_privileges {
             NewPrivileges::Forbidden => report.in_force(Control::NoNewPrivileges, "no_new_privs"),
             NewPrivileges::Allowed => report.off(Control::NoNewPrivileges),

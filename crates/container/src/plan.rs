@@ -321,7 +321,7 @@ fn become_payload(settings: &Settings, to: &mut Ordered) {
     let identity = &settings.identity;
     to.first(credentials::become_user(
         &identity.user,
-        &identity.capabilities,
+        &identity.settable_capabilities(settings.known),
         settings.known,
         identity.groups,
     ));

@@ -83,6 +83,7 @@ impl Settings {
         let group = crate::group::prepare(builder, &mut left_out)?;
         let identity = Identity::resolve(builder, &namespaces, privilege)?;
         levels::groups(builder, &identity)?;
+        levels::bounding(builder, &identity)?;
         let proc = draft.inherit(open_proc()?);
         let root = crate::root::prepare(builder, &namespaces, privilege, &identity, draft)?;
         #[cfg(feature = "landlock")]
