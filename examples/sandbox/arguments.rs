@@ -44,6 +44,7 @@ Process
   --user USER[:GROUP]   the same by names of the root's own files
   --entrypoint PROGRAM  instead of the image's; ARGUMENTS follow it
   --cap-add C           one more capability; --cap-drop C: one less, or ALL
+  --apparmor PROFILE    the AppArmor profile that it runs under, which must be loaded
   --landlock RULE       what files and ports it may use, beside all else; can be given several times: read:PATH,
                         exec:PATH (and read), rw:PATH (not exec); connect:PORT, bind:PORT, no-tcp; signals, sockets
                         (end at its own processes). The paths are those inside
@@ -131,6 +132,7 @@ enum Setter {
     Io(ampoule::IoDevice),
     Id(String),
     Counted,
+    Apparmor(String),
 }
 
 /// A change of the capabilities.
@@ -189,6 +191,7 @@ fn setters(name: &str, from: &mut lexopt::Parser) -> Result<Vec<Setter>, Failure
         "cpus" => Setter::Cpus(from.value()?.string()?.parse()?),
         "pids" => Setter::Pids(from.value()?.parse()?),
         "cpuset" => Setter::Cpuset(from.value()?.string()?.parse()?),
+        "apparmor" => Setter::Apparmor(from.value()?.string()?),
         "id" => Setter::Id(from.value()?.string()?),
         "io" => Setter::Io(value::io(&from.value()?.string()?)?),
         "rlimit" => Setter::Rlimit(from.value()?.string()?.parse()?),
@@ -326,6 +329,7 @@ impl Setter {
             Self::Cpuset(cpus) => builder.cpuset(cpus),
             Self::Id(id) => builder.id(id),
             Self::Io(device) => builder.io(device),
+            Self::Apparmor(profile) => builder.apparmor_profile(profile),
             Self::Counted => builder.own_group(OwnGroup::Counted),
         }
     }

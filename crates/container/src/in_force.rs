@@ -155,7 +155,19 @@ impl Settings {
             NewPrivileges::Forbidden => report.in_force(Control::NoNewPrivileges, "no_new_privs"),
             NewPrivileges::Allowed => report.off(Control::NoNewPrivileges),
         }
+        self.report_apparmor(report);
         self.report_landlock(report);
+    }
+
+    fn report_apparmor(&self, report: &mut Report) {
+        let left_out = self.left_out.iter().find(|(control, _)| *control == Control::AppArmor);
+        match (&self.apparmor, left_out) {
+            (Some(profile), _) => profile.report(report),
+            (None, Some((_, reason))) => {
+                report.not_possible(Control::AppArmor, reason.as_str(), None);
+            }
+            (None, None) => report.off(Control::AppArmor),
+        }
     }
 
     #[cfg(not(feature = "landlock"))]

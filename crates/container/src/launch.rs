@@ -276,6 +276,9 @@ impl Launch {
         if let Some((group, above)) = group.and_then(Made::keep) {
             (container.group, container.above) = (Some(group), above);
         }
+        if let Some(profile) = container.plan.settings.apparmor.clone() {
+            profile.verify(&mut container)?;
+        }
         Ok(container)
     }
 

@@ -141,6 +141,7 @@
 //!
 //! Linux 5.14 and later by design; tested on 6.18.
 
+mod apparmor;
 mod builder;
 mod command;
 mod container;

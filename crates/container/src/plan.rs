@@ -325,6 +325,8 @@ fn become_payload(settings: &Settings, to: &mut Ordered) {
         settings.known,
         identity.groups,
     ));
+    // Before no_new_privs, under which a profile of the host's own could only become narrower.
+    to.first(settings.apparmor.iter().map(|profile| profile.step(settings.container_proc())));
     if settings.new_privileges == NewPrivileges::Forbidden {
         to.first([p::no_new_privs()]);
     }

@@ -30,6 +30,8 @@ pub enum Control {
     Capabilities,
     /// No privilege can be gained by executing a file.
     NoNewPrivileges,
+    /// The payload has the AppArmor profile that was asked for.
+    AppArmor,
     /// What the payload may reach is limited by Landlock (feature `landlock`).
     Landlock,
     /// The container ends with the host's process.

@@ -43,6 +43,7 @@ pub(crate) struct Settings {
     #[cfg(feature = "image")]
     #[expect(dead_code, reason = "their locks hold the layers")]
     image_layers: Vec<ampoule_image::Layer>,
+    pub(crate) apparmor: Option<crate::apparmor::Profile>,
     #[cfg(feature = "landlock")]
     pub(crate) landlock: Option<crate::landlock::Prepared>,
     pub(crate) proc: ProcFd,
@@ -86,6 +87,7 @@ impl Settings {
         levels::bounding(builder, &identity)?;
         let proc = draft.inherit(open_proc()?);
         let root = crate::root::prepare(builder, &namespaces, privilege, &identity, draft)?;
+        let apparmor = crate::apparmor::prepare(builder, &mut left_out)?;
         #[cfg(feature = "landlock")]
         let landlock = crate::landlock::prepare(builder, root.as_ref(), draft, &mut left_out)?;
         let known =
@@ -101,6 +103,7 @@ impl Settings {
             layers: crate::root::layers(builder),
             #[cfg(feature = "image")]
             image_layers,
+            apparmor,
             #[cfg(feature = "landlock")]
             landlock,
             proc,
