@@ -4,4 +4,5 @@ pub mod arguments;
 pub mod columns;
 pub mod foreground;
 pub mod images;
+pub mod landlock;
 pub mod terminal;

@@ -9,11 +9,12 @@ use std::time::Duration;
 use ampoule::image::{Image, Reference};
 use ampoule::seccomp::Recording;
 use ampoule::{
-    Builder, Capabilities, Capability, Command, Container, IdMapping, Namespace, OwnGroup, Owners,
-    Pid1, Root, Seccomp, Setting, User,
+    Builder, Capabilities, Capability, Command, Container, IdMapping, Landlock, Namespace,
+    OwnGroup, Owners, Pid1, Root, Seccomp, Setting, User,
 };
 use ampoule_examples::arguments::Failure;
 use ampoule_examples::images::owners;
+use ampoule_examples::landlock;
 
 use crate::{image, value};
 
@@ -48,6 +49,10 @@ Process
   --cap-add C           one more capability; --cap-drop C: one less, or ALL
   --seccomp PROFILE     system calls: default, unconfined, or a profile of OCI, Docker or Podman (a file)
   --record FILE         note which system calls it makes, and write the smallest profile: OCI, or Rust to FILE.rs
+  --apparmor PROFILE    the AppArmor profile that it runs under, which must be loaded
+  --landlock RULE       what files and ports it may use, beside all else; can be given several times: read:PATH,
+                        exec:PATH (and read), rw:PATH (not exec); connect:PORT, bind:PORT, no-tcp; signals, sockets
+                        (end at its own processes). The paths are those inside
   --env NAME=VALUE      set a variable, or take NAME over from here
   --cwd DIR             the working directory inside
   --rlimit NAME=SOFT[:HARD]
@@ -108,6 +113,7 @@ pub(crate) struct Options {
     uid: Option<u32>,
     gid: Option<u32>,
     capabilities: Vec<Change>,
+    landlock: Option<Landlock>,
     words: Vec<OsString>,
     cwd: Option<PathBuf>,
     pub(crate) timeout: Option<Duration>,
@@ -134,6 +140,7 @@ enum Setter {
     Seccomp(Seccomp),
     Id(String),
     Counted,
+    Apparmor(String),
 }
 
 /// A change of the capabilities.
@@ -193,6 +200,7 @@ fn setters(name: &str, from: &mut lexopt::Parser) -> Result<Vec<Setter>, Failure
         "pids" => Setter::Pids(from.value()?.parse()?),
         "cpuset" => Setter::Cpuset(from.value()?.string()?.parse()?),
         "seccomp" => Setter::Seccomp(value::seccomp(from.value()?)?),
+        "apparmor" => Setter::Apparmor(from.value()?.string()?),
         "id" => Setter::Id(from.value()?.string()?),
         "io" => Setter::Io(value::io(&from.value()?.string()?)?),
         "rlimit" => Setter::Rlimit(from.value()?.string()?.parse()?),
@@ -240,6 +248,10 @@ impl Options {
             "gid" => self.gid = Some(from.value()?.parse()?),
             "cwd" => self.cwd = Some(from.value()?.into()),
             "timeout" => self.timeout = Some(value::seconds(&from.value()?.string()?)?),
+            "landlock" => {
+                let rules = self.landlock.take().unwrap_or_default();
+                self.landlock = Some(landlock::add(rules, &from.value()?.string()?)?);
+            }
             "cap-add" => {
                 self.capabilities.push(Change::Add(from.value()?.string()?.parse()?));
             }
@@ -275,6 +287,7 @@ impl Options {
         if let Some(uid) = self.uid.or(self.gid.map(|_| 0)) {
             builder = builder.user(User::ids(uid, self.gid.unwrap_or(uid)));
         }
+        let builder = self.landlock.into_iter().fold(builder, Builder::landlock);
         let records = self.record.map(|_| Setter::Seccomp(Recording::filter().into()));
         let setters = self.settings.into_iter().chain(records);
         let builder = setters.fold(builder, |builder, setter| setter.on(builder));
@@ -330,6 +343,7 @@ impl Setter {
             Self::Seccomp(seccomp) => builder.seccomp(seccomp),
             Self::Id(id) => builder.id(id),
             Self::Io(device) => builder.io(device),
+            Self::Apparmor(profile) => builder.apparmor_profile(profile),
             Self::Counted => builder.own_group(OwnGroup::Counted),
         }
     }

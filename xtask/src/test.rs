@@ -43,7 +43,8 @@ examples/tests and benches/tests:
   race, fault, soak   as root; a short form, the long one with --long
   vm      in an emulated machine (cargo xtask vm): pure cgroup v2, kernel 6.12; as root for
           vm_*.rs, under systemd for vm_systemd_*.rs, there as an ordinary user in a delegated
-          scope of its session for vm_user_*.rs, with SELinux enforcing for vm_selinux_*.rs
+          scope of its session for vm_user_*.rs, with SELinux enforcing for vm_selinux_*.rs,
+          with AppArmor for vm_apparmor_*.rs
 
 A tier that this machine cannot run is printed as NOT RUN with the reason and the command that
 would make it possible. A tier without test files is EMPTY. Missing system packages are

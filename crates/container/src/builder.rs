@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use ampoule_ns::{
     Capabilities, Capability, CpuSet, IdMapping, IoPriority, Namespace, NamespaceSet, Personality,
-    ResourceLimit, Scheduler, Setting, Sysctl, TimeOffsets, User,
+    ResourceLimit, Scheduler, Setting, TimeOffsets, User,
 };
 use ampoule_overlay::{File, Link, Mount, Propagation, Root};
 use serde::{Deserialize, Serialize};
@@ -104,6 +104,11 @@ pub struct Builder {
     #[serde(default)]
     pub(crate) image: Option<crate::from_image::FromImage>,
     #[serde(default)]
+    pub(crate) apparmor_profile: Option<String>,
+    #[cfg(feature = "landlock")]
+    #[serde(default)]
+    pub(crate) landlock: Option<crate::landlock::Landlock>,
+    #[serde(default)]
     pub(crate) own_group: OwnGroup,
     #[serde(default)]
     pub(crate) id: Option<String>,
@@ -184,6 +189,9 @@ impl Builder {
             cgroup_parent: None,
             #[cfg(feature = "image")]
             image: None,
+            apparmor_profile: None,
+            #[cfg(feature = "landlock")]
+            landlock: None,
             own_group: OwnGroup::default(),
             id: None,
             cgroup_placement: ampoule_cgroups::Placement::default(),
@@ -491,15 +499,4 @@ impl Builder {
         self.best_effort.push(control);
         self
     }
-}
-
-/// Parses the sysctls; kept here so that the builder's own type stays plain text.
-pub(crate) fn sysctls(pairs: &[(String, String)]) -> Vec<Result<Sysctl, ampoule_ns::Error>> {
-    pairs
-        .iter()
-        .map(|(name, value)| {
-            let sysctl = Sysctl { name: name.parse()?, value: value.clone() };
-            sysctl.validate().map(|()| sysctl)
-        })
-        .collect()
 }

@@ -71,6 +71,8 @@ pub enum ErrorKind {
     NoLayers,
     /// The container still runs.
     StillRunning,
+    /// AppArmor is not enabled, the profile not loaded, or the payload under another one.
+    AppArmor,
     /// The image's store cannot be used, or layers are not unpacked in it.
     Image,
     /// Another system call failed.
@@ -384,6 +386,7 @@ impl fmt::Display for ErrorKind {
             Self::Limits => "a limit of resources cannot be put in force",
             Self::NoLayers => "the root has no layers",
             Self::StillRunning => "the container still runs",
+            Self::AppArmor => "the AppArmor profile cannot be had",
             Self::Image => "the image cannot be used",
             Self::TooLarge => "more than the limit",
             Self::System => "a system call failed",

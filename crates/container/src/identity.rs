@@ -23,11 +23,21 @@ use crate::error::{Error, ErrorKind, Problem, Stage, kind_of_errno};
 use crate::host::Privilege;
 use crate::joined_user::JoinedUser;
 
+/// Whether capabilities can be taken from the bounding set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bounding {
+    /// They can.
+    Settable,
+    /// They cannot: the caller has no `CAP_SETPCAP` in the user namespace that it shares with the payload.
+    Fixed,
+}
+
 /// Who the payload is.
 #[derive(Debug)]
 pub(crate) struct Identity {
     pub(crate) user: ResolvedUser,
     pub(crate) capabilities: Capabilities,
+    pub(crate) bounding: Bounding,
     /// The maps of a new user namespace, and who writes them.
     pub(crate) maps: Option<(IdMap, Writer)>,
     /// What is known of a user namespace that is joined.
@@ -50,9 +60,14 @@ impl Identity {
             builder.capabilities.unwrap_or_else(|| default_capabilities(user.uid));
         capabilities.bounding = fits(capabilities.bounding);
         capabilities.validate().map_err(|error| Error::from_ns(Stage::Plan, error))?;
+        let bounding = match namespaces.get(Namespace::User) {
+            Setting::Host => host_bounding(&capabilities),
+            Setting::New | Setting::Join(_) => Bounding::Settable,
+        };
         let mut identity = Self {
             user,
             capabilities,
+            bounding,
             maps: None,
             joined: None,
             groups: Groups::Settable,
@@ -122,6 +137,14 @@ impl Identity {
         }
     }
 
+    /// The capabilities as steps can set them, where the kernel knows these.
+    pub(crate) fn settable_capabilities(&self, known: CapabilitySet) -> Capabilities {
+        match self.bounding {
+            Bounding::Settable => self.capabilities,
+            Bounding::Fixed => Capabilities { bounding: known, ..self.capabilities },
+        }
+    }
+
     /// Whether id 0 exists in the container's user namespace.
     pub(crate) fn has_root(&self) -> bool {
         self.known_map().is_none_or(|map| {
@@ -153,6 +176,19 @@ impl Identity {
     pub(crate) fn home(&self) -> PathBuf {
         let fallback = if self.user.uid == 0 { "/root" } else { "/" };
         self.user.home.clone().unwrap_or_else(|| fallback.into())
+    }
+}
+
+/// Whether the bounding set is as wanted without a change, or this thread may change it.
+fn host_bounding(wanted: &Capabilities) -> Bounding {
+    use rustix::thread::CapabilitySet as Held;
+    let held = rustix::thread::capabilities(None).map(|sets| sets.effective);
+    let may = held.is_ok_and(|held| held.contains(Held::SETPCAP));
+    let all = CapabilitySet::supported().unwrap_or(wanted.bounding);
+    if may || all.difference(wanted.bounding).is_empty() {
+        Bounding::Settable
+    } else {
+        Bounding::Fixed
     }
 }
 

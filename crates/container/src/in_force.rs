@@ -12,6 +12,7 @@ use crate::builder::{Builder, NewPrivileges, Origin, WithHost};
 use crate::command::Command;
 use crate::container::OnDrop;
 use crate::group::Grouping;
+use crate::identity::Bounding;
 use crate::pid1::Pid1;
 use crate::report::{Control, Report};
 use crate::settings::Settings;
@@ -135,12 +136,28 @@ impl Settings {
     }
 
     fn report_process(&self, report: &mut Report) {
-        report.in_force(Control::Capabilities, self.identity.capabilities.bounding.to_string());
+        let capabilities = &self.identity.capabilities;
+        match (self.identity.bounding, self.new_privileges) {
+            (Bounding::Settable, _) => {
+                report.in_force(Control::Capabilities, capabilities.bounding.to_string());
+            }
+            (Bounding::Fixed, NewPrivileges::Forbidden) => report.in_force(
+                Control::Capabilities,
+                format!("{}; no other can be gained", capabilities.permitted),
+            ),
+            (Bounding::Fixed, NewPrivileges::Allowed) => report.not_possible(
+                Control::Capabilities,
+                "the caller's bounding set stays: it takes CAP_SETPCAP to change it",
+                Some("use a new user namespace"),
+            ),
+        }
         match self.new_privileges {
             NewPrivileges::Forbidden => report.in_force(Control::NoNewPrivileges, "no_new_privs"),
             NewPrivileges::Allowed => report.off(Control::NoNewPrivileges),
         }
         self.report_seccomp(report);
+        self.report_apparmor(report);
+        self.report_landlock(report);
     }
 
     fn report_seccomp(&self, report: &mut Report) {
@@ -149,6 +166,39 @@ impl Settings {
             (_, Some((control, reason))) => report.not_possible(*control, reason.as_str(), None),
             (Some(confined), None) => report.in_force(Control::Seccomp, confined.describe()),
             (None, None) => report.off(Control::Seccomp),
+        }
+    }
+
+    fn report_apparmor(&self, report: &mut Report) {
+        let left_out = self.left_out.iter().find(|(control, _)| *control == Control::AppArmor);
+        match (&self.apparmor, left_out) {
+            (Some(profile), _) => profile.report(report),
+            (None, Some((_, reason))) => {
+                report.not_possible(Control::AppArmor, reason.as_str(), None);
+            }
+            (None, None) => report.off(Control::AppArmor),
+        }
+    }
+
+    #[cfg(not(feature = "landlock"))]
+    #[expect(clippy::unused_self, reason = "the same as with the feature")]
+    fn report_landlock(&self, report: &mut Report) {
+        report.off(Control::Landlock);
+    }
+
+    #[cfg(feature = "landlock")]
+    fn report_landlock(&self, report: &mut Report) {
+        let left_out = self.left_out.iter().find(|(control, _)| *control == Control::Landlock);
+        let detail = self.landlock.as_ref().map(|prepared| prepared.detail.as_str());
+        match (detail, left_out) {
+            (Some(detail), None) => report.in_force(Control::Landlock, detail),
+            (Some(_), Some((_, reason))) => {
+                report.not_possible(Control::Landlock, format!("only in part: {reason}"), None);
+            }
+            (None, Some((_, reason))) => {
+                report.not_possible(Control::Landlock, reason.as_str(), None);
+            }
+            (None, None) => report.off(Control::Landlock),
         }
     }
 

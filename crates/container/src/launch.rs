@@ -267,13 +267,19 @@ impl Launch {
         };
         let started = ampoule_init::start(&self.plan.program, &launch).map_err(|error| {
             let stage = error.step().and_then(|step| self.plan.stage_of(step));
-            explain(error, stage, &launch)
+            let error = explain(error, stage, &launch);
+            #[cfg(feature = "landlock")]
+            let error = crate::landlock::explain(error, self.plan.settings.landlock.as_ref());
+            error
         })?;
         drop(launch);
         let mut container = self.container(started, streams, begun);
         container.id = id;
         if let Some((group, above)) = group.and_then(Made::keep) {
             (container.group, container.above) = (Some(group), above);
+        }
+        if let Some(profile) = container.plan.settings.apparmor.clone() {
+            profile.verify(&mut container)?;
         }
         Ok(container)
     }

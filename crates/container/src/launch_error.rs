@@ -144,6 +144,16 @@ fn of_step(call: &str, errno: Errno, step: &str) -> (ErrorKind, Option<&'static 
         ("unshare" | "setns", Errno::INVAL) if step.contains("CLONE_NEWTIME") => {
             (ErrorKind::Unsupported, None)
         }
+        ("write", Errno::NOENT | Errno::INVAL) if step.contains("attr/apparmor") => {
+            (ErrorKind::AppArmor, Some("load the profile with apparmor_parser"))
+        }
+        ("write", Errno::PERM | Errno::ACCESS) if step.contains("attr/apparmor") => (
+            ErrorKind::AppArmor,
+            Some("this process's own profile does not let it change to another"),
+        ),
+        ("landlock_restrict_self", Errno::TOOBIG) => {
+            (ErrorKind::ResourceLimit, Some("16 rulesets at most hold for a process"))
+        }
         ("verify", _) => {
             (ErrorKind::FileSystem, Some("a source was replaced after the plan was made"))
         }

@@ -5,10 +5,10 @@
 use ampoule_ns::prepared::credentials::Groups;
 use ampoule_ns::{Namespace, NamespaceSet, Setting};
 
-use crate::builder::Builder;
+use crate::builder::{Builder, NewPrivileges};
 use crate::error::{Error, ErrorKind, Stage};
 use crate::host::{self, Privilege};
-use crate::identity::Identity;
+use crate::identity::{Bounding, Identity};
 use crate::report::Control;
 
 /// A control that was asked for and is left out, with the reason.
@@ -60,6 +60,18 @@ pub(crate) fn groups(builder: &Builder, identity: &Identity) -> Result<(), Error
         return Err(Error::new(ErrorKind::User, Stage::Plan)
             .about(format!("supplementary groups {:?} cannot be set with a map of one's own id", identity.user.groups))
             .with_hint("map ranges of /etc/subgid (IdMapping::SubIds), or best_effort(Control::SupplementaryGroups)"));
+    }
+    Ok(())
+}
+
+/// Where privileges can be gained, the bounding set must be as it was asked for; elsewhere it says nothing.
+pub(crate) fn bounding(builder: &Builder, identity: &Identity) -> Result<(), Error> {
+    let counts = builder.new_privileges == NewPrivileges::Allowed;
+    let tolerated = builder.best_effort.contains(&Control::Capabilities);
+    if counts && identity.bounding == Bounding::Fixed && !tolerated {
+        return Err(Error::new(ErrorKind::PermissionDenied, Stage::Plan)
+            .about("capabilities: without CAP_SETPCAP none can be taken from the bounding set")
+            .with_hint("forbid new_privileges, use a new user namespace, or best_effort(Control::Capabilities)"));
     }
     Ok(())
 }

@@ -142,6 +142,7 @@
 //!
 //! Linux 5.14 and later by design; tested on 6.18.
 
+mod apparmor;
 mod builder;
 mod command;
 mod container;
@@ -160,6 +161,8 @@ mod identity;
 mod in_force;
 mod inside;
 mod joined_user;
+#[cfg(feature = "landlock")]
+mod landlock;
 mod launch;
 mod launch_error;
 mod layers;
@@ -221,6 +224,8 @@ pub use events::Events;
 pub use exit::{ExitStatus, Outcome, Usage};
 pub use group::OwnGroup;
 pub use host::{CgroupMode, Host, Privilege};
+#[cfg(feature = "landlock")]
+pub use landlock::{Landlock, LandlockScope};
 pub use launch::Launch;
 pub use layers::RootLayers;
 pub use output::Output;

@@ -320,6 +320,9 @@ fn become_payload(settings: &Settings, to: &mut Ordered) {
         to.first(steps);
     }
     to.first([l::reset_signals(), p::umask(settings.umask)]);
+    // Paths of the rules are looked up before a limit on descriptors, and with init's rights.
+    #[cfg(feature = "landlock")]
+    to.first(settings.landlock.iter().flat_map(|rules| rules.build.clone()));
     // Limits and scheduling while the capabilities for them are there.
     to.first(settings.rlimits.iter().map(attributes::rlimit));
     to.first(settings.scheduler.iter().map(attributes::scheduler));
@@ -338,7 +341,8 @@ fn become_payload(settings: &Settings, to: &mut Ordered) {
 /// left to be done. Without, the load takes `CAP_SYS_ADMIN`, which a payload seldom keeps: that one capability stays
 /// until the filter is loaded and goes behind it, which the filter must permit (checked with the plan).
 fn confine(settings: &Settings, to: &mut Ordered) {
-    let Identity { user, capabilities, groups, .. } = &settings.identity;
+    let Identity { user, groups, .. } = &settings.identity;
+    let capabilities = &settings.identity.settable_capabilities(settings.known);
     let with_privilege =
         settings.new_privileges == NewPrivileges::Allowed && settings.seccomp.is_some();
     let last = with_privilege && !capabilities.permitted.contains(Capability::SysAdmin);
@@ -346,9 +350,14 @@ fn confine(settings: &Settings, to: &mut Ordered) {
     to.first(credentials::become_ids(user, capabilities.bounding, settings.known, *groups));
     let for_now = if last { keeping(capabilities, Capability::SysAdmin) } else { *capabilities };
     to.first(credentials::limit_capabilities(&for_now, settings.known));
+    // Before no_new_privs, under which a profile of the host's own could only become narrower.
+    to.first(settings.apparmor.iter().map(|profile| profile.step(settings.container_proc())));
     if settings.new_privileges == NewPrivileges::Forbidden {
         to.first([p::no_new_privs()]);
     }
+    // No file is opened for reading or writing any more, and nothing signalled, but by the payload.
+    #[cfg(feature = "landlock")]
+    to.first(settings.landlock.iter().map(|rules| rules.enforce.clone()));
     // Nothing of init's is open when a path of the container is looked up (CVE-2024-21626).
     to.first([l::close_others(), l::change_directory(CURRENT_DIR)]);
     // The clock is read before the filter can refuse it.

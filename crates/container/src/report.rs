@@ -32,6 +32,10 @@ pub enum Control {
     NoNewPrivileges,
     /// System calls are filtered.
     Seccomp,
+    /// The payload has the AppArmor profile that was asked for.
+    AppArmor,
+    /// What the payload may reach is limited by Landlock (feature `landlock`).
+    Landlock,
     /// The container ends with the host's process.
     DieWithHost,
     /// It has a control group of its own: it can be counted, paused and killed as a whole.

@@ -44,6 +44,9 @@ pub(crate) struct Settings {
     #[cfg(feature = "image")]
     #[expect(dead_code, reason = "their locks hold the layers")]
     image_layers: Vec<ampoule_image::Layer>,
+    pub(crate) apparmor: Option<crate::apparmor::Profile>,
+    #[cfg(feature = "landlock")]
+    pub(crate) landlock: Option<crate::landlock::Prepared>,
     pub(crate) proc: ProcFd,
     pub(crate) known: CapabilitySet,
     pub(crate) new_privileges: NewPrivileges,
@@ -85,8 +88,12 @@ impl Settings {
         levels::groups(builder, &identity)?;
         let leave = (privilege, &mut left_out);
         let seccomp = crate::syscalls::prepare(builder, &namespaces, &identity, leave, draft)?;
+        levels::bounding(builder, &identity)?;
         let proc = draft.inherit(open_proc()?);
         let root = crate::root::prepare(builder, &namespaces, privilege, &identity, draft)?;
+        let apparmor = crate::apparmor::prepare(builder, &mut left_out)?;
+        #[cfg(feature = "landlock")]
+        let landlock = crate::landlock::prepare(builder, root.as_ref(), draft, &mut left_out)?;
         let known =
             CapabilitySet::supported().map_err(|error| Error::from_ns(Stage::Plan, error))?;
         Ok(Self {
@@ -100,6 +107,9 @@ impl Settings {
             layers: crate::root::layers(builder),
             #[cfg(feature = "image")]
             image_layers,
+            apparmor,
+            #[cfg(feature = "landlock")]
+            landlock,
             proc,
             known,
             new_privileges: builder.new_privileges,

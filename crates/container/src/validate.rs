@@ -6,7 +6,7 @@ use std::fmt::Display;
 
 use ampoule_ns::{Hostname, Namespace, NamespaceSet, Setting, Sysctl};
 
-use crate::builder::{Builder, Origin, sysctls};
+use crate::builder::{Builder, Origin};
 use crate::command::Command;
 use crate::container::OnDrop;
 use crate::error::{Error, ErrorKind, Problem};
@@ -63,6 +63,9 @@ pub(crate) fn check(
     values(builder, &mut problems);
     #[cfg(feature = "image")]
     problems.0.extend(builder.image.iter().flat_map(crate::from_image::FromImage::problems));
+    problems.0.extend(builder.apparmor_problem());
+    #[cfg(feature = "landlock")]
+    problems.0.extend(builder.landlock_problems());
     namespaces(builder, sets, &checked, &mut problems);
     launch(command, &mut problems);
     #[cfg(feature = "image")]
@@ -156,4 +159,15 @@ fn launch(command: &Command, problems: &mut Problems) {
     if command.builder.on_drop == OnDrop::Detach && command.has_pipes() {
         problems.add("on_drop", "a detached container cannot keep pipes to this process");
     }
+}
+
+/// Parses the sysctls, which are plain text in a builder.
+fn sysctls(pairs: &[(String, String)]) -> Vec<Result<Sysctl, ampoule_ns::Error>> {
+    pairs
+        .iter()
+        .map(|(name, value)| {
+            let sysctl = Sysctl { name: name.parse()?, value: value.clone() };
+            sysctl.validate().map(|()| sysctl)
+        })
+        .collect()
 }

@@ -13,3 +13,6 @@ in_tier!(root, fault:
     a_read_only_root_with_everything
     a_terminal
 );
+
+#[cfg(feature = "landlock")]
+in_tier!(root, fault: a_payload_under_landlock);

@@ -5,11 +5,12 @@
 mod oracle;
 mod scene;
 
-use ampoule::{Container, Control, State};
+use ampoule::{Container, Control, ErrorKind, Namespace, NewPrivileges, Stage, State};
 use oracle::payload::IdRange;
 use oracle::{fixture, tier, unchanged};
 use scene::defaults::{assert_host_view, assert_host_view_files, assert_isolated, assert_masks};
-use scene::{Look, print, rooted};
+use scene::look::own_namespace;
+use scene::{Look, is_error, print, refused, rooted};
 
 /// The capabilities that containers usually have.
 const USUAL: u64 = 0x8004_05fb;
@@ -78,5 +79,40 @@ fn groups_are_reported_as_fixed() {
         let plan = Container::host_view().command("true").plan().expect("a plan");
         let state = plan.report().state(Control::SupplementaryGroups);
         assert!(matches!(state, Some(State::NotPossible(_))), "{}", plan.report());
+    });
+}
+
+/// Nothing but what is asked for: the caller may not change the bounding set, and need not.
+#[test]
+fn bare() {
+    tier::user();
+    unchanged(|| {
+        let look = Look::at(Container::bare());
+        for kind in Namespace::ALL {
+            assert_eq!(look.namespace(kind), own_namespace(kind), "{kind}");
+        }
+        let (uid, gid) = own_ids();
+        let status = look.status();
+        assert_eq!((status.uid, status.gid), ([uid; 4], [gid; 4]));
+        assert!(status.no_new_privs);
+        assert_eq!([status.permitted, status.effective, status.ambient], [0; 3]);
+        let plan = Container::bare().command("true").plan().expect("a plan");
+        assert!(plan.report().is_in_force(Control::Capabilities), "{}", plan.report());
+    });
+}
+
+#[test]
+fn a_bounding_set_that_counts_must_be_settable() {
+    tier::user();
+    unchanged(|| {
+        let bare = || Container::bare().new_privileges(NewPrivileges::Allowed);
+        let error = refused(bare().command("true").plan());
+        let words = ["bounding set", "CAP_SETPCAP"];
+        is_error(&error, ErrorKind::PermissionDenied, Stage::Plan, &words);
+        let tolerant = bare().best_effort(Control::Capabilities).command("true");
+        let plan = tolerant.plan().expect("a plan");
+        let state = plan.report().state(Control::Capabilities);
+        assert!(matches!(state, Some(State::NotPossible(_))), "{}", plan.report());
+        assert!(plan.launch().status().expect("a run").success());
     });
 }

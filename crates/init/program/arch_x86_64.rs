@@ -92,6 +92,7 @@ pub mod nr {
     pub const CLOSE_RANGE: u64 = 436;
     pub const OPENAT2: u64 = 437;
     pub const MOUNT_SETATTR: u64 = 442;
+    pub const LANDLOCK_ADD_RULE: u64 = 445;
 }
 
 #[cfg(ampoule_program)]

@@ -181,6 +181,19 @@ pub fn id_map(args: [u64; 6]) -> Result<u64, i32> {
     kernel::call(nr::MOUNT_SETATTR, [mount, path, flags, &raw const attributes as u64, 32, 0])
 }
 
+/// Allows rights in a ruleset; arguments: ruleset, file or directory, rights if it is a directory, rights if not.
+pub fn landlock_path(args: [u64; 6]) -> Result<u64, i32> {
+    const LANDLOCK_RULE_PATH_BENEATH: u64 = 1;
+    let [ruleset, file, of_directory, of_file, ..] = args;
+    let nothing = 0_u8;
+    let found = kernel::identity(file, &raw const nothing as u64, 0)?;
+    // The kernel refuses rights that mean nothing for a file.
+    let rights = if found.mode & S_IFMT == S_IFDIR { of_directory } else { of_file };
+    // `struct landlock_path_beneath_attr` is packed: the descriptor is the lower half of the second word.
+    let rule = [rights, file];
+    kernel::call(nr::LANDLOCK_ADD_RULE, [ruleset, LANDLOCK_RULE_PATH_BENEATH, &raw const rule as u64, 0, 0, 0])
+}
+
 /// Writes a whole file; arguments: directory, path, flags, mode, bytes, length.
 pub fn write(args: [u64; 6]) -> Result<(), i32> {
     let [dir, path, flags, mode, bytes, len] = args;

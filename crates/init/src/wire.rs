@@ -76,6 +76,8 @@ pub mod code {
     pub const CHDIR: u16 = 15;
     /// Change the attributes of a mount and map its ids by a user namespace.
     pub const ID_MAP: u16 = 16;
+    /// Allow rights beneath a file or directory in a Landlock ruleset.
+    pub const LANDLOCK_PATH: u16 = 17;
 }
 
 /// Where an argument's value comes from.

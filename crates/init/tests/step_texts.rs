@@ -1,7 +1,7 @@
 //! Every step as a plan prints it: one line that can be read, which is what the program does.
 
 use ampoule_init::steps::mount::{Attributes, Depth};
-use ampoule_init::steps::{file, launch, mount, process, seccomp};
+use ampoule_init::steps::{file, landlock, launch, mount, process, seccomp};
 use ampoule_init::{Arg, Draft, Fd, Program, Step};
 
 /// One of each.
@@ -45,7 +45,15 @@ fn every_step() -> Vec<Step> {
         seccomp::load_filter(&[0x7fff_0000_0000_0006], 2, "LOG"),
         launch::exec(),
     ];
-    let mut steps = [files.as_slice(), starts.as_slice()].concat();
+    let handled = landlock::Handled { access_fs: 0xffff, access_net: 3, scoped: 2 };
+    let rights = landlock::Rights { of_directory: 0xc, of_file: 4 };
+    let restrictions = [
+        landlock::create(handled, a),
+        landlock::allow_path(a.into(), b.into(), rights),
+        landlock::allow_port(a.into(), 443, 2),
+        landlock::restrict_self(plan),
+    ];
+    let mut steps = [files.as_slice(), starts.as_slice(), restrictions.as_slice()].concat();
     steps.extend(mounts(a, b));
     steps.extend(processes(b));
     steps

@@ -8,6 +8,7 @@ pub(crate) struct Guest {
     pub(crate) kernel: Version,
     pub(crate) init: Init,
     pub(crate) selinux: Selinux,
+    pub(crate) apparmor: AppArmor,
     pub(crate) memory_mib: u32,
     pub(crate) swap_mib: u32,
     pub(crate) cpus: u32,
@@ -29,6 +30,13 @@ pub(crate) enum Selinux {
     On,
 }
 
+/// Whether the kernel has AppArmor, without a profile at first. Not together with SELinux.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum AppArmor {
+    Off,
+    On,
+}
+
 /// Parameters of every guest. Some only save time under emulation: no mitigations, no self-tests,
 /// no integrity measurement, no certificates, no clearing of memory, no watchdog.
 const PARAMETERS: &str = "console=ttyS0 quiet loglevel=3 panic=-1 nokaslr no_timer_check \
@@ -37,10 +45,10 @@ const PARAMETERS: &str = "console=ttyS0 quiet loglevel=3 panic=-1 nokaslr no_tim
     initcall_blacklist=init_ima,init_evm,load_system_certificate_list";
 
 impl Guest {
-    /// One GiB, two processors, no swap, no SELinux.
+    /// One GiB, two processors, no swap, neither SELinux nor AppArmor.
     pub(crate) fn new(kernel: Version, init: Init) -> Self {
-        let selinux = Selinux::Off;
-        Self { kernel, init, selinux, memory_mib: 1024, swap_mib: 0, cpus: 2 }
+        let (selinux, apparmor) = (Selinux::Off, AppArmor::Off);
+        Self { kernel, init, selinux, apparmor, memory_mib: 1024, swap_mib: 0, cpus: 2 }
     }
 
     /// The kernel's command line.
@@ -52,11 +60,12 @@ impl Guest {
                  systemd.log_level=warning"
             }
         };
-        let selinux = match self.selinux {
-            Selinux::Off => "selinux=0 lsm=landlock,yama",
-            Selinux::On => "selinux=1 enforcing=0 lsm=landlock,yama,selinux",
+        let modules = match (self.selinux, self.apparmor) {
+            (Selinux::Off, AppArmor::Off) => "selinux=0 lsm=landlock,yama",
+            (Selinux::Off, AppArmor::On) => "selinux=0 apparmor=1 lsm=landlock,yama,apparmor",
+            (Selinux::On, _) => "selinux=1 enforcing=0 lsm=landlock,yama,selinux",
         };
-        format!("{PARAMETERS} {init} {selinux}")
+        format!("{PARAMETERS} {init} {modules}")
     }
 
     /// What people read.
@@ -65,15 +74,16 @@ impl Guest {
             Init::Plain => "",
             Init::Systemd => ", systemd",
         };
-        let selinux = match self.selinux {
-            Selinux::Off => "",
-            Selinux::On => ", SELinux",
+        let modules = match (self.selinux, self.apparmor) {
+            (Selinux::Off, AppArmor::Off) => "",
+            (Selinux::Off, AppArmor::On) => ", AppArmor",
+            (Selinux::On, _) => ", SELinux",
         };
         let swap = match self.swap_mib {
             0 => String::new(),
             size => format!(", {size} MiB swap"),
         };
         let (kernel, memory) = (self.kernel.name(), self.memory_mib);
-        format!("kernel {kernel}{init}{selinux}, {memory} MiB{swap}, {} cpus", self.cpus)
+        format!("kernel {kernel}{init}{modules}, {memory} MiB{swap}, {} cpus", self.cpus)
     }
 }

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::guest::{Guest, Init, Selinux};
+use super::guest::{AppArmor, Guest, Init, Selinux};
 use super::kernel::Version;
 use super::qemu::Share;
 
@@ -75,7 +75,8 @@ impl Job {
     }
 
     /// The job of a test program, by the beginning of its name: `vm_systemd_` runs under systemd,
-    /// `vm_user_` also as an ordinary user in its session, `vm_selinux_` with SELinux enforcing.
+    /// `vm_user_` also as an ordinary user in its session, `vm_selinux_` with SELinux enforcing,
+    /// `vm_apparmor_` with AppArmor.
     pub(crate) fn of_test(kernel: Version, name: &str) -> Self {
         let mut job = Self::new(kernel, Vec::new());
         let name = format!("{name}_");
@@ -87,6 +88,9 @@ impl Job {
         }
         if name.starts_with("vm_selinux_") {
             job.set_mode(Mode::Enforcing);
+        }
+        if name.starts_with("vm_apparmor_") {
+            job.guest.apparmor = AppArmor::On;
         }
         job
     }
@@ -174,6 +178,9 @@ mod tests {
         assert_eq!(job("vm_user"), (Init::Systemd, true, Mode::Off));
         assert_eq!(job("vm_users"), (Init::Plain, false, Mode::Off));
         assert_eq!(job("vm_selinux_types"), (Init::Plain, false, Mode::Enforcing));
+        let module = |name: &str| Job::of_test(Version::V6_12, name).guest.command_line();
+        assert!(module("vm_apparmor_profiles").ends_with("lsm=landlock,yama,apparmor"));
+        assert!(!module("vm_groups").contains("apparmor"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lexopt::prelude::*;
 
-use super::guest::Init;
+use super::guest::{AppArmor, Init};
 use super::job::{Job, LABEL, Mode};
 use super::kernel::Version;
 use super::machine::SLOTS;
@@ -37,6 +37,7 @@ from the cache is printed. What nobody used for 14 days is removed.
   --user NAME         as this user; `tester` (uid 1000) has subordinate ids. With --systemd in a
                       delegated scope of its session, else in a delegated group
   --selinux MODE      enforcing, permissive or off; default off
+  --apparmor          with AppArmor, without a profile; not together with --selinux
   --domain CONTEXT    what the command runs as under SELinux; default unconfined_t
   --share HOST:GUEST[:rw][,context=LABEL]
                       a further directory of the host; read-only unless rw; up to 6
@@ -70,6 +71,7 @@ impl Options {
                     let mode = Mode::of_name(&args.value()?.string()?);
                     job.set_mode(mode.ok_or(Error::absent("such mode of SELinux"))?);
                 }
+                Long("apparmor") => job.guest.apparmor = AppArmor::On,
                 Long("domain") => job.domain = args.value()?.string()?,
                 Long("share") => job.shares.push(share(&args.value()?.string()?)?),
                 Long("dir") => job.directory = PathBuf::from(args.value()?),

@@ -103,6 +103,13 @@ pub(crate) fn a_read_only_root_with_everything() {
     sweep(builder);
 }
 
+#[cfg(feature = "landlock")]
+pub(crate) fn a_payload_under_landlock() {
+    let root = fixture::rootfs();
+    let rules = ampoule::Landlock::new().execute("/bin").read_write("/mark").connect_tcp(1);
+    sweep(rooted(&root).landlock(rules));
+}
+
 pub(crate) fn a_terminal() {
     let plan = shell(Container::host_view(), "exit 0").tty(WindowSize::default()).plan();
     let plan = plan.expect("a plan");

@@ -22,6 +22,8 @@ pub(crate) mod idle;
 pub(crate) mod image_layers;
 pub(crate) mod images;
 pub(crate) mod inside;
+#[cfg(feature = "landlock")]
+pub(crate) mod landlock;
 pub(crate) mod layers;
 pub(crate) mod look;
 pub(crate) mod model;

@@ -3,6 +3,7 @@
 //! Each function makes one [`crate::Step`]; none makes a system call.
 
 pub mod file;
+pub mod landlock;
 pub mod launch;
 pub mod mount;
 pub mod process;

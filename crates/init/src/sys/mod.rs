@@ -3,6 +3,7 @@
 //! Invariant: every function here is safe to call with any arguments that its types allow.
 
 pub mod bpf;
+pub mod landlock;
 pub mod ns_ioctl;
 pub(crate) mod pidfd_info;
 pub mod process_state;
