@@ -167,7 +167,7 @@ impl Unpack {
     /// [`UnsupportedMediaType`](crate::ErrorKind::UnsupportedMediaType) for zstd without the
     /// feature `zstd`, or what a system call says: [`NoSpace`](crate::ErrorKind::NoSpace),
     /// [`Denied`](crate::ErrorKind::Denied) … An error of `layer` that is an
-    /// [`Error`](crate::Error) of this crate comes back as it is.
+    /// [`Error`] of this crate comes back as it is.
     pub fn apply(&self, layer: impl Read + Send, directory: BorrowedFd<'_>) -> Result<Unpacked> {
         let reading = Reading {
             compression: self.compression,
