@@ -5,6 +5,7 @@
 
 pub mod layer;
 
+use crate::containerfile::{Containerfile, Ignore, Instruction};
 use crate::platform::{Choice, Platform};
 use crate::{Configuration, Digest, Document, MediaType, Reference};
 
@@ -72,4 +73,58 @@ pub fn config(data: &[u8]) {
     assert_eq!(known, Ok((&config.rootfs, &config.history, &config.config.env)));
     let platform = again.as_ref().map(|again| again.platform.platform());
     assert_eq!(platform, Ok(config.platform.platform()));
+}
+
+/// A build file, its words with variables and without, and the same bytes as a list of what is left out.
+pub fn containerfile(data: &[u8]) {
+    let lines = data.split(|byte| *byte == b'\n').count();
+    match Containerfile::from_bytes(data) {
+        Ok(file) => {
+            assert!(!file.stages.is_empty());
+            for located in file.stages.iter().flat_map(|stage| &stage.instructions) {
+                assert!((1..=lines).contains(&located.line));
+                words(&located.instruction);
+            }
+        }
+        Err(problems) => {
+            assert!(!problems.is_empty());
+            for problem in problems {
+                assert!(problem.line() <= lines);
+                assert!(!problem.to_string().is_empty());
+            }
+        }
+    }
+    let text = String::from_utf8_lossy(data);
+    let Ok(ignore) = Ignore::parse(&text) else { return };
+    for path in ["a", "a/b", ".git/config", ""].into_iter().chain(text.lines()) {
+        // Nothing is left out without a pattern that says so.
+        assert!(!ignore.excludes(path) || !text.is_empty());
+    }
+}
+
+/// Expands the words of an instruction.
+fn words(instruction: &Instruction) {
+    let words: Vec<_> = match instruction {
+        Instruction::Env(pairs) | Instruction::Label(pairs) => {
+            pairs.iter().flat_map(|(name, value)| [name, value]).collect()
+        }
+        Instruction::Expose(words) | Instruction::Volume(words) => words.iter().collect(),
+        Instruction::User(word) | Instruction::Workdir(word) | Instruction::StopSignal(word) => {
+            vec![word]
+        }
+        Instruction::Copy(copy) | Instruction::Add(copy) => {
+            let options = copy.from.iter().chain(&copy.owner).chain(&copy.mode);
+            options.chain(&copy.exclude).chain([&copy.destination]).collect()
+        }
+        Instruction::Arg(arguments) => {
+            arguments.iter().filter_map(|one| one.default.as_ref()).collect()
+        }
+        _ => Vec::new(),
+    };
+    for word in words {
+        for value in [None, Some(String::new()), Some("$a/*.x\\".to_owned())] {
+            // That a word has no value is one of its values.
+            drop(word.expand(&|_| value.clone()));
+        }
+    }
 }

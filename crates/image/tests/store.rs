@@ -6,9 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use ampoule_image::store::{Patience, Slot};
+use ampoule_image::store::{Patience, Slot, Unpacker};
+use ampoule_image::unpack::Unpack;
 use ampoule_image::{
-    Choice, Digest, ErrorKind, Event, LayerState, MediaType, Platform, Pull, Store,
+    Choice, Digest, ErrorKind, Event, Image, LayerState, MediaType, Platform, Pull, Reference,
+    Store,
 };
 use memory::{Memory, name};
 
@@ -301,4 +303,51 @@ fn a_slot_is_for_one_writer() {
         writer.commit().expect("commit");
         assert!(matches!(second.join().expect("thread"), Slot::There(_)));
     });
+}
+
+/// A layer with one file.
+fn layer(content: &[u8]) -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(content.len() as u64);
+    header.set_mode(0o644);
+    let mut builder = tar::Builder::new(Vec::new());
+    builder.append_data(&mut header, "file", content).expect("a member");
+    builder.into_inner().expect("a layer")
+}
+
+#[test]
+fn a_second_image_unpacks_only_what_is_new() {
+    use std::os::unix::fs::MetadataExt;
+
+    let (_directory, store) = store();
+    let (base, top) = (layer(&[b'a'; 1 << 20]), layer(b"top"));
+    let unpack = Unpack::suited();
+    let pulled = |source: &Memory, name: &Reference| {
+        let events = Mutex::new(Vec::new());
+        let watch = |event: &Event| events.lock().expect("events").push(event.clone());
+        let image = store.pull(source, name, &Pull::new().unpack(&unpack).progress(&watch));
+        let image = image.expect("pull");
+        let events = events.into_inner().expect("events");
+        let unpacking = events.iter().filter(|event| event.state == LayerState::Unpacking);
+        // The furthest that each layer was read for it.
+        let mut bytes = vec![None; image.manifest().layers.len()];
+        unpacking.for_each(|event| bytes[event.layer] = bytes[event.layer].max(Some(event.bytes)));
+        (image, bytes)
+    };
+    let (first, bytes) = pulled(&Memory::image(&[&base]), &name("one"));
+    assert_eq!(bytes, [Some(base.len() as u64)]);
+    let of_base = |image: &Image| {
+        let layers = image.layers(&unpack.form()).expect("layers");
+        let found = fs::metadata(layers[0].path().join("file")).expect("the file");
+        (found.ino(), found.ctime(), found.ctime_nsec())
+    };
+    let before = of_base(&first);
+    let source = Memory::image(&[&base, &top]);
+    let (second, bytes) = pulled(&source, &name("two"));
+    // Manifest, configuration, and one layer.
+    assert_eq!(source.count(), 3);
+    assert_eq!(bytes, [None, Some(top.len() as u64)], "of the base not a byte");
+    assert_eq!(of_base(&second), before, "its files are those of the first image");
+    let verified = store.verify().expect("verify");
+    assert_eq!((verified.layers, verified.problems), (2, Vec::new()));
 }
