@@ -62,12 +62,12 @@ impl Document {
 
     fn beside(bytes: &[u8], spec: Spec, whole: &Value) -> Result<Self> {
         let known = known(&spec)?;
-        let mut lists = Vec::new();
-        shape::lists_for_objects(whole, &known, &JsonPath::root(), &mut lists);
-        if lists.is_empty() {
+        let mut others = Vec::new();
+        shape::other_forms(whole, &known, &JsonPath::root(), &mut others);
+        if others.is_empty() {
             return Ok(Self { spec, beyond: Beyond::of(whole, &known) });
         }
-        Err(Error::invalid(located(bytes, lists)))
+        Err(Error::invalid(located(bytes, others)))
     }
 
     /// The typed configuration.

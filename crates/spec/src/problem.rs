@@ -67,9 +67,9 @@ pub enum Flaw {
     /// Not of the type, or none of the names, that the specification has here; the text is the reader's.
     #[error("{}", .0.as_str())]
     Shape(Excerpt),
-    /// A list where the specification has an object.
-    #[error("is a list, and should be an object")]
-    List,
+    /// A list where the specification has an object, or an object where it has a name.
+    #[error("has another form than the specification's")]
+    Form,
     /// It has to be there.
     #[error("is missing")]
     Missing,

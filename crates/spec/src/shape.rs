@@ -83,28 +83,29 @@ pub(crate) fn typed<T: DeserializeOwned>(mut value: Value) -> Typed<T> {
     }
 }
 
-/// Lists where the types are objects: serde takes the elements for the fields, in the order of the type.
-pub(crate) fn lists_for_objects(
+/// What serde takes beyond the specification: a list for an object with its fields in order, and an object with one
+/// field for the name of a variant.
+pub(crate) fn other_forms(
     whole: &Value,
     known: &Value,
     at: &JsonPath,
     problems: &mut Vec<Problem>,
 ) {
     match (whole, known) {
-        (Value::Array(_), Value::Object(_)) => {
-            problems.push(Problem { path: at.clone(), flaw: Flaw::List, position: None });
-        }
         (Value::Object(whole), Value::Object(known)) => {
             for (key, whole) in whole {
                 if let Some(known) = known.get(key) {
-                    lists_for_objects(whole, known, &at.key(key), problems);
+                    other_forms(whole, known, &at.key(key), problems);
                 }
             }
         }
         (Value::Array(whole), Value::Array(known)) => {
             for (index, (whole, known)) in whole.iter().zip(known).enumerate() {
-                lists_for_objects(whole, known, &at.index(index), problems);
+                other_forms(whole, known, &at.index(index), problems);
             }
+        }
+        (Value::Array(_), _) | (Value::Object(_), _) => {
+            problems.push(Problem { path: at.clone(), flaw: Flaw::Form, position: None });
         }
         _ => {}
     }

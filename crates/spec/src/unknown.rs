@@ -13,7 +13,7 @@ use crate::path::JsonPath;
 pub struct Unknown {
     /// Where it is.
     pub path: JsonPath,
-    /// Its value, as JSON.
+    /// Its value, as JSON. Numbers are kept as 64-bit integers or floats, as most readers of JSON do.
     pub json: String,
 }
 

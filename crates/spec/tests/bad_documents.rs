@@ -200,14 +200,15 @@ fn resources() {
     assert_eq!(check(&config).problems().len(), 1);
 }
 
-/// serde takes a list for an object with its fields in order.
+/// serde takes a list for an object with its fields in order, and an object for the name of a variant.
 #[test]
 #[rustfmt::skip]
-fn lists_are_no_objects() {
+fn other_forms() {
     all(&[
-        ("/root", || json!(["rootfs"]), &["root: is a list, and should be an object"]),
-        ("/mounts/0", || json!(["/x"]), &["mounts[0]: is a list, and should be an object"]),
-        ("/linux/netDevices/eth1", || json!(["x"]), &["linux.netDevices.eth1: is a list, and should be an object"]),
+        ("/root", || json!(["rootfs"]), &["root: has another form than the specification's"]),
+        ("/mounts/0", || json!(["/x"]), &["mounts[0]: has another form than the specification's"]),
+        ("/linux/namespaces/0/type", || json!({"pid": null}), &["linux.namespaces[0].type: has another form than the specification's"]),
+        ("/linux/netDevices/eth1", || json!(["x"]), &["linux.netDevices.eth1: has another form than the specification's"]),
     ]);
     assert!(Document::parse(b"[\"1.0.0\", {\"path\": \"x\"}]").is_err());
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use ampoule_spec::{DOCUMENT_MAX, Document, ErrorKind};
+use proptest::prelude::*;
 
 const CONFIG: &str = include_str!("bundles/every-property.json");
 
@@ -70,5 +71,42 @@ fn too_much() {
     assert!(error.problems().len() <= 64, "{}", error.problems().len());
     for text in ["", "null", "[]", "7", "\"x\""] {
         assert!(Document::parse(text.as_bytes()).is_err(), "{text}");
+    }
+}
+
+/// Pieces that mean something, to be put where others were.
+const PIECES: [&str; 12] = [
+    "null",
+    "[]",
+    "{}",
+    "-1",
+    "1e400",
+    "0.1",
+    "\"\"",
+    "\"a\\u0000\"",
+    "18446744073709551616",
+    "[{}]",
+    "{\"x\": 1}",
+    "true",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// As the fuzz target: no panic, what is read is written back, what is refused says where.
+    #[test]
+    fn changed_documents_are_read_or_refused(
+        changes in proptest::collection::vec((0..CONFIG.len(), proptest::sample::select(PIECES.to_vec())), 1..4)
+    ) {
+        let mut json = CONFIG.to_owned();
+        for (at, piece) in changes {
+            // The next value after this place, as far as a comma or the end of what it is in.
+            let Some(start) = json.get(at..).and_then(|rest| rest.find(": ")).map(|it| at + it + 2) else {
+                continue;
+            };
+            let length = json[start..].find([',', '}', ']', '\n']).unwrap_or(0);
+            json.replace_range(start..start + length, piece);
+        }
+        ampoule_spec::fuzz::config(json.as_bytes());
     }
 }
