@@ -12,10 +12,10 @@ use rustix::io::write;
 
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
-use crate::selinuxfs::{answer, parse, text};
+use crate::selinuxfs::{answer, is, parse, text};
 
 /// `PROC_SUPER_MAGIC`.
-const MAGIC: i64 = 0x9fa0;
+const MAGIC: u64 = 0x9fa0;
 
 /// A label of a process or thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -122,7 +122,7 @@ pub(crate) fn procfs() -> Result<OwnedFd> {
     let on = |errno| Error::on("open", place, errno);
     let proc = openat(CWD, place, flags, Mode::empty()).map_err(on)?;
     let kind = fstatfs(&proc).map_err(on)?.f_type;
-    if i64::try_from(kind).is_ok_and(|kind| kind == MAGIC) {
+    if is(kind, MAGIC) {
         return Ok(proc);
     }
     Err(Error::at(ErrorKind::FileSystem, place))

@@ -51,7 +51,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone, Debug)]
 enum Fact {
     Malformed { from: Option<PathBuf>, problem: Problem },
-    UnknownContext(Context),
+    UnknownContext(Box<Context>),
     Disabled,
     Exhausted { pairs: u32 },
     InUse(Pair),
@@ -66,7 +66,7 @@ impl Error {
     }
 
     pub(crate) fn unknown(context: &Context) -> Self {
-        Self(Box::new(Fact::UnknownContext(context.clone())))
+        Self(Box::new(Fact::UnknownContext(Box::new(context.clone()))))
     }
 
     pub(crate) fn disabled() -> Self {

@@ -149,7 +149,7 @@ impl SelinuxFs {
 const SYSTEM: [u64; 2] = [0x6265_6572, 0x0102_1994];
 
 /// Compares the type of a file system, whose width differs among machines.
-fn is(kind: impl TryInto<i64>, magic: u64) -> bool {
+pub(crate) fn is(kind: impl TryInto<i64>, magic: u64) -> bool {
     kind.try_into().is_ok_and(|kind| kind.cast_unsigned() & 0xffff_ffff == magic)
 }
 
