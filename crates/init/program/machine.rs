@@ -162,6 +162,7 @@ impl Machine {
             code::SEND_FD => self.send_fd(args).map(|()| 0),
             code::SIGNALS => crate::compose::reset_signals().map(|()| 0),
             code::ID_MAP => crate::compose::id_map(args),
+            code::LABEL => crate::compose::label(args).map(|()| 0),
             code::CHDIR => crate::compose::change_directory(args[0]).map(|()| 0),
             _ => Err(EINVAL),
         };

@@ -76,6 +76,8 @@ pub mod code {
     pub const CHDIR: u16 = 15;
     /// Change the attributes of a mount and map its ids by a user namespace.
     pub const ID_MAP: u16 = 16;
+    /// Write a label of this process to procfs and compare what the kernel then has.
+    pub const LABEL: u16 = 20;
 }
 
 /// Where an argument's value comes from.

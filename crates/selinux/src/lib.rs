@@ -9,6 +9,7 @@ mod lease;
 mod level;
 mod pair;
 mod policy;
+pub mod prepared;
 mod problem;
 mod relabel;
 mod selinuxfs;
