@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::group::OwnGroup;
 use crate::pid1::Pid1;
 use crate::report::Control;
+use crate::selinux::Selinux;
 
 /// Where the root file system comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +104,8 @@ pub struct Builder {
     #[serde(default)]
     pub(crate) own_group: OwnGroup,
     #[serde(default)]
+    pub(crate) selinux: Selinux,
+    #[serde(default)]
     pub(crate) id: Option<String>,
     #[serde(default)]
     pub(crate) cgroup_placement: ampoule_cgroups::Placement,
@@ -181,6 +184,7 @@ impl Builder {
             #[cfg(feature = "image")]
             image: None,
             own_group: OwnGroup::default(),
+            selinux: Selinux::default(),
             id: None,
             cgroup_placement: ampoule_cgroups::Placement::default(),
         }
@@ -267,6 +271,13 @@ impl Builder {
     #[must_use]
     pub fn new_privileges(mut self, setting: NewPrivileges) -> Self {
         self.new_privileges = setting;
+        self
+    }
+
+    /// How SELinux confines it.
+    #[must_use]
+    pub fn selinux(mut self, setting: Selinux) -> Self {
+        self.selinux = setting;
         self
     }
 

@@ -73,6 +73,8 @@ pub enum ErrorKind {
     StillRunning,
     /// The image's store cannot be used, or layers are not unpacked in it.
     Image,
+    /// The label cannot be had: the policy does not have it or does not permit it.
+    Selinux,
     /// Another system call failed.
     System,
 }
@@ -363,6 +365,7 @@ impl fmt::Display for ErrorKind {
             Self::StatusLost => "the exit status was lost",
             Self::Limits => "a limit of resources cannot be put in force",
             Self::NoLayers => "the root has no layers",
+            Self::Selinux => "the SELinux label cannot be had",
             Self::StillRunning => "the container still runs",
             Self::Image => "the image cannot be used",
             Self::TooLarge => "more than the limit",

@@ -112,6 +112,7 @@
 //! | payload's user, otherwise | the caller | 0, mapped to the caller | the caller |
 //! | capabilities | none | 11 for user 0 (the set that Podman gives), none for others | the same |
 //! | no_new_privs | on | on | on |
+//! | SELinux, where it is on | as the caller: programs of the host cannot be entered | the policy's type for containers, categories of its own | as the caller |
 //! | host name | `ampoule` | `ampoule` | the host's |
 //! | environment | `PATH`, `HOME`, `LANG` | the same | the same |
 //! | umask, directory | 0022, `/` | the same | the same |
@@ -171,6 +172,7 @@ mod pty;
 mod report;
 mod resources;
 mod root;
+mod selinux;
 mod settings;
 mod stats;
 mod stdio;
@@ -203,6 +205,7 @@ pub use ampoule_overlay::{
     Change, ChangeKind, CopyUp, Depth, HidePid, IdMapped, Mount, MountFlags, MountKind, PidSubset,
     Propagation, Root,
 };
+pub use ampoule_selinux::Context as SelinuxContext;
 pub use builder::{Builder, NewPrivileges, Origin, WithHost};
 pub use command::Command;
 pub use container::{Container, OnDrop};
@@ -219,6 +222,7 @@ pub use plan::Plan;
 pub use pty::{Pty, WindowSize};
 pub use report::{Control, Entry, Level, Report, State};
 pub use resources::{LimitOf, Resources};
+pub use selinux::Selinux;
 pub use stats::Stats;
 pub use stdio::Stdio;
 pub use timings::Timings;

@@ -314,6 +314,8 @@ fn become_payload(settings: &Settings, to: &mut Ordered) {
     to.first(settings.io_priority.iter().map(attributes::io_priority));
     to.first(settings.cpu_affinity.iter().map(attributes::cpu_affinity));
     to.first(settings.personality.iter().map(attributes::personality));
+    // The keyring keeps the label that it is made with.
+    to.first(settings.selinux.key_step(settings.container_proc()));
     to.first([p::new_session_keyring()]);
     let identity = &settings.identity;
     to.first(credentials::become_user(
@@ -325,6 +327,8 @@ fn become_payload(settings: &Settings, to: &mut Ordered) {
     if settings.new_privileges == NewPrivileges::Forbidden {
         to.first([p::no_new_privs()]);
     }
+    // As late as procfs is open: the next program is the payload, and a filter may refuse what it takes.
+    to.first(settings.selinux.exec_step(settings.container_proc()));
     // Nothing of init's is open when a path of the container is looked up (CVE-2024-21626).
     to.first([l::close_others(), l::change_directory(CURRENT_DIR)]);
     to.end(Stage::Process, "process");

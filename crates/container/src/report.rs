@@ -30,6 +30,8 @@ pub enum Control {
     Capabilities,
     /// No privilege can be gained by executing a file.
     NoNewPrivileges,
+    /// The payload and what it writes have a label of SELinux that other containers do not have.
+    Selinux,
     /// The container ends with the host's process.
     DieWithHost,
     /// It has a control group of its own: it can be counted, paused and killed as a whole.

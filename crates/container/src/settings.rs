@@ -24,6 +24,7 @@ use crate::levels::{self, LeftOut};
 use crate::pid1::Pid1;
 use crate::plan::{ProcFd, RootSteps};
 use crate::pty::WindowSize;
+use crate::selinux::Labelling;
 
 /// Type of procfs (statfs(2)).
 const PROC_SUPER_MAGIC: u64 = 0x9fa0;
@@ -62,6 +63,7 @@ pub(crate) struct Settings {
     pub(crate) with_host: WithHost,
     pub(crate) stop_signal: i32,
     pub(crate) group: Grouping,
+    pub(crate) selinux: Labelling,
     pub(crate) id: Option<String>,
 }
 
@@ -82,7 +84,10 @@ impl Settings {
         let identity = Identity::resolve(builder, &namespaces, privilege)?;
         levels::groups(builder, &identity)?;
         let proc = draft.inherit(open_proc()?);
-        let root = crate::root::prepare(builder, &namespaces, privilege, &identity, draft)?;
+        let selinux = crate::selinux::prepare(builder)?;
+        let mounts = selinux.mounts(builder);
+        let root =
+            crate::root::prepare(builder, &namespaces, (privilege, mounts), &identity, draft)?;
         let known =
             CapabilitySet::supported().map_err(|error| Error::from_ns(Stage::Plan, error))?;
         Ok(Self {
@@ -114,6 +119,7 @@ impl Settings {
             with_host: builder.with_host,
             stop_signal: builder.stop_signal,
             group,
+            selinux,
             id: builder.id.clone(),
         })
     }
