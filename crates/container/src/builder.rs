@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::group::OwnGroup;
 use crate::pid1::Pid1;
 use crate::report::Control;
+use crate::selinux::Selinux;
 use crate::syscalls::Seccomp;
 
 /// Where the root file system comes from.
@@ -111,6 +112,8 @@ pub struct Builder {
     #[serde(default)]
     pub(crate) own_group: OwnGroup,
     #[serde(default)]
+    pub(crate) selinux: Selinux,
+    #[serde(default)]
     pub(crate) id: Option<String>,
     #[serde(default)]
     pub(crate) cgroup_placement: ampoule_cgroups::Placement,
@@ -193,6 +196,7 @@ impl Builder {
             #[cfg(feature = "landlock")]
             landlock: None,
             own_group: OwnGroup::default(),
+            selinux: Selinux::default(),
             id: None,
             cgroup_placement: ampoule_cgroups::Placement::default(),
         }
@@ -286,6 +290,13 @@ impl Builder {
     #[must_use]
     pub fn seccomp(mut self, seccomp: impl Into<Seccomp>) -> Self {
         self.seccomp = seccomp.into();
+        self
+    }
+
+    /// How SELinux confines it.
+    #[must_use]
+    pub fn selinux(mut self, setting: Selinux) -> Self {
+        self.selinux = setting;
         self
     }
 

@@ -23,6 +23,7 @@ use crate::pid1::Pid1;
 use crate::plan::Prepared;
 use crate::pty::Pty;
 use crate::report::Report;
+use crate::selinux::Label;
 use crate::timings::Timings;
 
 /// How long a killed container may take to end.
@@ -56,6 +57,8 @@ pub struct Container {
     /// Somebody has to answer them; they fail with `ENOSYS` when it is dropped.
     pub listener: Option<Listener>,
     pub(crate) id: String,
+    /// Keeps its categories from other containers.
+    pub(crate) label: Option<Label>,
     pub(crate) pid: u32,
     pub(crate) pidfd: OwnedFd,
     pub(crate) control: OwnedFd,
@@ -80,6 +83,12 @@ impl Container {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The SELinux context of the payload, if it has one of its own.
+    #[must_use]
+    pub fn selinux_label(&self) -> Option<&ampoule_selinux::Context> {
+        self.label.as_ref().map(Label::process)
     }
 
     /// Id of the first process in the host's pid namespace; use [`Container::pidfd`] to act on it.
@@ -289,6 +298,9 @@ impl Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
+        if self.on_drop == OnDrop::Detach && !self.reaped {
+            self.label.take().into_iter().for_each(Label::leave);
+        }
         if self.reaped || self.on_drop == OnDrop::Detach {
             return;
         }

@@ -75,6 +75,8 @@ pub enum ErrorKind {
     AppArmor,
     /// The image's store cannot be used, or layers are not unpacked in it.
     Image,
+    /// The label cannot be had: the policy does not have it or does not permit it.
+    Selinux,
     /// Another system call failed.
     System,
 }
@@ -385,6 +387,7 @@ impl fmt::Display for ErrorKind {
             Self::StatusLost => "the exit status was lost",
             Self::Limits => "a limit of resources cannot be put in force",
             Self::NoLayers => "the root has no layers",
+            Self::Selinux => "the SELinux label cannot be had",
             Self::StillRunning => "the container still runs",
             Self::AppArmor => "the AppArmor profile cannot be had",
             Self::Image => "the image cannot be used",

@@ -26,6 +26,7 @@ impl Settings {
         self.report_ids(&mut report);
         self.report_root(builder, &mut report);
         self.report_process(&mut report);
+        self.selinux.report(&mut report);
         self.report_limits(&mut report);
         self.report_ends(command, &mut report);
         report

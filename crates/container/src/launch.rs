@@ -238,6 +238,11 @@ impl Launch {
         let id = self.id.clone().or_else(|| self.plan.settings.id.clone());
         let id = id.unwrap_or_else(crate::id::fresh);
         let group = self.group(&id)?;
+        let label = self.plan.settings.selinux.label()?;
+        let mut parameters = vec![Parameter::Text(texts.current_dir)];
+        if let Some(label) = &label {
+            parameters.extend(label.parameters()?);
+        }
         let mut payload_fds: Vec<(i32, BorrowedFd<'_>)> =
             (0..).zip(streams.iter().map(|stream| stream.payload.as_fd())).collect();
         payload_fds
@@ -253,7 +258,7 @@ impl Launch {
             argv: texts.argv,
             env: texts.env,
             paths: texts.paths,
-            parameters: vec![Parameter::Text(texts.current_dir)],
+            parameters,
             payload_fds,
             fds,
             host,
@@ -274,7 +279,7 @@ impl Launch {
         })?;
         drop(launch);
         let mut container = self.container(started, streams, begun);
-        container.id = id;
+        (container.id, container.label) = (id, label);
         if let Some((group, above)) = group.and_then(Made::keep) {
             (container.group, container.above) = (Some(group), above);
         }
@@ -310,6 +315,7 @@ impl Launch {
             pty,
             listener,
             id: String::new(),
+            label: None,
             pid: started.pid,
             pidfd: started.pidfd,
             control: started.control,

@@ -113,6 +113,7 @@
 //! | capabilities | none | 11 for user 0 (the set that Podman gives), none for others | the same |
 //! | no_new_privs | on | on | on |
 //! | system calls | the default profile, for these capabilities ([`Seccomp`]) | the same | the same |
+//! | SELinux, where it is on | as the caller: programs of the host cannot be entered | the policy's type for containers, categories of its own | as the caller |
 //! | host name | `ampoule` | `ampoule` | the host's |
 //! | environment | `PATH`, `HOME`, `LANG` | the same | the same |
 //! | umask, directory | 0022, `/` | the same | the same |
@@ -180,6 +181,7 @@ mod recording;
 mod report;
 mod resources;
 mod root;
+mod selinux;
 mod settings;
 mod stats;
 mod stdio;
@@ -216,6 +218,7 @@ pub use ampoule_overlay::{
     Propagation, Root,
 };
 pub use ampoule_seccomp as seccomp;
+pub use ampoule_selinux::Context as SelinuxContext;
 pub use builder::{Builder, NewPrivileges, Origin, WithHost};
 pub use command::Command;
 pub use container::{Container, OnDrop};
@@ -234,6 +237,7 @@ pub use plan::Plan;
 pub use pty::{Pty, WindowSize};
 pub use report::{Control, Entry, Level, Report, State};
 pub use resources::{LimitOf, Resources};
+pub use selinux::Selinux;
 pub use stats::Stats;
 pub use stdio::Stdio;
 pub use syscalls::Seccomp;

@@ -329,6 +329,8 @@ fn become_payload(settings: &Settings, to: &mut Ordered) {
     to.first(settings.io_priority.iter().map(attributes::io_priority));
     to.first(settings.cpu_affinity.iter().map(attributes::cpu_affinity));
     to.first(settings.personality.iter().map(attributes::personality));
+    // The keyring keeps the label that it is made with.
+    to.first(settings.selinux.key_step(settings.container_proc()));
     to.first([p::new_session_keyring()]);
     confine(settings, to);
     to.first([l::exec()]);
@@ -355,6 +357,8 @@ fn confine(settings: &Settings, to: &mut Ordered) {
     if settings.new_privileges == NewPrivileges::Forbidden {
         to.first([p::no_new_privs()]);
     }
+    // As late as procfs is open: the next program is the payload, and a filter may refuse what it takes.
+    to.first(settings.selinux.exec_step(settings.container_proc()));
     // No file is opened for reading or writing any more, and nothing signalled, but by the payload.
     #[cfg(feature = "landlock")]
     to.first(settings.landlock.iter().map(|rules| rules.enforce.clone()));

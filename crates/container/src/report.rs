@@ -36,6 +36,8 @@ pub enum Control {
     AppArmor,
     /// What the payload may reach is limited by Landlock (feature `landlock`).
     Landlock,
+    /// The payload and what it writes have a label of SELinux that other containers do not have.
+    Selinux,
     /// The container ends with the host's process.
     DieWithHost,
     /// It has a control group of its own: it can be counted, paused and killed as a whole.

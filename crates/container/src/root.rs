@@ -25,7 +25,7 @@ const TTY_GROUP: u32 = 5;
 pub(crate) fn prepare(
     builder: &Builder,
     namespaces: &NamespaceSet,
-    privilege: Privilege,
+    (privilege, mount_label): (Privilege, Option<u16>),
     identity: &Identity,
     draft: &mut Draft,
 ) -> Result<Option<Prepared>, Error> {
@@ -34,6 +34,7 @@ pub(crate) fn prepare(
         return Ok(None);
     }
     let situation = situation(namespaces, privilege, identity, &fs, draft)?;
+    let situation = Situation { mount_label, ..situation };
     prepare_steps(&fs, &situation, draft).map(Some).map_err(Error::from_overlay)
 }
 

@@ -24,6 +24,7 @@ use crate::levels::{self, LeftOut};
 use crate::pid1::Pid1;
 use crate::plan::{ProcFd, RootSteps};
 use crate::pty::WindowSize;
+use crate::selinux::Labelling;
 use crate::syscalls::Confined;
 
 /// Type of procfs (statfs(2)).
@@ -67,6 +68,7 @@ pub(crate) struct Settings {
     pub(crate) with_host: WithHost,
     pub(crate) stop_signal: i32,
     pub(crate) group: Grouping,
+    pub(crate) selinux: Labelling,
     pub(crate) id: Option<String>,
 }
 
@@ -90,7 +92,10 @@ impl Settings {
         let seccomp = crate::syscalls::prepare(builder, &namespaces, &identity, leave, draft)?;
         levels::bounding(builder, &identity)?;
         let proc = draft.inherit(open_proc()?);
-        let root = crate::root::prepare(builder, &namespaces, privilege, &identity, draft)?;
+        let selinux = crate::selinux::prepare(builder)?;
+        let mounts = selinux.mounts(builder);
+        let root =
+            crate::root::prepare(builder, &namespaces, (privilege, mounts), &identity, draft)?;
         let apparmor = crate::apparmor::prepare(builder, &mut left_out)?;
         #[cfg(feature = "landlock")]
         let landlock = crate::landlock::prepare(builder, root.as_ref(), draft, &mut left_out)?;
@@ -129,6 +134,7 @@ impl Settings {
             with_host: builder.with_host,
             stop_signal: builder.stop_signal,
             group,
+            selinux,
             id: builder.id.clone(),
         })
     }

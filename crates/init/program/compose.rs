@@ -203,6 +203,30 @@ pub fn write(args: [u64; 6]) -> Result<(), i32> {
     written
 }
 
+/// Writes a label and compares what the kernel then gives; arguments: procfs, path, label, its length.
+pub fn label(args: [u64; 6]) -> Result<(), i32> {
+    const O_RDWR: u64 = 2;
+    let [proc, path, label, len, ..] = args;
+    let fd = kernel::call(nr::OPENAT, [proc, path, O_RDWR | kernel::O_CLOEXEC, 0, 0, 0])?;
+    let same = kernel::write_all(fd, label, len).and_then(|()| has_label(fd, label, len));
+    kernel::close(fd);
+    same
+}
+
+/// Fails with `EIO` unless an open label is this one, with a NUL behind it or not.
+fn has_label(fd: u64, label: u64, len: u64) -> Result<(), i32> {
+    let mut found = [0_u8; PATH_MAX];
+    let read = kernel::call(nr::PREAD64, [fd, &raw mut found as u64, PATH_MAX as u64, 0, 0, 0])?;
+    // SAFETY: the launch's text has this length, which the host wrote beside it.
+    let wanted = unsafe { core::slice::from_raw_parts(label as *const u8, len as usize) };
+    let found = found.get(..read as usize).unwrap_or(&[]);
+    let found = match found {
+        [label @ .., 0] => label,
+        label => label,
+    };
+    if found.iter().eq(wanted) { Ok(()) } else { Err(EIO) }
+}
+
 /// Gives every signal its default and unblocks all (a host may ignore or block some; exec keeps both).
 pub fn reset_signals() -> Result<(), i32> {
     let default = [0_u64; 4];

@@ -163,6 +163,7 @@ impl Machine {
             code::SIGNALS => crate::compose::reset_signals().map(|()| 0),
             code::ID_MAP => crate::compose::id_map(args),
             code::LANDLOCK_PATH => crate::compose::landlock_path(args),
+            code::LABEL => crate::compose::label(args).map(|()| 0),
             code::CHDIR => crate::compose::change_directory(args[0]).map(|()| 0),
             _ => Err(EINVAL),
         };

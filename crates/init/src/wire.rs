@@ -78,6 +78,8 @@ pub mod code {
     pub const ID_MAP: u16 = 16;
     /// Allow rights beneath a file or directory in a Landlock ruleset.
     pub const LANDLOCK_PATH: u16 = 17;
+    /// Write a label of this process to procfs and compare what the kernel then has.
+    pub const LABEL: u16 = 20;
 }
 
 /// Where an argument's value comes from.

@@ -24,6 +24,7 @@ fn every_step() -> Vec<Step> {
         file::fsetxattr(a.into(), c"user.x", b"value"),
         file::write_new(plan, c"file", 0o600, b"text\n"),
         file::write_existing(Fd::Cwd, c"/proc/self/x", &[0xff; 3]),
+        file::write_label(plan, c"self/attr/exec", (1, "label"), 2),
         file::close(a),
     ];
     let starts = [

@@ -42,6 +42,8 @@ pub enum ErrorKind {
     TooFewLayers,
     /// An overlay has more lower layers than the 500 that the kernel takes.
     TooManyLayers,
+    /// So many layers cannot have a mount label: the kernel takes them in one text only (before Linux 6.8).
+    LabelUnavailable,
     /// An overlay's upper and work directories are not beside each other.
     WorkApart,
     /// An upper layer's name has a character that overlay options cannot hold, or is too long.
@@ -234,6 +236,9 @@ fn sentence(kind: ErrorKind) -> &'static str {
         ErrorKind::PathTooLong => "is too long",
         ErrorKind::TooFewLayers => "is an overlay with too few layers",
         ErrorKind::TooManyLayers => "is one lower layer too many: the kernel takes 500",
+        ErrorKind::LabelUnavailable => {
+            "has more layers than this kernel takes together with a mount label"
+        }
         ErrorKind::WorkApart => "is an overlay whose work directory is not beside its upper one",
         ErrorKind::LayerName => "has a name that overlay options cannot hold",
         ErrorKind::IdMapUnavailable => "cannot have its owners mapped here",

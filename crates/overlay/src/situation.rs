@@ -73,6 +73,9 @@ pub struct Situation {
     pub cgroup_namespace: Namespace,
     /// For terminals.
     pub tty_group: TtyGroup,
+    /// Position among the launch's parameters of the SELinux context of all file systems in memory, terminals and overlays
+    /// that are made (`context=`, mount(8)), if they get one.
+    pub mount_label: Option<u16>,
     /// What the kernel can do.
     pub kernel: Kernel,
 }
@@ -91,6 +94,7 @@ impl Situation {
             ipc_namespace: Namespace::New,
             cgroup_namespace: Namespace::New,
             tty_group: TtyGroup::Mapped,
+            mount_label: None,
             kernel: Kernel::running(),
         }
     }

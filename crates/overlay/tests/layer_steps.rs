@@ -47,6 +47,12 @@ fn how_the_kernel_is_told() {
     assert_eq!(with(&steps.build, "CMD_CREATE").len(), 1, "the staging tmpfs");
     let page = with(&steps.build, "mount(\"overlay\"");
     assert!(page[0].contains("lowerdir=l1:l2:") && page[0].contains(":l70,userxattr"), "{page:?}");
+    // The label of a mount is the launch's, and a page is the plan's.
+    let label = Situation { mount_label: Some(1), ..on(6, 7) };
+    let error = prepare(&fs, &label, &mut Draft::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LabelUnavailable);
+    let label = Situation { mount_label: Some(1), ..on(6, 8) };
+    assert_eq!(with(&prepared(&fs, &label).build, "{mount label}").len(), 2);
     // What the plan keeps open does not grow with the layers.
     let mut draft = Draft::default();
     let steps = prepare(&fs, &Situation::privileged(), &mut draft).unwrap();

@@ -186,3 +186,35 @@ fn the_callers_own_root_is_not_written_to() {
         [ErrorKind::TargetMissing, ErrorKind::TargetMissing, ErrorKind::LinkOnMount]
     );
 }
+
+#[test]
+fn a_mount_label_is_on_all_that_has_no_labels_of_its_own() {
+    let mut fs = FileSystem::new(Base::Directory("/usr".into()), Root::Ephemeral { size: 1 << 20 });
+    fs.mounts = vec![Mount::proc(), Mount::sysfs(), Mount::dev(), Mount::tmpfs("/tmp", 4096)];
+    let labels = |situation: &Situation| {
+        let steps = prepared(&fs, situation);
+        let all = lines(&[steps.launcher, steps.build].concat());
+        let made = all.iter().filter(|line| line.starts_with("fsopen"));
+        let labelled = r#"SET_STRING, "context", {mount label}, 0)"#;
+        let next: Vec<bool> = all.windows(2).map(|pair| pair[1].ends_with(labelled)).collect();
+        let opened = all.iter().enumerate().filter(|(_, line)| line.starts_with("fsopen"));
+        let kinds: Vec<String> = opened
+            .filter(|(index, _)| next[*index])
+            .map(|(_, line)| line.split('"').nth(1).unwrap_or_default().to_owned())
+            .collect();
+        (kinds, made.count(), all.iter().filter(|line| line.ends_with(labelled)).count())
+    };
+    let label = Situation { mount_label: Some(3), ..Situation::privileged() };
+    let (kinds, made, all) = labels(&label);
+    // The staging directory, the root, /dev, its terminals and shared memory, /tmp; what is masked.
+    assert!(kinds.len() >= 6 && all == kinds.len(), "{kinds:?}");
+    let others = 3;
+    assert_eq!(made, kinds.len() + others, "all but proc, sysfs and mqueue: {kinds:?}");
+    assert_eq!(labels(&Situation::privileged()).2, 0);
+    // Nodes that the launcher makes are in a labelled file system, too.
+    let root_ids = Some((1000, 1000));
+    let user_namespace = ampoule_overlay::UserNamespace::New;
+    let mapped = Situation { root_ids, user_namespace, ..label };
+    let (_, _, all) = labels(&mapped);
+    assert!(all >= 6);
+}

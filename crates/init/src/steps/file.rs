@@ -151,6 +151,17 @@ pub fn write_existing(dir: Fd, path: &CStr, bytes: &[u8]) -> Step {
     write_flags(dir, path, (libc::O_WRONLY as u64, "O_WRONLY"), 0, bytes)
 }
 
+/// Writes a label of the process itself to a file of procfs, and fails with `EIO` unless it reads the same afterwards
+/// (proc_pid_attr(5)). The label and its length in bytes are parameters of the launch.
+#[must_use]
+pub fn write_label(proc: Fd, path: &CStr, label: (u16, &'static str), length: u16) -> Step {
+    let (label, name) = label;
+    let text = Arg::Parameter(label, name);
+    let args = vec![proc.into(), path.into(), text, Arg::Parameter(length, "length")];
+    let shown = format!("{proc}, {path:?}, {{{name}}}");
+    Step::operation("write_label", code::LABEL, args).named("write_label", shown)
+}
+
 /// Writes to an open file, all in one call.
 #[must_use]
 pub fn write_open(fd: Fd, bytes: &[u8]) -> Step {

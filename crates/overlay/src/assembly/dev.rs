@@ -56,6 +56,8 @@ impl Assembly<'_> {
         self.launcher.push(mount::fsopen(c"tmpfs", context));
         let options = options.iter().map(|(key, value)| mount::option(context, key, &text(value)));
         self.launcher.extend(options);
+        let label = self.label_of(c"tmpfs", context);
+        self.launcher.extend(label);
         self.launcher.push(mount::create(context));
         self.launcher.push(mount::fsmount(context, flags, dev));
         for (name, _, number) in NODES {

@@ -196,7 +196,16 @@ impl<'a> Assembly<'a> {
     fn begin(&mut self, kind: &CStr) -> Slot {
         let context = self.take();
         self.build.push(mount::fsopen(kind, context));
+        let label = self.label_of(kind, context);
+        self.build.extend(label);
         context
+    }
+
+    /// The label of a file system whose files have none of their own; others keep what the policy gives them.
+    fn label_of(&self, kind: &CStr, context: Slot) -> Option<Step> {
+        let parameter = self.situation.mount_label?;
+        let labelled = [c"tmpfs", c"overlay", c"devpts"].contains(&kind);
+        labelled.then(|| mount::option_parameter(context, c"context", parameter, "mount label"))
     }
 
     /// Makes a file system that has all its options.

@@ -79,6 +79,11 @@ impl Assembly<'_> {
                 options.extend(self.upper_options(upper));
                 self.overlay_with(&options, flags)
             }
+            // The text of a page is the plan's, that of a label the launch's.
+            Telling::Page if self.situation.mount_label.is_some() => {
+                self.problems.push(Problem::new(ErrorKind::LabelUnavailable, "/"));
+                self.root
+            }
             Telling::Page => {
                 let names = self.stage_all(lower);
                 let mut options = vec![(c"lowerdir", Some(names.join(":")))];

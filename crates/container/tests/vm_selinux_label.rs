@@ -1,0 +1,104 @@
+//! Containers with SELinux enforcing: each has its label, and none reads what has another's.
+//!
+//! Kernel objects: containers from a root on the guest's disk, a volume with a label, the kernel's log. Invariant: the
+//! guest is unchanged.
+
+mod oracle;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command as Process;
+
+use ampoule::{Builder, Container, Control, ErrorKind, Output, Selinux, SelinuxContext};
+use ampoule_selinux::Relabel;
+
+/// A root with one static program.
+fn root() -> tempfile::TempDir {
+    let dir = tempfile::tempdir_in("/root").expect("a directory on the disk");
+    fs::create_dir(dir.path().join("bin")).expect("a directory");
+    fs::copy("/bin/busybox", dir.path().join("bin/busybox")).expect("busybox");
+    dir
+}
+
+fn context(text: &str) -> SelinuxContext {
+    text.parse().expect("a context")
+}
+
+fn labelled(root: &Path, categories: &str) -> Builder {
+    let label = context(&format!("system_u:system_r:container_t:s0:{categories}"));
+    Container::from_rootfs(root).selinux(Selinux::Label(Box::new(label)))
+}
+
+fn busybox(builder: Builder, args: &[&str]) -> Output {
+    builder.command("/bin/busybox").args(args).output().expect("a container")
+}
+
+#[test]
+fn a_payload_has_the_label_that_is_told() {
+    oracle::tier::vm();
+    let root = root();
+    let plan = Container::from_rootfs(root.path()).command("/bin/busybox").arg("sleep").arg("100");
+    let plan = plan.plan().expect("a plan");
+    assert!(plan.report().is_in_force(Control::Selinux), "{}", plan.report());
+    let (one, other) = (plan.launch().spawn().expect("one"), plan.launch().spawn().expect("two"));
+    let told = |container: &Container| container.selinux_label().expect("a label").to_string();
+    assert_ne!(told(&one), told(&other));
+    for container in [&one, &other] {
+        let children = format!("/proc/{0}/task/{0}/children", container.pid());
+        let payload = fs::read_to_string(children).expect("its payload");
+        let path = format!("/proc/{}/attr/current", payload.trim());
+        let found = fs::read_to_string(path).expect("a label");
+        assert_eq!(found.trim_end_matches('\0'), told(container));
+        assert!(found.contains(":container_t:s0:c"), "{found}");
+    }
+    let text = "container_file_t:s0:c";
+    let said = busybox(Container::from_rootfs(root.path()), &["ls", "-Zd", "/dev", "/bin/busybox"]);
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(said.is_empty() || said.matches(text).count() == 2, "{said}");
+}
+
+#[test]
+fn a_volume_is_for_its_container_only() {
+    oracle::tier::vm();
+    let root = root();
+    let volume = tempfile::tempdir_in("/root").expect("a directory on the disk");
+    fs::write(volume.path().join("file"), "mine\n").expect("a file");
+    let file = context("system_u:object_r:container_file_t:s0:c101,c202");
+    Relabel::new(&file).and_then(|relabel| relabel.path(volume.path())).expect("labels");
+    let read = |categories| {
+        let builder = labelled(root.path(), categories).bind_to(volume.path(), "/volume");
+        busybox(builder, &["cat", "/volume/file"])
+    };
+    let own = read("c101,c202");
+    assert_eq!(own.stdout, b"mine\n", "{}", String::from_utf8_lossy(&own.stderr));
+    let other = read("c103,c204");
+    assert_eq!(other.stdout, b"");
+    let said = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(said.contains("Permission denied"), "{said}");
+    let log = Process::new("dmesg").output().expect("the kernel's log").stdout;
+    let log = String::from_utf8_lossy(&log).into_owned();
+    let denied = log.lines().filter(|line| line.contains("avc:  denied"));
+    let denied = denied.filter(|line| line.contains("s0:c103,c204")).count();
+    assert!(denied > 0, "{log}");
+}
+
+#[test]
+fn what_the_policy_does_not_have_or_permit() {
+    oracle::tier::vm();
+    let root = root();
+    let refused = |label: &str| {
+        let builder = Container::from_rootfs(root.path());
+        let label = Selinux::Label(Box::new(context(label)));
+        builder.selinux(label).command("/bin/busybox").plan().expect_err("no such label")
+    };
+    let error = refused("system_u:system_r:nobody_has_this_t:s0:c1,c2");
+    assert_eq!(error.kind(), ErrorKind::Selinux, "{error}");
+    // The host's programs cannot be entered: by default nothing is in force, and asked for it is an error.
+    let plan = Container::host_view().command("true").plan().expect("a plan");
+    assert!(!plan.report().is_in_force(Control::Selinux), "{}", plan.report());
+    let label = context("system_u:system_r:container_t:s0:c1,c2");
+    let view = Container::host_view().selinux(Selinux::Label(Box::new(label)));
+    assert_eq!(view.clone().command("true").plan().expect_err("bin_t").kind(), ErrorKind::Selinux);
+    let plan = view.best_effort(Control::Selinux).command("true").plan().expect("a plan");
+    assert!(!plan.report().is_in_force(Control::Selinux), "{}", plan.report());
+}
