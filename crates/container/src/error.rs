@@ -71,6 +71,8 @@ pub enum ErrorKind {
     NoLayers,
     /// The container still runs.
     StillRunning,
+    /// The container has ended.
+    Ended,
     /// The image's store cannot be used, or layers are not unpacked in it.
     Image,
     /// Another system call failed.
@@ -384,6 +386,7 @@ impl fmt::Display for ErrorKind {
             Self::Limits => "a limit of resources cannot be put in force",
             Self::NoLayers => "the root has no layers",
             Self::StillRunning => "the container still runs",
+            Self::Ended => "the container has ended",
             Self::Image => "the image cannot be used",
             Self::TooLarge => "more than the limit",
             Self::System => "a system call failed",

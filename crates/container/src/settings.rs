@@ -158,7 +158,7 @@ fn effective_pid1(namespaces: &NamespaceSet, asked: Pid1) -> Pid1 {
 }
 
 /// The host's procfs, checked to be the root of one.
-fn open_proc() -> Result<OwnedFd, Error> {
+pub(crate) fn open_proc() -> Result<OwnedFd, Error> {
     let call = |errno| Error::call(Stage::Plan, "open /proc", errno);
     let proc =
         openat(CWD, "/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
