@@ -74,7 +74,7 @@ impl Container {
     }
 }
 
-impl<'a> Exec<'a> {
+impl Exec<'_> {
     /// Adds an argument.
     #[must_use]
     pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
@@ -263,8 +263,8 @@ impl<'a> Exec<'a> {
         started.map_err(|error| container.or_ended(error))
     }
 
-    /// Everything that the start needs, without the container's handle.
-    pub(crate) fn ready(
+    /// Everything that the start needs.
+    fn ready(
         mut self,
         freeze_state: Option<Arc<FreezeState>>,
         begun: Instant,
@@ -286,11 +286,6 @@ impl<'a> Exec<'a> {
             deadline: begun + self.start_timeout,
             fault: self.fault,
         })
-    }
-
-    #[cfg(feature = "tokio")]
-    pub(crate) fn parts(&self) -> (&'a Container, Duration, Bytes) {
-        (self.container, self.start_timeout, self.order.output_limit())
     }
 
     /// The user, and the program of such a process.

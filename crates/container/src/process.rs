@@ -132,12 +132,6 @@ impl Process {
         Ok(status)
     }
 
-    /// What is left of its time limit.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn time_left(&self) -> Option<Duration> {
-        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
-    }
-
     /// Takes the status once the end has been seen.
     fn collect(&mut self) -> Result<ExitStatus, Error> {
         if let Some(status) = &self.ended {
