@@ -68,13 +68,35 @@ impl Group {
         self.set_frozen("0", "THAWED")
     }
 
-    fn set_frozen(&self, v2: &str, v1: &str) -> Result<()> {
+    /// Where the kernel says whether it is frozen, to be asked again and again.
+    ///
+    /// # Errors
+    /// [`MissingController`](crate::ErrorKind::MissingController), [`NotFound`](crate::ErrorKind::NotFound), a limit on
+    /// descriptors.
+    pub fn freeze_state(&self) -> Result<FreezeState> {
+        let dir = self.freezer()?;
+        let (name, frozen) = match dir.version {
+            Version::V2 => ("cgroup.events", ["frozen 1", "frozen 1"]),
+            Version::V1 => ("freezer.state", ["FROZEN", "FREEZING"]),
+        };
+        let name = format!("{}/{name}", self.name);
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = openat(&dir.fd, name.as_str(), flags, Mode::empty())
+            .map_err(|errno| Error::at("open", &dir.path.join(&name), errno))?;
+        Ok(FreezeState { file: crate::group::above_stdio(file)?, frozen })
+    }
+
+    /// The directory in the hierarchy that freezes.
+    fn freezer(&self) -> Result<&Dir> {
         let freezer = crate::controller::Controllers::FREEZER;
         let on_v2 = self.dirs().find(|dir| dir.version == Version::V2);
-        let on_v1 = self.dirs().find(|dir| dir.controllers.contains(freezer));
-        let Some(dir) = on_v2.or(on_v1) else {
-            return Err(Error::missing("freeze", freezer, Absence::Unmounted));
-        };
+        let on_v1 = || self.dirs().find(|dir| dir.controllers.contains(freezer));
+        let missing = || Error::missing("freeze", freezer, Absence::Unmounted);
+        on_v2.or_else(on_v1).ok_or_else(missing)
+    }
+
+    fn set_frozen(&self, v2: &str, v1: &str) -> Result<()> {
+        let dir = self.freezer()?;
         let (file, text) = match dir.version {
             Version::V2 => ("cgroup.freeze", v2),
             Version::V1 => ("freezer.state", v1),
@@ -191,6 +213,27 @@ impl Group {
 
     fn first_path(&self) -> std::path::PathBuf {
         self.paths().next().unwrap_or_default()
+    }
+}
+
+/// Whether a group is frozen; see [`Group::freeze_state`].
+#[derive(Debug)]
+pub struct FreezeState {
+    file: OwnedFd,
+    frozen: [&'static str; 2],
+}
+
+impl FreezeState {
+    /// Whether all its processes have stopped, by [`Group::freeze`] of it or of a group above.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) when the group has been removed.
+    pub fn is_frozen(&self) -> Result<bool> {
+        let mut text = [0; 256];
+        let read = rustix::io::retry_on_intr(|| rustix::io::pread(&self.file, &mut text, 0));
+        let length = read.map_err(|errno| Error::system("pread", errno))?;
+        let text = String::from_utf8_lossy(text.get(..length).unwrap_or_default());
+        Ok(text.lines().any(|line| self.frozen.contains(&line)))
     }
 }
 

@@ -308,7 +308,7 @@ pub(crate) fn writes(place: &Place, limits: &Limits) -> Result<Vec<(usize, Write
 }
 
 /// A host that closed a standard stream must not find a descriptor of ours in its place.
-fn above_stdio(fd: OwnedFd) -> Result<OwnedFd> {
+pub(crate) fn above_stdio(fd: OwnedFd) -> Result<OwnedFd> {
     if std::os::fd::AsRawFd::as_raw_fd(&fd) > 2 {
         return Ok(fd);
     }

@@ -69,7 +69,7 @@ mod walk;
 mod way;
 
 pub use controller::{Controller, Controllers};
-pub use end::Depth;
+pub use end::{Depth, FreezeState};
 pub use error::{Error, ErrorKind, Problem, Result};
 pub use group::{Group, Shape};
 pub use hierarchy::{Hierarchies, Hierarchy, Mode};

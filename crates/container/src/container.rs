@@ -13,11 +13,13 @@ use ampoule_init::process::{self, wait_readable};
 use ampoule_init::reaper::{self, Ended};
 use ampoule_ns::{Namespace, Setting};
 use ampoule_seccomp::notify::Listener;
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::Signal;
 
 use crate::error::{Error, ErrorKind, Stage};
 use crate::exit::{ExitStatus, Outcome, Usage};
+use crate::joining::Joined;
 use crate::layers::InMemory;
 use crate::pid1::Pid1;
 use crate::plan::Prepared;
@@ -27,7 +29,7 @@ use crate::selinux::Label;
 use crate::timings::Timings;
 
 /// How long a killed container may take to end.
-const END_LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const END_LIMIT: Duration = Duration::from_secs(10);
 
 /// What happens to the container when its handle is dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -76,6 +78,8 @@ pub struct Container {
     pub(crate) above: Above,
     /// The root's upper layer, where it is in memory.
     pub(crate) upper: InMemory,
+    /// The processes that joined it.
+    pub(crate) joined: Arc<Joined>,
 }
 
 impl Container {
@@ -120,13 +124,28 @@ impl Container {
         let ended = wait_readable(&self.pidfd, Some(Instant::now()))
             .map_err(|error| Error::io(Stage::Running, "poll", &error))?;
         if ended || self.reaped {
-            return Err(Error::call(
-                Stage::Running,
-                "the container has ended",
-                rustix::io::Errno::SRCH,
-            ));
+            return Err(has_ended());
         }
         Ok(())
+    }
+
+    /// Says that it has ended, where that is why something else failed.
+    pub(crate) fn or_ended(&self, error: Error) -> Error {
+        /// A first process waits for those that joined before its own end can be seen.
+        const LIMIT: Duration = Duration::from_millis(100);
+        let telling = error.kind() == ErrorKind::InitDied
+            || [Errno::NOMEM, Errno::SRCH]
+                .iter()
+                .any(|errno| error.errno() == Some(errno.raw_os_error()));
+        let deadline = Instant::now() + LIMIT;
+        while telling && Instant::now() < deadline {
+            if self.reaped || wait_readable(self.end_fd(), Some(Instant::now())).unwrap_or(false) {
+                return has_ended().caused_by(error);
+            }
+            drop(self.joined.children.living());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        error
     }
 
     /// Sends the payload a signal; one that has ended already is not an error.
@@ -227,13 +246,31 @@ impl Container {
             (Some(until), Some(deadline)) => Some(until.min(deadline)),
             (until, deadline) => until.or(deadline),
         };
-        let ended = wait_readable(self.end_fd(), own)
-            .map_err(|error| Error::io(Stage::Running, "poll", &error))?;
+        let ended = self.wait_for_end(own)?;
         if !ended && self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             self.deadline = None;
             return self.kill_with(Outcome::TimedOut).map(Some);
         }
         if ended { self.collect().map(Some) } else { Ok(None) }
+    }
+
+    /// Waits until the payload has ended; false when that time passed.
+    fn wait_for_end(&self, until: Option<Instant>) -> Result<bool, Error> {
+        let failed = |errno| Error::call(Stage::Running, "poll", errno);
+        loop {
+            // The first process ends only when those that joined are reaped.
+            let living = self.joined.children.living()?;
+            let mut polls = vec![self.end_poll()];
+            polls.extend(living.iter().map(|child| child.poll()));
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let limit = left.and_then(|left| Timespec::try_from(left).ok());
+            match poll(&mut polls, limit.as_ref()) {
+                Ok(0) => return Ok(false),
+                Ok(_) if !polls.swap_remove(0).revents().is_empty() => return Ok(true),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(failed(errno)),
+            }
+        }
     }
 
     /// What becomes readable when the container has ended: its pidfd, because what the reaper reports just before would
@@ -274,6 +311,8 @@ impl Container {
 
     /// Reaps the first process; its own status counts only if the reaper reported none.
     fn reap(&mut self) -> Result<(), Error> {
+        // Before: the pid namespace, and so its first process, waits for each of them.
+        self.joined.children.end(Instant::now() + END_LIMIT)?;
         let status = process::reap(&self.pidfd)
             .map_err(|error| Error::io(Stage::Running, "waitid", &error))?;
         self.reaped = true;
@@ -296,6 +335,11 @@ impl Container {
     }
 }
 
+/// What is asked of a container that has ended.
+fn has_ended() -> Error {
+    Error::new(ErrorKind::Ended, Stage::Running).with_errno(Errno::SRCH)
+}
+
 impl Drop for Container {
     fn drop(&mut self) {
         if self.on_drop == OnDrop::Detach && !self.reaped {
@@ -306,6 +350,7 @@ impl Drop for Container {
         }
         // An error here has no one to go to; the kernel ends the processes in any case.
         drop(self.kill_all());
+        drop(self.joined.children.end(Instant::now() + END_LIMIT));
         drop(process::end(&self.pidfd, Instant::now() + END_LIMIT));
         if let Some(group) = self.group.take() {
             crate::grouped::end_group(group);

@@ -2,11 +2,11 @@
 //!
 //! Invariant: the host's environment is consulted for the variables that were named, and for nothing else.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use crate::error::Problem;
+use crate::error::{Error, Problem};
 
 /// `PATH` where nothing else is set.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -114,6 +114,51 @@ pub(crate) fn path(
         return None;
     }
     text(setting, value.as_os_str(), problems)
+}
+
+/// The texts of a launch, with what is wrong with them.
+#[derive(Debug, Default)]
+pub(crate) struct Texts {
+    pub(crate) argv: Vec<CString>,
+    pub(crate) env: Vec<CString>,
+    pub(crate) paths: Vec<CString>,
+    pub(crate) current_dir: CString,
+    environment: Environment,
+    problems: Vec<Problem>,
+}
+
+impl Texts {
+    /// With what is wrong besides.
+    pub(crate) fn new(problems: Vec<Problem>) -> Self {
+        Self { problems, ..Self::default() }
+    }
+
+    /// Before the program, which is looked for in its `PATH`.
+    pub(crate) fn environment(&mut self, environment: &Environment) {
+        self.env = environment.encode(&mut self.problems);
+        self.environment = environment.clone();
+    }
+
+    pub(crate) fn program(&mut self, program: &OsString, args: &[OsString]) {
+        let problems = &mut self.problems;
+        let words = std::iter::once(program).chain(args);
+        self.argv = words.filter_map(|word| text("args", word, problems)).collect();
+        self.paths = self.environment.candidates(program, problems);
+    }
+
+    /// A path that was chosen, or the plan's.
+    pub(crate) fn current_dir(&mut self, chosen: Option<&Path>, plan: &CStr) {
+        let chosen = chosen.map(|chosen| path("current_dir", chosen, &mut self.problems));
+        self.current_dir = match chosen {
+            Some(path) => path.unwrap_or_default(),
+            None => plan.to_owned(),
+        };
+    }
+
+    /// The texts, if nothing is wrong.
+    pub(crate) fn checked(self) -> Result<Self, Error> {
+        if self.problems.is_empty() { Ok(self) } else { Err(Error::invalid(self.problems)) }
+    }
 }
 
 #[cfg(test)]

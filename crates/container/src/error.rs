@@ -73,6 +73,8 @@ pub enum ErrorKind {
     StillRunning,
     /// AppArmor is not enabled, the profile not loaded, or the payload under another one.
     AppArmor,
+    /// The container has ended.
+    Ended,
     /// The image's store cannot be used, or layers are not unpacked in it.
     Image,
     /// The label cannot be had: the policy does not have it or does not permit it.
@@ -390,6 +392,7 @@ impl fmt::Display for ErrorKind {
             Self::Selinux => "the SELinux label cannot be had",
             Self::StillRunning => "the container still runs",
             Self::AppArmor => "the AppArmor profile cannot be had",
+            Self::Ended => "the container has ended",
             Self::Image => "the image cannot be used",
             Self::TooLarge => "more than the limit",
             Self::System => "a system call failed",

@@ -32,6 +32,7 @@ impl Container {
     /// # Errors
     /// [`ErrorKind::Limits`].
     pub fn pause(&self) -> Result<(), Error> {
+        let _nobody_joins = self.joined.pausing();
         self.grouped()?.freeze().map_err(|error| Error::from_cgroups(Stage::Running, error))
     }
 

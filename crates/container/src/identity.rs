@@ -38,6 +38,8 @@ pub(crate) struct Identity {
     pub(crate) user: ResolvedUser,
     pub(crate) capabilities: Capabilities,
     pub(crate) bounding: Bounding,
+    /// Those that were asked for, for whatever user.
+    pub(crate) asked: Option<Capabilities>,
     /// The maps of a new user namespace, and who writes them.
     pub(crate) maps: Option<(IdMap, Writer)>,
     /// What is known of a user namespace that is joined.
@@ -68,6 +70,7 @@ impl Identity {
             user,
             capabilities,
             bounding,
+            asked: builder.capabilities,
             maps: None,
             joined: None,
             groups: Groups::Settable,
@@ -83,7 +86,7 @@ impl Identity {
             }
             Setting::Host => {}
         }
-        identity.check_mapped()?;
+        identity.check_mapped(&identity.user)?;
         Ok(identity)
     }
 
@@ -110,20 +113,18 @@ impl Identity {
         Ok(())
     }
 
-    /// The payload's ids must exist in the new user namespace.
-    fn check_mapped(&self) -> Result<(), Error> {
+    /// A process's ids must exist in the new user namespace.
+    pub(crate) fn check_mapped(&self, user: &ResolvedUser) -> Result<(), Error> {
         let Some(map) = self.known_map() else { return Ok(()) };
         let missing = |kind, id| map.to_host(kind, id).is_none();
         let mut problems = Vec::new();
-        if missing(IdKind::Uid, self.user.uid) {
-            problems.push(Problem::new("user", format!("user id {} is not mapped", self.user.uid)));
+        if missing(IdKind::Uid, user.uid) {
+            problems.push(Problem::new("user", format!("user id {} is not mapped", user.uid)));
         }
-        if missing(IdKind::Gid, self.user.gid) {
-            problems
-                .push(Problem::new("user", format!("group id {} is not mapped", self.user.gid)));
+        if missing(IdKind::Gid, user.gid) {
+            problems.push(Problem::new("user", format!("group id {} is not mapped", user.gid)));
         }
-        let groups =
-            if self.groups == Groups::Settable { self.user.groups.as_slice() } else { &[] };
+        let groups = if self.groups == Groups::Settable { user.groups.as_slice() } else { &[] };
         let unmapped = groups.iter().filter(|gid| missing(IdKind::Gid, **gid));
         problems.extend(
             unmapped.map(|gid| {
@@ -174,8 +175,7 @@ impl Identity {
 
     /// The payload's home directory.
     pub(crate) fn home(&self) -> PathBuf {
-        let fallback = if self.user.uid == 0 { "/root" } else { "/" };
-        self.user.home.clone().unwrap_or_else(|| fallback.into())
+        home(&self.user)
     }
 }
 
@@ -192,8 +192,14 @@ fn host_bounding(wanted: &Capabilities) -> Bounding {
     }
 }
 
+/// A user's home directory.
+pub(crate) fn home(user: &ResolvedUser) -> PathBuf {
+    let fallback = if user.uid == 0 { "/root" } else { "/" };
+    user.home.clone().unwrap_or_else(|| fallback.into())
+}
+
 /// The usual set, without what the payload's user could never use.
-fn default_capabilities(uid: u32) -> Capabilities {
+pub(crate) fn default_capabilities(uid: u32) -> Capabilities {
     if uid == 0 { Capabilities::default() } else { Capabilities::drop_all() }
 }
 

@@ -30,7 +30,7 @@ impl Container {
     /// Descriptor of one of the container's namespaces (namespaces(7)).
     ///
     /// # Errors
-    /// [`ErrorKind::System`] with `ESRCH` when the container has ended, [`ErrorKind::PermissionDenied`] where init is not
+    /// [`ErrorKind::Ended`] when it has ended, [`ErrorKind::PermissionDenied`] where init is not
     /// there to answer and the host may not look.
     pub fn namespace(&self, kind: Namespace) -> Result<OwnedFd, Error> {
         match self.plan.pid1() {

@@ -5,7 +5,7 @@
 
 use ampoule_cgroups::Bytes;
 use ampoule_cgroups::events::Above;
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{ChildStderr, ChildStdin, ChildStdout};
@@ -21,7 +21,7 @@ use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 use crate::command::Order;
 use crate::container::{Container, OnDrop};
-use crate::environment::{self, Environment};
+use crate::environment::{Environment, Texts};
 use crate::error::{Error, Problem, Stage};
 use crate::exit::ExitStatus;
 use crate::group::Made;
@@ -31,7 +31,7 @@ use crate::output::{self, Output};
 use crate::pid1::Pid1;
 use crate::plan::{Plan, Prepared};
 use crate::pty::Pty;
-use crate::stdio::{Stdio, Stream};
+use crate::stdio::{self, Stdio, Stream};
 use crate::syscalls;
 use crate::terminal;
 use crate::timings::Timings;
@@ -330,6 +330,7 @@ impl Launch {
             group: None,
             above: Above::default(),
             upper,
+            joined: Arc::default(),
         }
     }
 
@@ -348,17 +349,11 @@ impl Launch {
 
     /// The three streams; with a terminal they are empty, the payload gets the terminal instead.
     fn streams(&mut self, defaults: [fn() -> Stdio; 3]) -> Result<Vec<Stream>, Error> {
-        let chosen = std::mem::take(&mut self.order.stdio);
-        let default = |fallback: fn() -> Stdio| {
-            let detached = self.plan.on_drop() == OnDrop::Detach || self.plan.is_idle();
-            if self.plan.settings.tty.is_some() || detached { Stdio::null() } else { fallback() }
-        };
-        let streams = chosen.into_iter().zip(defaults).enumerate();
-        streams
-            .map(|(number, (stdio, fallback))| {
-                stdio.unwrap_or_else(|| default(fallback)).open(number)
-            })
-            .collect()
+        let detached = self.plan.on_drop() == OnDrop::Detach || self.plan.is_idle();
+        let empty = self.plan.settings.tty.is_some() || detached;
+        let null: fn() -> Stdio = Stdio::null;
+        let defaults = if empty { [null; 3] } else { defaults };
+        stdio::open_all(std::mem::take(&mut self.order.stdio), defaults)
     }
 
     fn host_pidfd(&self) -> Result<Option<OwnedFd>, Error> {
@@ -394,38 +389,14 @@ impl Launch {
 
     /// Arguments, environment and paths as the kernel takes them.
     fn texts(&self) -> Result<Texts, Error> {
-        let mut problems: Vec<Problem> =
-            self.id.as_deref().and_then(crate::id::problem).into_iter().collect();
-        let environment = self.environment.as_ref().unwrap_or(&self.plan.environment);
-        let program = self.program.as_ref().or(self.plan.argv.first());
+        let problems = self.id.as_deref().and_then(crate::id::problem).into_iter().collect();
         let args = self.args.as_deref().unwrap_or(self.plan.argv.get(1..).unwrap_or_default());
-        let words = program.into_iter().chain(args);
-        let argv =
-            words.filter_map(|word| environment::text("args", word, &mut problems)).collect();
-        let env = environment.encode(&mut problems);
-        let paths = program
-            .map(|program| environment.candidates(program, &mut problems))
-            .unwrap_or_default();
-        let directory = self
-            .current_dir
-            .as_ref()
-            .map(|path| environment::path("current_dir", path, &mut problems));
-        let current_dir = match directory {
-            Some(path) => path.unwrap_or_default(),
-            None => self.plan.current_dir.clone(),
-        };
-        if problems.is_empty() {
-            Ok(Texts { argv, env, paths, current_dir })
-        } else {
-            Err(Error::invalid(problems))
+        let mut texts = Texts::new(problems);
+        texts.environment(self.environment.as_ref().unwrap_or(&self.plan.environment));
+        if let Some(program) = self.program.as_ref().or(self.plan.argv.first()) {
+            texts.program(program, args);
         }
+        texts.current_dir(self.current_dir.as_deref(), &self.plan.current_dir);
+        texts.checked()
     }
-}
-
-/// Texts of a launch.
-struct Texts {
-    argv: Vec<CString>,
-    env: Vec<CString>,
-    paths: Vec<CString>,
-    current_dir: CString,
 }

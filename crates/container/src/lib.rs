@@ -56,6 +56,19 @@
 //! # drop((bytes, network)); Ok(()) }
 //! ```
 //!
+//! An agent's sandbox, many commands:
+//!
+//! ```no_run
+//! # fn main() -> Result<(), ampoule::Error> {
+//! use ampoule::{Bytes, Container};
+//!
+//! let sandbox = Container::from_rootfs("/srv/root").idle()?;
+//! sandbox.exec("pip").args(["install", "x"]).status()?; // confined as a payload would be
+//! let out = sandbox.exec("sh").args(["-c", "ls /src"]).current_dir("/").env("A", "b").output()?;
+//! let bytes = sandbox.read("/src/out.txt", Bytes::mib(8))?;
+//! # drop((out, bytes)); Ok(()) }
+//! ```
+//!
 //! With tokio (feature `tokio`); a dropped future leaves no process:
 //!
 //! ```no_run
@@ -145,12 +158,16 @@
 
 mod apparmor;
 mod builder;
+mod children;
 mod command;
 mod container;
 mod create_file;
 mod environment;
 mod error;
 mod events;
+mod exec;
+mod exec_plan;
+mod exec_start;
 mod exit;
 #[cfg(feature = "image")]
 mod from_image;
@@ -162,6 +179,7 @@ mod identity;
 mod in_force;
 mod inside;
 mod joined_user;
+mod joining;
 #[cfg(feature = "landlock")]
 mod landlock;
 mod launch;
@@ -173,9 +191,11 @@ mod mount_points;
 mod output;
 #[cfg(feature = "image")]
 mod owners;
+mod payload;
 mod pid1;
 mod placement;
 mod plan;
+mod process;
 mod pty;
 mod recording;
 mod report;
@@ -224,6 +244,7 @@ pub use command::Command;
 pub use container::{Container, OnDrop};
 pub use error::{Error, ErrorKind, Problem, Stage};
 pub use events::Events;
+pub use exec::Exec;
 pub use exit::{ExitStatus, Outcome, Usage};
 pub use group::OwnGroup;
 pub use host::{CgroupMode, Host, Privilege};
@@ -234,6 +255,7 @@ pub use layers::RootLayers;
 pub use output::Output;
 pub use pid1::Pid1;
 pub use plan::Plan;
+pub use process::Process;
 pub use pty::{Pty, WindowSize};
 pub use report::{Control, Entry, Level, Report, State};
 pub use resources::{LimitOf, Resources};

@@ -6,6 +6,7 @@
 use ampoule_cgroups::Bytes;
 use std::io::{ErrorKind as IoKind, Read};
 use std::os::fd::AsFd;
+use std::process::{ChildStderr, ChildStdout};
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -14,6 +15,7 @@ use rustix::io::Errno;
 use crate::container::Container;
 use crate::error::{Error, Stage};
 use crate::exit::{ExitStatus, Outcome};
+use crate::process::Process;
 
 /// What a finished payload left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,23 +76,81 @@ impl<R: Read + AsFd> Stream<R> {
     }
 }
 
+/// What runs and is waited for while its output is collected.
+pub(crate) trait Running {
+    /// Closes its input and gives its output.
+    fn take_streams(&mut self) -> (Option<ChildStdout>, Option<ChildStderr>);
+    /// The descriptor to poll: how the end shows.
+    fn end_poll(&self) -> PollFd<'_>;
+    /// When it is to be killed.
+    fn deadline(&self) -> Option<Instant>;
+    /// The status if it has ended.
+    fn try_wait(&mut self) -> Result<Option<ExitStatus>, Error>;
+    /// Kills it; the status says why.
+    fn kill_with(&mut self, outcome: Outcome) -> Result<ExitStatus, Error>;
+}
+
+impl Running for Container {
+    fn take_streams(&mut self) -> (Option<ChildStdout>, Option<ChildStderr>) {
+        drop(self.stdin.take());
+        (self.stdout.take(), self.stderr.take())
+    }
+
+    fn end_poll(&self) -> PollFd<'_> {
+        Self::end_poll(self)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    fn try_wait(&mut self) -> Result<Option<ExitStatus>, Error> {
+        Self::try_wait(self)
+    }
+
+    fn kill_with(&mut self, outcome: Outcome) -> Result<ExitStatus, Error> {
+        Self::kill_with(self, outcome)
+    }
+}
+
+impl Running for Process {
+    fn take_streams(&mut self) -> (Option<ChildStdout>, Option<ChildStderr>) {
+        drop(self.stdin.take());
+        (self.stdout.take(), self.stderr.take())
+    }
+
+    fn end_poll(&self) -> PollFd<'_> {
+        self.child.poll()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    fn try_wait(&mut self) -> Result<Option<ExitStatus>, Error> {
+        Self::try_wait(self)
+    }
+
+    fn kill_with(&mut self, outcome: Outcome) -> Result<ExitStatus, Error> {
+        Self::kill_with(self, outcome)
+    }
+}
+
 /// Waits for the end and collects what was written; each stream is limited.
-pub(crate) fn collect(mut container: Container, limit: Bytes) -> Result<Output, Error> {
-    drop(container.stdin.take());
-    let mut stdout = Stream::new(container.stdout.take())?;
-    let mut stderr = Stream::new(container.stderr.take())?;
-    let mut status = None;
-    while status.is_none() {
-        wait_for_any(&container, &stdout, &stderr)?;
+pub(crate) fn collect(mut running: impl Running, limit: Bytes) -> Result<Output, Error> {
+    let (stdout, stderr) = running.take_streams();
+    let (mut stdout, mut stderr) = (Stream::new(stdout)?, Stream::new(stderr)?);
+    let status = loop {
+        wait_for_any(&running, &stdout, &stderr)?;
         let rounds = [stdout.read(limit.get())?, stderr.read(limit.get())?];
         if rounds.contains(&Round::Exceeded) {
-            status = Some(container.kill_with(Outcome::OutputExceeded)?);
-        } else {
-            status = container.try_wait()?;
+            break running.kill_with(Outcome::OutputExceeded)?;
         }
-    }
-    let status = status.map_or_else(|| container.wait(), Ok)?;
-    // Everything in the container has ended: what is still in the pipes is all that there will be.
+        if let Some(status) = running.try_wait()? {
+            break status;
+        }
+    };
+    // What is in the pipes now is all that there will be, but for what a process left behind in a container.
     let exceeded =
         [stdout.read(limit.get())?, stderr.read(limit.get())?].contains(&Round::Exceeded);
     let status = if exceeded { status.with_outcome(Outcome::OutputExceeded) } else { status };
@@ -99,15 +159,15 @@ pub(crate) fn collect(mut container: Container, limit: Bytes) -> Result<Output, 
 
 /// Waits until a stream or the end has something to say, or the time limit passes.
 fn wait_for_any(
-    container: &Container,
+    running: &impl Running,
     stdout: &Stream<impl AsFd>,
     stderr: &Stream<impl AsFd>,
 ) -> Result<(), Error> {
-    let mut polls = vec![container.end_poll()];
+    let mut polls = vec![running.end_poll()];
     polls.extend(stdout.from.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
     polls.extend(stderr.from.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
     let left =
-        container.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        running.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()));
     let limit = left.and_then(|left| Timespec::try_from(left).ok());
     match poll(&mut polls, limit.as_ref()) {
         Ok(_) | Err(Errno::INTR) => Ok(()),

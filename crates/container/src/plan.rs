@@ -10,21 +10,20 @@ use std::sync::Arc;
 use ampoule_init::steps::{launch as l, process as p};
 use ampoule_init::{Draft, Fd, First, Program, Step};
 use ampoule_ns::prepared::{attributes, credentials, id_maps, namespaces};
-use ampoule_ns::{Capabilities, Capability, CapabilitySet, Namespace, Setting};
+use ampoule_ns::{Namespace, Setting};
 use ampoule_overlay as overlay;
 
-use crate::builder::NewPrivileges;
 use crate::command::{Command, EnvClear, Order};
 use crate::container::OnDrop;
 use crate::environment::Environment;
 use crate::error::{Error, Problem, Stage};
+use crate::exec_plan::ExecPlans;
 use crate::host::SuidDumpable;
-use crate::identity::Identity;
 use crate::launch::Launch;
+use crate::payload;
 use crate::pid1::Pid1;
 use crate::report::Report;
 use crate::settings::Settings;
-use crate::syscalls::Confined;
 use crate::terminal;
 
 /// Position of the working directory among a launch's parameters.
@@ -44,6 +43,8 @@ pub(crate) struct Prepared {
     pub(crate) environment: Environment,
     pub(crate) argv: Vec<OsString>,
     pub(crate) current_dir: CString,
+    /// How processes join its containers.
+    pub(crate) execs: ExecPlans,
     stages: Vec<(Stage, usize)>,
     report: Report,
 }
@@ -65,7 +66,7 @@ impl Plan {
             return Err(Error::invalid(problems));
         }
         let report = settings.report(command);
-        let mut ordered = Ordered { draft, stages: Vec::new() };
+        let mut ordered = Ordered { draft, ..Ordered::default() };
         let at_launch = order(&settings, &mut ordered)?;
         let program = Program::seal(ordered.draft)?;
         let stages = ordered.stages;
@@ -76,6 +77,7 @@ impl Plan {
             environment,
             argv,
             current_dir,
+            execs: ExecPlans::default(),
             stages,
             report,
         };
@@ -183,17 +185,18 @@ fn check(argv: &[OsString], environment: &Environment, problems: &mut Vec<Proble
 }
 
 /// Steps with the stages that they belong to.
-struct Ordered {
-    draft: Draft,
-    stages: Vec<(Stage, usize)>,
+#[derive(Default)]
+pub(crate) struct Ordered {
+    pub(crate) draft: Draft,
+    pub(crate) stages: Vec<(Stage, usize)>,
 }
 
 impl Ordered {
-    fn launcher(&mut self, steps: impl IntoIterator<Item = Step>) {
+    pub(crate) fn launcher(&mut self, steps: impl IntoIterator<Item = Step>) {
         steps.into_iter().for_each(|step| self.draft.launcher(step));
     }
 
-    fn first(&mut self, steps: impl IntoIterator<Item = Step>) {
+    pub(crate) fn first(&mut self, steps: impl IntoIterator<Item = Step>) {
         self.draft.first_all(steps);
     }
 
@@ -316,69 +319,38 @@ fn become_payload(settings: &Settings, to: &mut Ordered) {
     to.first([p::setsid()]);
     if let Some(size) = settings.tty {
         // In the new session, and while the ids can still change the terminal's owner.
-        let steps = terminal::steps(size, &settings.identity, &mut to.draft);
-        to.first(steps);
+        let (open, peer) = terminal::open(size, settings.identity.user.uid, &mut to.draft);
+        to.first(open);
+        to.first(terminal::take(peer));
     }
-    to.first([l::reset_signals(), p::umask(settings.umask)]);
+    to.first(payload::state(settings));
     // Paths of the rules are looked up before a limit on descriptors, and with init's rights.
     #[cfg(feature = "landlock")]
     to.first(settings.landlock.iter().flat_map(|rules| rules.build.clone()));
     // Limits and scheduling while the capabilities for them are there.
-    to.first(settings.rlimits.iter().map(attributes::rlimit));
-    to.first(settings.scheduler.iter().map(attributes::scheduler));
-    to.first(settings.io_priority.iter().map(attributes::io_priority));
-    to.first(settings.cpu_affinity.iter().map(attributes::cpu_affinity));
-    to.first(settings.personality.iter().map(attributes::personality));
-    // The keyring keeps the label that it is made with.
+    to.first(payload::limits(settings));
+    to.first(payload::scheduler(settings));
+    // The keyring, which is made with them, keeps the label that it is made with.
     to.first(settings.selinux.key_step(settings.container_proc()));
-    to.first([p::new_session_keyring()]);
-    confine(settings, to);
-    to.first([l::exec()]);
-    to.stages.push((Stage::Exec, usize::MAX));
-}
-
-/// Credentials, no_new_privs and the filter, in the one of two orders that the kernel allows.
-///
-/// With no_new_privs everybody may load a filter, so that it comes last: whatever it refuses, nothing but the exec is
-/// left to be done. Without, the load takes `CAP_SYS_ADMIN`, which a payload seldom keeps: that one capability stays
-/// until the filter is loaded and goes behind it, which the filter must permit (checked with the plan).
-fn confine(settings: &Settings, to: &mut Ordered) {
-    let Identity { user, groups, .. } = &settings.identity;
-    let capabilities = &settings.identity.settable_capabilities(settings.known);
-    let with_privilege =
-        settings.new_privileges == NewPrivileges::Allowed && settings.seccomp.is_some();
-    let last = with_privilege && !capabilities.permitted.contains(Capability::SysAdmin);
-    // The bounding set, which ends what an exec could bring, while CAP_SETPCAP is there.
-    to.first(credentials::become_ids(user, capabilities.bounding, settings.known, *groups));
-    let for_now = if last { keeping(capabilities, Capability::SysAdmin) } else { *capabilities };
-    to.first(credentials::limit_capabilities(&for_now, settings.known));
+    to.first(payload::attributes(settings));
+    let identity = &settings.identity;
+    let capabilities = &identity.settable_capabilities(settings.known);
+    to.first(payload::credentials(settings, &identity.user, capabilities));
     // Before no_new_privs, under which a profile of the host's own could only become narrower.
     to.first(settings.apparmor.iter().map(|profile| profile.step(settings.container_proc())));
-    if settings.new_privileges == NewPrivileges::Forbidden {
-        to.first([p::no_new_privs()]);
-    }
+    to.first(payload::no_new_privs(settings));
     // As late as procfs is open: the next program is the payload, and a filter may refuse what it takes.
     to.first(settings.selinux.exec_step(settings.container_proc()));
     // No file is opened for reading or writing any more, and nothing signalled, but by the payload.
     #[cfg(feature = "landlock")]
     to.first(settings.landlock.iter().map(|rules| rules.enforce.clone()));
-    // Nothing of init's is open when a path of the container is looked up (CVE-2024-21626).
-    to.first([l::close_others(), l::change_directory(CURRENT_DIR)]);
+    to.first(payload::last());
     // The clock is read before the filter can refuse it.
     to.mark("process");
-    to.first(settings.seccomp.iter().flat_map(Confined::steps));
-    if last {
-        to.first(credentials::limit_capabilities(capabilities, settings.known));
-    }
+    to.first(payload::filter(settings, capabilities));
     to.end_marked(Stage::Process);
-}
-
-/// As a payload's capabilities, and this one, too; none of them outlives an exec.
-fn keeping(capabilities: &Capabilities, one: Capability) -> Capabilities {
-    let mut kept = *capabilities;
-    kept.permitted = kept.permitted.with(one);
-    kept.ambient = CapabilitySet::default();
-    kept
+    to.first([l::exec()]);
+    to.stages.push((Stage::Exec, usize::MAX));
 }
 
 /// What the root's preparation gives.

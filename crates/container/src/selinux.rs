@@ -174,6 +174,11 @@ fn pairs() -> Result<Pairs, Error> {
 }
 
 impl Labelling {
+    /// Whether the payload has a label of its own.
+    pub(crate) fn is_planned(&self) -> bool {
+        self.plan().is_some()
+    }
+
     fn plan(&self) -> Option<&LabelPlan> {
         match self {
             Self::Planned(plan) => Some(plan),

@@ -73,6 +73,16 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// What confines the payload but no process that joins later.
+    pub(crate) fn only_at_start(&self) -> Option<&'static str> {
+        #[cfg(feature = "landlock")]
+        if self.landlock.is_some() {
+            return Some("Landlock");
+        }
+        let label = self.selinux.is_planned().then_some("a label of SELinux");
+        self.apparmor.as_ref().map(|_| "a profile of AppArmor").or(label)
+    }
+
     /// Validates and resolves a command's settings; opens what the steps need.
     pub(crate) fn gather(command: &Command, draft: &mut Draft) -> Result<Self, Error> {
         let builder = &command.builder;
@@ -174,7 +184,7 @@ fn effective_pid1(namespaces: &NamespaceSet, asked: Pid1) -> Pid1 {
 }
 
 /// The host's procfs, checked to be the root of one.
-fn open_proc() -> Result<OwnedFd, Error> {
+pub(crate) fn open_proc() -> Result<OwnedFd, Error> {
     let call = |errno| Error::call(Stage::Plan, "open /proc", errno);
     let proc =
         openat(CWD, "/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())

@@ -91,6 +91,15 @@ impl Stdio {
     }
 }
 
+/// Makes the three streams ready: those that were chosen, defaults for the others.
+pub(crate) fn open_all(
+    chosen: [Option<Stdio>; 3],
+    defaults: [fn() -> Stdio; 3],
+) -> Result<Vec<Stream>, Error> {
+    let streams = chosen.into_iter().zip(defaults).enumerate();
+    streams.map(|(number, (stdio, default))| stdio.unwrap_or_else(default).open(number)).collect()
+}
+
 /// A duplicate of the host's stream; one that the host closed is an error, not whatever took its number.
 fn inherited(number: usize) -> Result<OwnedFd, Error> {
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());

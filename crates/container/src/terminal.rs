@@ -4,9 +4,8 @@
 //! before it is used, the peer is opened through it (`TIOCGPTPEER`, Linux 4.13), and the host gets the master.
 
 use ampoule_init::steps::{file, launch, process as p};
-use ampoule_init::{Arg, Draft, Step};
+use ampoule_init::{Arg, Draft, Slot, Step};
 
-use crate::identity::Identity;
 use crate::pty::WindowSize;
 
 /// What the master is called among a launch's descriptors.
@@ -19,15 +18,15 @@ const TIOCGPTPEER: u64 = 0x5441;
 const TIOCSWINSZ: u64 = 0x5414;
 const TIOCSCTTY: u64 = 0x540e;
 
-/// Opens the pair, makes the peer the controlling terminal and the three streams.
-pub(crate) fn steps(size: WindowSize, identity: &Identity, draft: &mut Draft) -> Vec<Step> {
+/// Opens the pair and sends the master; the peer belongs to this user.
+pub(crate) fn open(size: WindowSize, uid: u32, draft: &mut Draft) -> (Vec<Step>, Slot) {
     let (master, peer) = (draft.slots.take(), draft.slots.take());
     let window: Vec<u8> =
         [size.rows, size.columns, 0, 0].iter().flat_map(|word| word.to_le_bytes()).collect();
     let shown = format!("{}x{}", size.columns, size.rows);
     let unlock = Arg::Bytes(vec![0; 4], "0".to_owned());
     let peer_flags = Arg::Named(O_RDWR_NOCTTY, "O_RDWR|O_NOCTTY".to_owned());
-    let mut steps = vec![
+    let steps = vec![
         file::open(
             ampoule_init::Fd::Cwd,
             c"/dev/pts/ptmx",
@@ -39,10 +38,18 @@ pub(crate) fn steps(size: WindowSize, identity: &Identity, draft: &mut Draft) ->
         p::ioctl(master.into(), TIOCSPTLCK, "TIOCSPTLCK", unlock),
         p::ioctl(master.into(), TIOCGPTPEER, "TIOCGPTPEER", peer_flags).save(peer),
         p::ioctl(peer.into(), TIOCSWINSZ, "TIOCSWINSZ", Arg::Bytes(window, shown)),
-        file::chown(peer.into(), c"", identity.user.uid, u32::MAX),
+        file::chown(peer.into(), c"", uid, u32::MAX),
         launch::send_fd(MASTER, master),
+        file::close(master),
     ];
-    steps.extend([0, 1, 2].map(|number| p::dup(peer.into(), number)));
+    (steps, peer)
+}
+
+/// Makes the peer the controlling terminal and the three streams.
+pub(crate) fn take(peer: Slot) -> Vec<Step> {
+    let mut steps = Vec::from([0, 1, 2].map(|number| p::dup(peer.into(), number)));
     steps.push(p::ioctl(peer.into(), TIOCSCTTY, "TIOCSCTTY", Arg::Number(0)));
+    // Its number may be below those that are closed at the end.
+    steps.push(file::close(peer));
     steps
 }

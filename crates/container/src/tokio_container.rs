@@ -84,11 +84,15 @@ impl AsyncContainer {
         drop(self.stdin.take());
         loop {
             if let Some(limit) = self.container.time_left() {
-                if timeout(limit, self.ended()).await.is_err() {
+                let look = limit.min(LOOK);
+                if timeout(look, self.ended()).await.is_err() && look == limit {
                     return self.container.kill_with(Outcome::TimedOut);
                 }
-            } else {
+            } else if self.container.joined.children.living()?.is_empty() {
                 self.ended().await?;
+            } else {
+                // The first process ends only when those that joined are reaped, which the look below does.
+                drop(timeout(LOOK, self.ended()).await);
             }
             if let Some(status) = self.container.try_wait()? {
                 return Ok(status);
@@ -151,6 +155,9 @@ pub struct AsyncEvents {
     ready: AsyncFd<OwnedFd>,
     events: Events,
 }
+
+/// Between two looks at the processes that joined a container.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// How often a group is looked for whose removal wakes nobody.
 const REMOVAL: Duration = Duration::from_secs(1);

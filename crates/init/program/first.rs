@@ -10,9 +10,9 @@ use crate::machine::Machine;
 use crate::share::{Stack, clone_onto};
 use crate::wire::{NONE, Record, record};
 
-const CLONE_PARENT: u64 = 0x8000;
-const CLONE_PIDFD: u64 = 0x1000;
-const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+pub const CLONE_PARENT: u64 = 0x8000;
+pub const CLONE_PIDFD: u64 = 0x1000;
+pub const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 impl Machine {
     /// Clones the first process; arguments: namespace flags, descriptor of its group or all ones,

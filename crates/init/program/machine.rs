@@ -148,6 +148,7 @@ impl Machine {
         let result = match op.code {
             code::CALL => self.system_call(op, args),
             code::FIRST => self.clone_first(args).map(|()| 0),
+            code::RELAY => self.relay(args[0]).map(|()| 0),
             code::CHILD_FILE => self.child_file(args).map(|()| 0),
             code::HELPER => self.helper(args).map(|()| 0),
             code::RELEASE => self.release().map(|()| 0),

@@ -18,6 +18,7 @@ mod first;
 mod kernel;
 mod machine;
 mod reaper;
+mod relay;
 mod share;
 mod sockets;
 #[allow(dead_code, reason = "shared with the host, each side uses its half")]

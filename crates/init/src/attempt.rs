@@ -28,6 +28,8 @@ const REAPER_LIMIT: Duration = Duration::from_millis(200);
 /// What has been reported so far.
 #[derive(Debug, Default)]
 struct Seen {
+    /// The process as which the launcher went on.
+    relay: Option<(u32, OwnedFd)>,
     first: Option<(u32, OwnedFd)>,
     fds: Vec<(u32, OwnedFd)>,
     marks: Vec<(u32, u64)>,
@@ -156,12 +158,7 @@ impl Attempt {
         if !self.seen.running || self.seen.first.is_none() {
             return Err(Failure::Died);
         }
-        let ended = process::wait_readable(&self.launcher.pidfd, Some(self.deadline));
-        if !ended.map_err(poll_failed)? {
-            return Err(Failure::TimedOut);
-        }
-        let host = |error| Failure::Host(Error::host("waitid of the launcher", error));
-        process::reap(&self.launcher.pidfd).map(drop).map_err(host)
+        self.reap_launchers()
     }
 
     /// The next report, or none after the end of the last process that could make one.
@@ -186,11 +183,15 @@ impl Attempt {
         let fd = message.fds.into_iter().next();
         match (record.kind, fd) {
             (record::ERROR, _) => return Err(Failure::Reported(Report::of(&record))),
-            (record::FIRST, Some(fd)) => {
+            (kind @ (record::FIRST | record::RELAY), Some(fd)) => {
                 let fd = crate::above_stdio(fd).map_err(Failure::Host)?;
-                self.seen.first = Some((u32::try_from(record.words[0]).unwrap_or(0), fd));
+                let process = Some((u32::try_from(record.words[0]).unwrap_or(0), fd));
+                match kind {
+                    record::FIRST => self.seen.first = process,
+                    _ => self.seen.relay = process,
+                }
             }
-            (record::FIRST, None) => {
+            (record::FIRST | record::RELAY, None) => {
                 return Err(Failure::Host(Error::host("recvmsg", rustix::io::Errno::MFILE)));
             }
             (record::FD, Some(fd)) => {
@@ -202,6 +203,20 @@ impl Attempt {
             _ => {}
         }
         Ok(())
+    }
+
+    fn reap_launchers(&self) -> Result<(), Failure> {
+        let launchers = || {
+            let relay = self.seen.relay.as_ref().map(|(_, pidfd)| pidfd);
+            std::iter::once(&self.launcher.pidfd).chain(relay)
+        };
+        for pidfd in launchers() {
+            if !process::wait_readable(pidfd, Some(self.deadline)).map_err(poll_failed)? {
+                return Err(Failure::TimedOut);
+            }
+        }
+        let host = |error| Failure::Host(Error::host("waitid of the launcher", error));
+        launchers().try_for_each(|pidfd| process::reap(pidfd).map(drop)).map_err(host)
     }
 
     fn started(self) -> Result<Started, Error> {
@@ -217,14 +232,16 @@ impl Attempt {
         let limit = Instant::now() + END_LIMIT;
         end_helpers(&self.launcher, limit);
         // It is not reaped yet: its place in the list of children shows what it cloned.
-        let launcher_ended = kill(&self.launcher.pidfd, limit).unwrap_or(false);
+        let launcher_ended =
+            kill(&self.launcher.pidfd, limit).unwrap_or(false) && self.end_relay(program, limit);
         let first_ended = launcher_ended && self.end_first(limit);
         match failure {
             _ if !launcher_ended => return Error::new(ErrorKind::NotEnding, "the launcher"),
             _ if !first_ended => return Error::new(ErrorKind::NotEnding, "the first process"),
             _ => {}
         }
-        match (process::reap(&self.launcher.pidfd), failure) {
+        let relay = self.seen.relay.as_ref().map_or(Ok(None), |(_, pidfd)| process::reap(pidfd));
+        match (relay.and_then(|_| process::reap(&self.launcher.pidfd)), failure) {
             (Err(error), _) => Error::host("waitid of the launcher", error),
             (Ok(_), Failure::Reported(report)) => step_error(program, report),
             (Ok(_), Failure::Died) => Error::new(ErrorKind::InitDied, "while starting"),
@@ -233,11 +250,23 @@ impl Attempt {
         }
     }
 
+    /// Ends the process as which the launcher went on, if it did; it is not reaped yet either.
+    fn end_relay(&mut self, program: &Program, limit: Instant) -> bool {
+        if !program.steps().any(|step| step.has(wire::code::RELAY)) {
+            return true;
+        }
+        self.read_what_is_there();
+        self.seen.relay = self.seen.relay.take().or_else(|| unreported(self.launcher.pid));
+        let Some((_, pidfd)) = &self.seen.relay else { return true };
+        kill(pidfd, limit).unwrap_or(false)
+    }
+
     /// Ends the first process, if there is one; false if it does not end.
     fn end_first(&mut self, limit: Instant) -> bool {
         self.read_what_is_there();
-        let first = self.seen.first.take().map(|(_, pidfd)| pidfd);
-        let Some(pidfd) = first.or_else(|| unreported_first(self.launcher.pid)) else {
+        let first = self.seen.first.take();
+        let launcher = self.seen.relay.as_ref().map_or(self.launcher.pid, |(pid, _)| *pid);
+        let Some((_, pidfd)) = first.or_else(|| unreported(launcher)) else {
             return self.wait_for_silence(limit);
         };
         if self.pid_namespace == PidNamespace::Other {
@@ -309,9 +338,9 @@ fn end_helpers(launcher: &Spawned, limit: Instant) {
     }
 }
 
-/// The child that a launcher cloned but had no time to report: it stands behind the launcher in the list of this
+/// The process that a launcher cloned but had no time to report: it stands behind the launcher in the list of this
 /// thread's children (proc_pid_children(5)), where nothing else can have come since, and has init's name.
-fn unreported_first(launcher: u32) -> Option<OwnedFd> {
+fn unreported(launcher: u32) -> Option<(u32, OwnedFd)> {
     let list = std::fs::read_to_string("/proc/thread-self/children").ok()?;
     let mut behind = list.split_whitespace().skip_while(|id| id.parse() != Ok(launcher)).skip(1);
     let id = behind.find(|id| {
@@ -321,7 +350,8 @@ fn unreported_first(launcher: u32) -> Option<OwnedFd> {
     let pidfd = pidfd_open(Pid::from_raw(id.parse().ok()?)?, PidfdFlags::empty()).ok()?;
     let pidfd = crate::above_stdio(pidfd).ok()?;
     let look = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
-    waitid(WaitId::PidFd(pidfd.as_fd()), look).ok().map(|_| pidfd)
+    waitid(WaitId::PidFd(pidfd.as_fd()), look).ok()?;
+    Some((id.parse().ok()?, pidfd))
 }
 
 /// The error that a report describes.
@@ -333,7 +363,9 @@ fn step_error(program: &Program, report: Report) -> Error {
     let step = program.step(index);
     let kind = match step {
         Some(step) if step.has(wire::code::EXEC) => ErrorKind::Exec,
-        Some(step) if step.has(wire::code::FIRST) => ErrorKind::Clone,
+        Some(step) if step.has(wire::code::FIRST) || step.has(wire::code::RELAY) => {
+            ErrorKind::Clone
+        }
         _ => ErrorKind::Step,
     };
     Error::at_step(

@@ -43,6 +43,8 @@ pub enum First {
 pub enum PidNamespace {
     /// A new one: the kernel ends the others with it.
     New,
+    /// That of a running container: the kernel ends it with that one's first process.
+    Joined,
     /// Another one: the reaper ends its descendants itself.
     Other,
 }
@@ -249,7 +251,7 @@ impl Launch<'_> {
     fn flags(&self) -> u32 {
         let flag = |set: bool, flag: u32| if set { flag } else { 0 };
         flag(self.timings == Timings::On, launch_flag::TIMINGS)
-            | flag(self.pid_namespace == PidNamespace::New, launch_flag::PID_NAMESPACE)
+            | flag(self.pid_namespace != PidNamespace::Other, launch_flag::PID_NAMESPACE)
             | flag(self.first == First::Idle, launch_flag::IDLE)
     }
 

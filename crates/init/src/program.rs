@@ -237,6 +237,7 @@ fn descriptor(fd: Fd) -> (u32, u64) {
         Fd::Launch(index) => (kind::LAUNCH_FD, u64::from(index)),
         Fd::Payload(number) => (kind::IMMEDIATE, u64::from(number)),
         Fd::AfterSetup => (kind::INTERNAL_FD, u64::from(internal_fd::CONTROL)),
+        Fd::Images => (kind::INTERNAL_FD, u64::from(internal_fd::PROGRAM)),
     }
 }
 

@@ -130,8 +130,13 @@ pub fn open(
             return Err(Error::new(ErrorKind::StartTimeout, "the reaper does not answer"));
         }
         match control::receive(socket)? {
-            Received::Record(answer, Some(fd)) if answer.kind == record::FD => return Ok(fd),
-            Received::Record(answer, _) if answer.kind == record::ERROR => {
+            // An answer that came too late for somebody else is not this one's.
+            Received::Record(answer, Some(fd))
+                if (answer.kind, answer.aux) == (record::FD, what) =>
+            {
+                return Ok(fd);
+            }
+            Received::Record(answer, _) if (answer.kind, answer.aux) == (record::ERROR, what) => {
                 return Err(Error::new(ErrorKind::Host, "the reaper cannot open it")
                     .with_errno(answer.error_number()));
             }

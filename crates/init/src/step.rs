@@ -48,6 +48,8 @@ pub enum Fd {
     Payload(u16),
     /// Past the setup socket, the first number that the payload must not inherit.
     AfterSetup,
+    /// Past the sockets, the first number that only init itself needs.
+    Images,
 }
 
 /// One argument of a call.
@@ -241,6 +243,7 @@ impl fmt::Display for Fd {
             Self::Launch(index) => write!(out, "launch:{index}"),
             Self::Payload(number) => write!(out, "{number}"),
             Self::AfterSetup => out.write_str("first"),
+            Self::Images => out.write_str("images"),
         }
     }
 }

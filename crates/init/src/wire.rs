@@ -80,6 +80,8 @@ pub mod code {
     pub const LANDLOCK_PATH: u16 = 17;
     /// Write a label of this process to procfs and compare what the kernel then has.
     pub const LABEL: u16 = 20;
+    /// Go on as another process, born in a control group (`clone3` with `CLONE_PARENT`).
+    pub const RELAY: u16 = 18;
 }
 
 /// Where an argument's value comes from.
@@ -110,7 +112,7 @@ pub mod op_flag {
 pub mod launch_flag {
     /// Report the time of every stage.
     pub const TIMINGS: u32 = 1;
-    /// The first process is alone in a pid namespace: the kernel ends the others with it.
+    /// The kernel ends what this process leaves behind: its pid namespace is a container's.
     pub const PID_NAMESPACE: u32 = 2;
     /// There is no payload: stay as the reaper until told to stop.
     pub const IDLE: u32 = 4;
@@ -142,6 +144,8 @@ pub mod record {
     pub const IDLE: u32 = 7;
     /// The launcher made the setup and the control socket; the host's ends come along.
     pub const SOCKETS: u32 = 8;
+    /// The launcher goes on as this process; its pidfd comes along. `a` is its id.
+    pub const RELAY: u32 = 9;
     /// Host to reaper: send signal `aux` to the payload.
     pub const SIGNAL: u32 = 16;
     /// Host to reaper: send signal `aux` to every process.

@@ -70,6 +70,33 @@ impl Resource {
         Self::Rttime,
     ];
 
+    /// This process's own limits, getrlimit(2).
+    #[must_use]
+    pub fn own(self) -> Rlimit {
+        use rustix::process::Resource as Kernel;
+        let resource = match self {
+            Self::Cpu => Kernel::Cpu,
+            Self::Fsize => Kernel::Fsize,
+            Self::Data => Kernel::Data,
+            Self::Stack => Kernel::Stack,
+            Self::Core => Kernel::Core,
+            Self::Rss => Kernel::Rss,
+            Self::Nproc => Kernel::Nproc,
+            Self::Nofile => Kernel::Nofile,
+            Self::Memlock => Kernel::Memlock,
+            Self::As => Kernel::As,
+            Self::Locks => Kernel::Locks,
+            Self::Sigpending => Kernel::Sigpending,
+            Self::Msgqueue => Kernel::Msgqueue,
+            Self::Nice => Kernel::Nice,
+            Self::Rtprio => Kernel::Rtprio,
+            Self::Rttime => Kernel::Rttime,
+        };
+        let own = rustix::process::getrlimit(resource);
+        let number = |limit: Option<u64>| limit.unwrap_or(Rlimit::INFINITY);
+        Rlimit::new(number(own.current), number(own.maximum))
+    }
+
     /// The number for prlimit(2) on x86-64, aarch64 and riscv64 (mips, sparc and alpha differ).
     #[must_use]
     pub const fn number(self) -> u32 {
@@ -261,6 +288,18 @@ mod tests {
         assert_eq!(rustix::process::Resource::As as u32, Resource::As.number());
         assert_eq!(rustix::process::Resource::Nproc as u32, Resource::Nproc.number());
         assert!(nofile.current.is_some());
+    }
+
+    #[test]
+    fn own_limits_are_those_of_procfs() {
+        let text = std::fs::read_to_string("/proc/self/limits").unwrap();
+        let line = text.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        let words: Vec<&str> = line.split_whitespace().skip(3).take(2).collect();
+        let own = Resource::Nofile.own();
+        assert_eq!(words, [own.soft.to_string(), own.hard.to_string()]);
+        for resource in Resource::ALL {
+            assert!(resource.own().soft <= resource.own().hard, "{resource:?}");
+        }
     }
 
     proptest! {

@@ -11,6 +11,8 @@ pub(crate) mod container_events;
 pub(crate) mod defaults;
 pub(crate) mod ends;
 pub(crate) mod errors;
+pub(crate) mod exec;
+pub(crate) mod exec_limits;
 pub(crate) mod fault;
 pub(crate) mod files;
 pub(crate) mod group_files;

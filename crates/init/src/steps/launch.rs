@@ -35,6 +35,25 @@ pub fn clone_first_sharing(flags: u64, names: &str, group: Option<Fd>) -> Step {
     step
 }
 
+/// The launcher goes on as another process, which is born in a group of cgroup v2 (`CLONE_INTO_CGROUP`), and ends: a write
+/// to `cgroup.procs` would wait for a grace period of the kernel, some milliseconds.
+///
+/// For a launcher that gives its privileges up before it clones the first process, which could not be put into the
+/// group then.
+#[must_use]
+pub fn relay(group: Fd) -> Step {
+    Step::operation("relay", code::RELAY, vec![group.into()])
+}
+
+/// Closes the images and every descriptor of the plan and the launch but the payload's: before the first process of a
+/// launcher that joined a container can be seen there.
+#[must_use]
+pub fn close_images() -> Step {
+    let args =
+        vec![Fd::Images.into(), Arg::Named(u64::from(u32::MAX), "~0".to_owned()), Arg::Number(0)];
+    Step::call("close_range", libc::SYS_close_range, args)
+}
+
 /// Writes `bytes` to a file of the first process's procfs directory (user_namespaces(7)).
 #[must_use]
 pub fn child_file(proc: Fd, name: &CStr, bytes: &[u8]) -> Step {

@@ -1,0 +1,172 @@
+//! The order of steps of a process that joins a running container.
+//!
+//! Kernel objects: one sealed program for each kind of process, shared by all containers of a plan. Invariant: before the
+//! clone into the container's pid namespace, where its processes could see and trace what comes, the launcher has the
+//! group, the limits, the user and the capabilities of the new process, no other descriptor than its streams and init's
+//! own sockets, and is undumpable.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ampoule_init::steps::{launch as l, process as p};
+use ampoule_init::{Fd, Program};
+use ampoule_ns::prepared::{attributes, credentials, namespaces};
+use ampoule_ns::{
+    Capabilities, Namespace, NamespaceSet, ResolvedUser, ResourceLimit, Rlimit, Scheduler,
+    SchedulerFlags, SchedulerPolicy, Setting, Target,
+};
+
+use crate::error::{Error, ErrorKind, Stage};
+use crate::group::GroupPlan;
+use crate::joining;
+use crate::payload;
+use crate::plan::{Ordered, Prepared};
+use crate::pty::WindowSize;
+use crate::settings::{Settings, open_proc};
+use crate::terminal;
+
+/// How many programs are kept.
+const KEPT: usize = 8;
+
+/// What one program differs in from the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Joiner {
+    pub(crate) user: ResolvedUser,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) tty: Option<WindowSize>,
+}
+
+/// A program that joins, and the stages that its steps belong to.
+#[derive(Debug)]
+pub(crate) struct ExecPlan {
+    pub(crate) program: Program,
+    stages: Vec<(Stage, usize)>,
+}
+
+impl ExecPlan {
+    /// The stage that a step belongs to.
+    pub(crate) fn stage_of(&self, step: usize) -> Option<Stage> {
+        self.stages.iter().find(|(_, end)| step < *end).map(|(stage, _)| *stage)
+    }
+}
+
+/// The programs of a plan's containers.
+#[derive(Debug, Default)]
+pub(crate) struct ExecPlans(Mutex<Vec<(Joiner, Arc<ExecPlan>)>>);
+
+impl ExecPlans {
+    /// The program of such a process, made the first time.
+    pub(crate) fn get(&self, plan: &Prepared, joiner: Joiner) -> Result<Arc<ExecPlan>, Error> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, plan)) = known.iter().find(|(one, _)| *one == joiner) {
+            return Ok(Arc::clone(plan));
+        }
+        let mut ordered = Ordered::default();
+        order(&plan.settings, &joiner, &mut ordered)?;
+        let program = Program::seal(ordered.draft)?;
+        let made = Arc::new(ExecPlan { program, stages: ordered.stages });
+        if known.len() >= KEPT {
+            known.remove(0);
+        }
+        known.push((joiner, Arc::clone(&made)));
+        Ok(made)
+    }
+}
+
+/// Puts everything in order; descriptors of the launch are those of [`joining::Joining::fds`].
+fn order(settings: &Settings, joiner: &Joiner, to: &mut Ordered) -> Result<(), Error> {
+    let apart = !settings.enters_user_namespace();
+    if apart && payload::filter_takes_privilege(settings, &joiner.capabilities) {
+        // Who traces it would have that privilege until then.
+        return Err(Error::new(ErrorKind::Unsupported, Stage::Launch)
+            .about("exec with a filter, without no_new_privs and without a user namespace"));
+    }
+    if let Some(control) = settings.only_at_start() {
+        return Err(Error::new(ErrorKind::Unsupported, Stage::Launch)
+            .about(format!("exec into a container whose payload is confined by {control}")));
+    }
+    enter(settings, to)?;
+    // Nothing but the streams and init's sockets is left for the container to look at.
+    to.launcher([l::close_images()]);
+    let peer = joiner.tty.map(|size| {
+        // While the ids can still change the terminal's owner.
+        let (open, peer) = terminal::open(size, joiner.user.uid, &mut to.draft);
+        to.launcher(open);
+        peer
+    });
+    // Limits and scheduling while the capabilities for them are there.
+    to.launcher(settings.rlimits.iter().filter_map(raised));
+    let inherited = settings.scheduler.as_ref().is_none_or(inherits);
+    to.launcher(payload::scheduler(settings).filter(|_| inherited));
+    to.launcher(payload::attributes(settings));
+    to.launcher(payload::credentials(settings, &joiner.user, &joiner.capabilities));
+    to.launcher(payload::no_new_privs(settings));
+    // Last: a change of ids can make it dumpable again (proc_sys_fs(5), suid_dumpable).
+    to.launcher([p::undumpable()]);
+    end(to, Stage::Process);
+    // What traces a process that shares the launcher's memory would have the launcher, which stands in the host's pid
+    // namespace. Nobody in another user namespace can.
+    let clone = if apart { l::clone_first } else { l::clone_first_sharing };
+    to.launcher([clone(0, "", None), l::release()]);
+    end(to, Stage::Namespaces);
+    to.first([l::wait_for_release(), p::setsid()]);
+    to.first(peer.map(terminal::take).unwrap_or_default());
+    to.first(payload::state(settings));
+    // Here, because they could be too low for the launcher.
+    to.first(payload::limits(settings));
+    to.first(payload::scheduler(settings).filter(|_| !inherited));
+    to.first(payload::last());
+    to.first(payload::filter(settings, &joiner.capabilities));
+    end(to, Stage::Process);
+    to.first([l::exec()]);
+    to.stages.push((Stage::Exec, usize::MAX));
+    Ok(())
+}
+
+/// The launcher joins: groups, namespaces, root.
+fn enter(settings: &Settings, to: &mut Ordered) -> Result<(), Error> {
+    if let Some(score) = settings.oom_score_adj {
+        let proc = to.draft.inherit(open_proc()?);
+        to.launcher([attributes::oom_score_adj(score, proc)]);
+    }
+    let set = joining::kinds(settings).fold(NamespaceSet::all(Setting::Host), |set, kind| {
+        set.with(kind, Setting::Join(Target::AtLaunch))
+    });
+    let joined = namespaces::prepare(&set, settings.caller(), &mut to.draft, 0)
+        .map_err(|error| Error::from_ns(Stage::Plan, error))?;
+    let root = joined.at_launch.len();
+    let group = settings.group.plan();
+    // While it has the host's rights to do so. The v2 group last: nothing of the launcher's is done outside of it.
+    to.launcher(group.map(|group| group.joins(root + 1)).unwrap_or_default());
+    to.launcher(group.and_then(|group: &GroupPlan| group.target(root + 1)).map(l::relay));
+    to.launcher(joined.joins);
+    if settings.enters_user_namespace() && settings.identity.has_root() {
+        to.launcher(credentials::become_root(settings.identity.groups));
+    }
+    end(to, Stage::Namespaces);
+    if *settings.namespaces.get(Namespace::Mount) != Setting::Host {
+        // Where the root is a directory of a file system, not the mount namespace's own root.
+        let root = Fd::Launch(u16::try_from(root).unwrap_or(u16::MAX));
+        to.launcher([p::fchdir(root), p::chroot_here()]);
+        end(to, Stage::Root);
+    }
+    Ok(())
+}
+
+/// Ends a stage.
+fn end(to: &mut Ordered, stage: Stage) {
+    to.stages.push((stage, to.draft.steps().count()));
+}
+
+/// Whether a clone has the scheduler of its maker, and can be made under it.
+fn inherits(scheduler: &Scheduler) -> bool {
+    let deadline = matches!(scheduler.policy, SchedulerPolicy::Deadline { .. });
+    !deadline && !scheduler.flags.contains(SchedulerFlags::RESET_ON_FORK)
+}
+
+/// A limit that is raised above the host's own: only the launcher has the capability.
+fn raised(limit: &ResourceLimit) -> Option<ampoule_init::Step> {
+    let own = limit.resource.own();
+    let hard = limit.limit.hard;
+    let high = ResourceLimit { limit: Rlimit::new(hard, hard), ..*limit };
+    (own.hard < hard).then(|| attributes::rlimit(&high))
+}

@@ -1,0 +1,84 @@
+//! The start of a process that joins.
+//!
+//! Kernel objects: one launch. Invariant: a process that was started is known to the container's handle before anybody
+//! can wait for the container.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::process::{ChildStderr, ChildStdin, ChildStdout};
+
+use ampoule_init::{First, Launch, Parameter, PidNamespace, Started, Timings};
+
+use crate::children::Child;
+use crate::container::OnDrop;
+use crate::error::{Error, ErrorKind};
+use crate::exec::Ready;
+use crate::joining;
+use crate::launch_error::explain;
+use crate::process::Process;
+use crate::pty::Pty;
+use crate::stdio::{self, Stdio, Stream};
+use crate::terminal;
+
+impl Ready {
+    pub(crate) fn start(mut self, defaults: [fn() -> Stdio; 3]) -> Result<Process, Error> {
+        let null: fn() -> Stdio = Stdio::null;
+        let empty = self.order.tty.is_some() || self.on_drop == OnDrop::Detach;
+        let defaults = if empty { [null; 3] } else { defaults };
+        let streams = stdio::open_all(std::mem::take(&mut self.order.stdio), defaults)?;
+        let started = {
+            let _no_pause = self.joined.starting();
+            joining::wait_until_thawed(self.freeze_state.as_ref(), self.deadline)?;
+            self.launch(&streams)?
+        };
+        Ok(self.process(started, streams))
+    }
+
+    fn launch(&self, streams: &[Stream]) -> Result<Started, Error> {
+        let numbers = self.order.fds.iter().map(|(number, fd)| (i32::from(*number), fd.as_fd()));
+        let payload_fds: Vec<(i32, BorrowedFd<'_>)> =
+            (0..).zip(streams.iter().map(|stream| stream.payload.as_fd())).chain(numbers).collect();
+        let launch = Launch {
+            argv: self.texts.argv.clone(),
+            env: self.texts.env.clone(),
+            paths: self.texts.paths.clone(),
+            parameters: vec![Parameter::Text(self.texts.current_dir.clone())],
+            payload_fds,
+            fds: self.joining.fds().collect(),
+            host: None,
+            status: None,
+            first: First::Payload,
+            pid_namespace: PidNamespace::Joined,
+            timeout: None,
+            timings: Timings::Off,
+            deadline: self.deadline,
+            fault: self.fault,
+        };
+        ampoule_init::start(&self.plan.program, &launch).map_err(|error| {
+            let stage = error.step().and_then(|step| self.plan.stage_of(step));
+            let error = explain(error, stage, &launch);
+            let late = error.kind() == ErrorKind::StartTimeout;
+            match late && joining::is_frozen(self.freeze_state.as_ref()) {
+                true => joining::frozen(error),
+                false => error,
+            }
+        })
+    }
+
+    /// Makes the handle.
+    fn process(self, started: Started, streams: Vec<Stream>) -> Process {
+        let mut host_ends = streams.into_iter().map(|stream| stream.host);
+        let mut next = || host_ends.next().flatten();
+        let pty = started.fds.into_iter().find(|(what, _)| *what == terminal::MASTER);
+        Process {
+            stdin: next().map(ChildStdin::from),
+            stdout: next().map(ChildStdout::from),
+            stderr: next().map(ChildStderr::from),
+            pty: pty.map(|(_, fd)| Pty::new(fd)),
+            child: self.joined.children.add(Child::new(started.pid, started.pidfd)),
+            begun: self.begun,
+            deadline: self.order.timeout.and_then(|limit| self.begun.checked_add(limit)),
+            on_drop: self.on_drop,
+            ended: None,
+        }
+    }
+}
