@@ -286,20 +286,6 @@ impl Builder {
         self
     }
 
-    /// Which system calls the payload may make: the default profile, a filter, a profile of OCI, or all.
-    #[must_use]
-    pub fn seccomp(mut self, seccomp: impl Into<Seccomp>) -> Self {
-        self.seccomp = seccomp.into();
-        self
-    }
-
-    /// How SELinux confines it.
-    #[must_use]
-    pub fn selinux(mut self, setting: Selinux) -> Self {
-        self.selinux = setting;
-        self
-    }
-
     /// Adds a mount.
     #[must_use]
     pub fn mount(mut self, mount: Mount) -> Self {

@@ -52,8 +52,14 @@ fn missing(
     Some((ErrorKind::UserNamespacesDenied, denied.to_owned()))
 }
 
+/// What was asked for of the payload's identity must be settable.
+pub(crate) fn identity(builder: &Builder, identity: &Identity) -> Result<(), Error> {
+    groups(builder, identity)?;
+    bounding(builder, identity)
+}
+
 /// Supplementary groups that were asked for must be settable.
-pub(crate) fn groups(builder: &Builder, identity: &Identity) -> Result<(), Error> {
+fn groups(builder: &Builder, identity: &Identity) -> Result<(), Error> {
     let wanted = builder.user.is_some() && !identity.user.groups.is_empty();
     let tolerated = builder.best_effort.contains(&Control::SupplementaryGroups);
     if wanted && identity.groups == Groups::Fixed && !tolerated {
@@ -65,7 +71,7 @@ pub(crate) fn groups(builder: &Builder, identity: &Identity) -> Result<(), Error
 }
 
 /// Where privileges can be gained, the bounding set must be as it was asked for; elsewhere it says nothing.
-pub(crate) fn bounding(builder: &Builder, identity: &Identity) -> Result<(), Error> {
+fn bounding(builder: &Builder, identity: &Identity) -> Result<(), Error> {
     let counts = builder.new_privileges == NewPrivileges::Allowed;
     let tolerated = builder.best_effort.contains(&Control::Capabilities);
     if counts && identity.bounding == Bounding::Fixed && !tolerated {

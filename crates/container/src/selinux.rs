@@ -173,6 +173,15 @@ fn pairs() -> Result<Pairs, Error> {
     Pairs::open(run.join("ampoule-selinux")).map_err(|error| from_selinux(Stage::Plan, error))
 }
 
+impl Builder {
+    /// How SELinux confines it.
+    #[must_use]
+    pub fn selinux(mut self, setting: Selinux) -> Self {
+        self.selinux = setting;
+        self
+    }
+}
+
 impl Labelling {
     /// Whether the payload has a label of its own.
     pub(crate) fn is_planned(&self) -> bool {

@@ -97,20 +97,18 @@ impl Settings {
             builder.image.as_ref().map_or(Ok(Vec::new()), crate::from_image::FromImage::hold)?;
         let group = crate::group::prepare(builder, &mut left_out)?;
         let identity = Identity::resolve(builder, &namespaces, privilege)?;
-        levels::groups(builder, &identity)?;
+        levels::identity(builder, &identity)?;
         let leave = (privilege, &mut left_out);
         let seccomp = crate::syscalls::prepare(builder, &namespaces, &identity, leave, draft)?;
-        levels::bounding(builder, &identity)?;
         let proc = draft.inherit(open_proc()?);
         let selinux = crate::selinux::prepare(builder)?;
-        let mounts = selinux.mounts(builder);
-        let root =
-            crate::root::prepare(builder, &namespaces, (privilege, mounts), &identity, draft)?;
+        let mounts = (privilege, selinux.mounts(builder));
+        let root = crate::root::prepare(builder, &namespaces, mounts, &identity, draft)?;
         let apparmor = crate::apparmor::prepare(builder, &mut left_out)?;
         #[cfg(feature = "landlock")]
         let landlock = crate::landlock::prepare(builder, root.as_ref(), draft, &mut left_out)?;
-        let known =
-            CapabilitySet::supported().map_err(|error| Error::from_ns(Stage::Plan, error))?;
+        let supported = CapabilitySet::supported();
+        let known = supported.map_err(|error| Error::from_ns(Stage::Plan, error))?;
         Ok(Self {
             privilege,
             pid1: effective_pid1(&namespaces, builder.pid1),

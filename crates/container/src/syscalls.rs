@@ -46,6 +46,15 @@ pub enum Seccomp {
     Profile(Box<Profile>),
 }
 
+impl Builder {
+    /// Which system calls the payload may make: the default profile, a filter, a profile of OCI, or all.
+    #[must_use]
+    pub fn seccomp(mut self, seccomp: impl Into<Seccomp>) -> Self {
+        self.seccomp = seccomp.into();
+        self
+    }
+}
+
 impl From<Filter> for Seccomp {
     fn from(filter: Filter) -> Self {
         Self::Filter(Box::new(filter))

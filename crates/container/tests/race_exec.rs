@@ -27,7 +27,7 @@ fn hostile(builder: Builder, what: &str) -> Container {
     let own = std::env::current_exe().expect("this program");
     let builder = builder.user(User::ids(0, 0)).cap_add(Capability::SysPtrace);
     let command = builder.bind_to(own, "/hostile").command("/hostile").env("HOSTILE", what);
-    let command = command.args(["--ignored", "--exact", "payload", "--nocapture"]);
+    let command = command.args(["--exact", "payload", "--nocapture"]);
     let mut container =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("a start");
     let stdout = container.stdout.as_mut().expect("a pipe");
@@ -117,11 +117,10 @@ fn what_joins_is_stopped_and_killed() {
     }
 }
 
-/// The payload of the tests above.
+/// The payload of the tests above, which start this program in their containers; by itself it has nothing to do.
 #[test]
-#[ignore = "it is what the other tests start in their containers"]
 fn payload() {
-    let what = std::env::var("HOSTILE").expect("one of the other tests starts this");
+    let Ok(what) = std::env::var("HOSTILE") else { return };
     println!("looking");
     let begun = Instant::now();
     let own = capabilities("self");
