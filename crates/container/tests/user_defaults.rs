@@ -5,7 +5,7 @@
 mod oracle;
 mod scene;
 
-use ampoule::{Container, Control, ErrorKind, Namespace, NewPrivileges, Stage, State};
+use ampoule::{Container, Control, ErrorKind, Namespace, NewPrivileges, Seccomp, Stage, State};
 use oracle::payload::IdRange;
 use oracle::{fixture, tier, unchanged};
 use scene::defaults::{assert_host_view, assert_host_view_files, assert_isolated, assert_masks};
@@ -105,7 +105,10 @@ fn bare() {
 fn a_bounding_set_that_counts_must_be_settable() {
     tier::user();
     unchanged(|| {
-        let bare = || Container::bare().new_privileges(NewPrivileges::Allowed);
+        let bare = || {
+            let bare = Container::bare().seccomp(Seccomp::Unconfined);
+            bare.new_privileges(NewPrivileges::Allowed)
+        };
         let error = refused(bare().command("true").plan());
         let words = ["bounding set", "CAP_SETPCAP"];
         is_error(&error, ErrorKind::PermissionDenied, Stage::Plan, &words);

@@ -63,8 +63,12 @@ fn a_volume_is_for_its_container_only() {
     let root = root();
     let volume = tempfile::tempdir_in("/root").expect("a directory on the disk");
     fs::write(volume.path().join("file"), "mine\n").expect("a file");
-    let file = context("system_u:object_r:container_file_t:s0:c101,c202");
-    Relabel::new(&file).and_then(|relabel| relabel.path(volume.path())).expect("labels");
+    // The policy does not log who may not search a directory, so that this one is everybody's.
+    for (path, level) in [("", "s0"), ("file", "s0:c101,c202")] {
+        let label = context(&format!("system_u:object_r:container_file_t:{level}"));
+        let path = volume.path().join(path);
+        Relabel::new(&label).and_then(|relabel| relabel.path(&path)).expect("labels");
+    }
     let read = |categories| {
         let builder = labelled(root.path(), categories).bind_to(volume.path(), "/volume");
         busybox(builder, &["cat", "/volume/file"])

@@ -21,8 +21,12 @@ struct Cube {
 /// More choices than this for one call are not worth it.
 const CHOICES_MAX: usize = 1024;
 
-/// The choices of one call's rules, without those of the default action.
-pub(super) fn choices(rules: &[&Rule], default: Action) -> Result<Vec<Choice>, Inexpressible> {
+/// The choices of one call's rules, without those of the default action; `absent` are the bits that no argument has.
+pub(super) fn choices(
+    rules: &[&Rule],
+    default: Action,
+    absent: u64,
+) -> Result<Vec<Choice>, Inexpressible> {
     let end = rules.iter().position(|rule| rule.conditions.is_empty());
     let last = end.and_then(|end| rules.get(end)).map_or(default, |rule| rule.action);
     let special = rules.get(..end.unwrap_or(rules.len())).unwrap_or(rules);
@@ -35,7 +39,7 @@ pub(super) fn choices(rules: &[&Rule], default: Action) -> Result<Vec<Choice>, I
         }
         plain().collect()
     } else {
-        cut_up(special, last).ok_or(Inexpressible::Overlap)?
+        cut_up(special, last, absent).ok_or(Inexpressible::Overlap)?
     };
     choices.retain(|(action, _)| *action != default);
     Ok(choices)
@@ -76,9 +80,11 @@ fn excludes(a: &Condition, b: &Condition) -> bool {
 }
 
 /// Rules that compare one and the same argument for equality: each takes its part of what the ones before left.
-fn cut_up(rules: &[&Rule], last: Action) -> Option<Vec<Choice>> {
+///
+/// A part that differs in an absent bit holds for nothing, but libseccomp would compare the other bits alone.
+fn cut_up(rules: &[&Rule], last: Action, absent: u64) -> Option<Vec<Choice>> {
     let arg = rules.first()?.conditions.first()?.arg;
-    let mut left = vec![Cube { mask: 0, value: 0 }];
+    let mut left = vec![Cube { mask: absent, value: 0 }];
     let mut choices: Vec<(Action, Cube)> = Vec::new();
     for rule in rules {
         let [condition] = rule.conditions.as_slice() else { return None };
@@ -90,8 +96,11 @@ fn cut_up(rules: &[&Rule], last: Action) -> Option<Vec<Choice>> {
         }
     }
     choices.extend(left.into_iter().map(|part| (last, part)));
-    let condition =
-        |cube: Cube| Condition { arg, operator: Operator::MaskedEq(cube.mask), value: cube.value };
+    let condition = |cube: Cube| Condition {
+        arg,
+        operator: Operator::MaskedEq(cube.mask & !absent),
+        value: cube.value,
+    };
     Some(choices.into_iter().map(|(action, cube)| (action, vec![condition(cube)])).collect())
 }
 

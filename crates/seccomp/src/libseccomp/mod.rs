@@ -124,7 +124,7 @@ fn plan(filter: &Filter, arch: Arch, problems: &mut Vec<Problem>) -> Vec<Planned
             problems.push(inexpressible(Inexpressible::Width));
             continue;
         }
-        match disjoint::choices(&rules, filter.default) {
+        match disjoint::choices(&rules, filter.default, absent(arch)) {
             Ok(choices) => planned.push(Planned { number, name, choices }),
             Err(what) => problems.push(inexpressible(what)),
         }
@@ -134,6 +134,11 @@ fn plan(filter: &Filter, arch: Arch, problems: &mut Vec<Problem>) -> Vec<Planned
         check_multiplexed(&planned, problems);
     }
     planned
+}
+
+/// The bits that no argument of this entry has.
+fn absent(arch: Arch) -> u64 {
+    if arch.is_32_bit() { !0xffff_ffff } else { 0 }
 }
 
 fn position(filter: &Filter, rule: &Rule) -> Option<usize> {
