@@ -15,7 +15,7 @@ use crate::failure::Failure;
 #[non_exhaustive]
 pub enum Configuration {
     /// All namespaces but time, 65 536 ids mapped, an overlay root on a tmpfs upper, /proc, /dev,
-    /// capabilities, a group of its own (without a filter).
+    /// capabilities, the default filter, a group of its own.
     All,
     /// Neither network nor user namespace, the directory itself as root, /proc, /dev, capabilities, a group of its
     /// own.

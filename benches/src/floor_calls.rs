@@ -7,17 +7,20 @@ use std::ffi::c_long;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+#[cfg(feature = "ours")]
+use ampoule_seccomp::{Filter, Granted};
+
 use crate::configuration::Configuration;
 use crate::failure::Failure;
 use crate::floor_group;
 use crate::floor_recipe::{
-    Argument, GID_MAP_PATH, NONE, Recipe, Stage, UID_MAP_PATH, at_cwd, int, unsigned,
+    Argument, GID_MAP_PATH, NONE, Recipe, Stage, UID_MAP_PATH, at_cwd, int, unsigned, value,
 };
 use crate::system_call::{
     CAPSET, CHDIR, CLOSE, CLOSE_RANGE, EXECVE, FCHDIR, FCHMODAT, FSCONFIG, FSMOUNT, FSOPEN, IOCTL,
     KEYCTL, MKDIRAT, MKNODAT, MOUNT, MOVE_MOUNT, OPEN_TREE, OPENAT, PIPE2, PIVOT_ROOT, PRCTL, READ,
-    RT_SIGACTION, RT_SIGPROCMASK, SETGROUPS, SETHOSTNAME, SETRESGID, SETRESUID, SETSID, SOCKET,
-    SYMLINKAT, UMASK, UMOUNT2, WRITE,
+    RT_SIGACTION, RT_SIGPROCMASK, SECCOMP, SETGROUPS, SETHOSTNAME, SETRESGID, SETRESUID, SETSID,
+    SOCKET, SYMLINKAT, UMASK, UMOUNT2, WRITE,
 };
 
 /// Where the first host id of the map is.
@@ -56,6 +59,8 @@ const SIGSET_BYTES: i32 = 8;
 /// The highest signal.
 const LAST_SIGNAL: i32 = 64;
 const KEYCTL_JOIN_SESSION_KEYRING: i32 = 1;
+#[cfg(feature = "ours")]
+const SECCOMP_SET_MODE_FILTER: i32 = 1;
 const MOUNT_ATTR_RDONLY: u32 = 1;
 const FSOPEN_CLOEXEC: u32 = 1;
 const FSMOUNT_CLOEXEC: u32 = 1;
@@ -333,11 +338,32 @@ impl Calls {
         self.child(CLOSE_RANGE, &[unsigned(3), unsigned(u32::MAX), cloexec]);
         let none = self.recipe.bytes([0; 8]);
         self.child(RT_SIGPROCMASK, &[int(libc::SIG_SETMASK), none, NONE, int(SIGSET_BYTES)]);
+        self.load_filter();
         let program = self.text(payload.first().unwrap_or(&"/"));
         let arguments = self.recipe.vector(payload);
         let environment = self.recipe.vector(&["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"]);
         self.child(EXECVE, &[program, arguments, environment]);
     }
+
+    /// The filter that the library loads by default for these capabilities.
+    #[cfg(feature = "ours")]
+    fn load_filter(&mut self) {
+        let granted = CAPABILITIES.iter().fold(0, |set, capability| set | 1_u64 << capability);
+        let filter = Filter::default_for(Granted::from_bits(granted)).compile();
+        let Ok(filter) = filter else { panic!("the default profile compiles") };
+        let words = filter.program().words();
+        let program: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let program = self.recipe.bytes(program);
+        let length = u64::try_from(words.len()).unwrap_or(0);
+        let header = self.recipe.words([length, value(program)]);
+        let flags = unsigned(filter.flags().bits());
+        self.child(SECCOMP, &[int(SECCOMP_SET_MODE_FILTER), flags, header]);
+    }
+
+    /// Without the library there is no filter.
+    #[cfg(not(feature = "ours"))]
+    #[expect(clippy::unused_self, reason = "the same as with the library")]
+    fn load_filter(&mut self) {}
 
     /// The host's signal mask as it was.
     fn unblock_and_close(&mut self) {

@@ -157,10 +157,7 @@ impl Recipe {
     pub fn vector(&mut self, texts: &[&str]) -> Argument {
         let mut words: Vec<u64> = texts.iter().map(|text| value(self.text(*text))).collect();
         words.push(0);
-        let words = words.into_boxed_slice();
-        let address = words.as_ptr();
-        self.words.push(words);
-        Argument::Value(address_of(address))
+        self.words(words)
     }
 
     /// The number of a descriptor, which stays open as long as the recipe.
@@ -168,6 +165,14 @@ impl Recipe {
         let number = int(descriptor.as_raw_fd());
         self.descriptors.push(descriptor);
         number
+    }
+
+    /// The address of words, such as a struct with a pointer.
+    pub fn words(&mut self, words: impl Into<Box<[u64]>>) -> Argument {
+        let words = words.into();
+        let address = words.as_ptr();
+        self.words.push(words);
+        Argument::Value(address_of(address))
     }
 
     /// The address of plain bytes, such as a struct.
@@ -186,7 +191,7 @@ fn address_of<T>(pointer: *const T) -> u64 {
 }
 
 /// The register value of an argument that is known beforehand.
-fn value(argument: Argument) -> u64 {
+pub(crate) fn value(argument: Argument) -> u64 {
     match argument {
         Argument::Value(value) => value,
         Argument::Result(_) | Argument::Scratch(_) | Argument::Int(_) => 0,

@@ -36,6 +36,7 @@ calls! {
     READ "read" SYS_read
     RT_SIGACTION "rt_sigaction" SYS_rt_sigaction
     RT_SIGPROCMASK "rt_sigprocmask" SYS_rt_sigprocmask
+    SECCOMP "seccomp" SYS_seccomp
     SETGROUPS "setgroups" SYS_setgroups
     SETHOSTNAME "sethostname" SYS_sethostname
     SETRESGID "setresgid" SYS_setresgid

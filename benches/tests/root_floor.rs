@@ -14,6 +14,7 @@ const COMMON: &str = "set -e
 busybox grep -q 'CapEff:.*00000000a80425fb' /proc/self/status
 busybox grep -q 'CapBnd:.*00000000a80425fb' /proc/self/status
 busybox grep -q 'NoNewPrivs:.*1' /proc/self/status
+busybox grep -q 'Seccomp:.*2' /proc/self/status
 echo x > /dev/null
 [ -c /dev/urandom ] && [ -c /dev/pts/ptmx ] && [ -d /dev/shm ] && [ -d /dev/mqueue ]
 [ ! -e /work ] && [ ! -e /var ] && [ -x /bin/busybox ]
