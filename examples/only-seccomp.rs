@@ -26,7 +26,7 @@ Without a command it is a shell that shows what is refused.
 
 const SHOW: &str = "\
 grep Seccomp /proc/self/status
-unshare --user true; mkdir /tmp/only-seccomp.$$ && echo made a directory && rmdir /tmp/only-seccomp.$$";
+unshare --user true; mkdir /tmp/only-seccomp.$$ && echo made a directory && rmdir /tmp/only-seccomp.$$; exit 0";
 
 /// What the command line says.
 struct Arguments {
