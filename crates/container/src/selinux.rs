@@ -16,6 +16,7 @@ use ampoule_selinux::{
 use serde::{Deserialize, Serialize};
 
 use crate::builder::{Builder, Origin};
+use crate::command::Command;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::report::{Control, Report};
 
@@ -81,14 +82,20 @@ fn from_selinux(stage: Stage, error: ampoule_selinux::Error) -> Error {
 }
 
 /// Finds the label that launches get.
-pub(crate) fn prepare(builder: &Builder) -> Result<Labelling, Error> {
+pub(crate) fn prepare(command: &Command) -> Result<Labelling, Error> {
+    let builder = &command.builder;
     let (asked, wanted) = match (&builder.selinux, &builder.origin) {
         (Selinux::Disabled, _) | (Selinux::Default, Origin::Bare) => return Ok(Labelling::Off),
         (Selinux::Default, _) => (false, None),
         (Selinux::Label(context), _) => (true, Some(&**context)),
     };
     let tolerated = !asked || builder.best_effort.contains(&Control::Selinux);
-    match plan(builder, wanted) {
+    let planned = match command.program {
+        Some(_) => plan(builder, wanted),
+        None => Err(Error::new(ErrorKind::Unsupported, Stage::Plan)
+            .about("a label without a payload: what joins a container gets none")),
+    };
+    match planned {
         Ok(plan) => Ok(Labelling::Planned(Box::new(plan))),
         Err(error) if tolerated => Ok(Labelling::NotPossible(error.to_string())),
         Err(error) => Err(error),

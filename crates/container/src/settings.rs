@@ -83,6 +83,15 @@ impl Settings {
         self.apparmor.as_ref().map(|_| "a profile of AppArmor").or(label)
     }
 
+    /// Refuses what would confine nothing: without a payload there are only processes that join.
+    pub(crate) fn confine_a_payload(&self, command: &Command) -> Result<(), Error> {
+        match self.only_at_start().filter(|_| command.program.is_none()) {
+            Some(control) => Err(Error::new(ErrorKind::Unsupported, Stage::Plan)
+                .about(format!("{control} without a payload: what joins a container gets none"))),
+            None => Ok(()),
+        }
+    }
+
     /// Validates and resolves a command's settings; opens what the steps need.
     pub(crate) fn gather(command: &Command, draft: &mut Draft) -> Result<Self, Error> {
         let builder = &command.builder;
@@ -101,7 +110,7 @@ impl Settings {
         let leave = (privilege, &mut left_out);
         let seccomp = crate::syscalls::prepare(builder, &namespaces, &identity, leave, draft)?;
         let proc = draft.inherit(open_proc()?);
-        let selinux = crate::selinux::prepare(builder)?;
+        let selinux = crate::selinux::prepare(command)?;
         let mounts = (privilege, selinux.mounts(builder));
         let root = crate::root::prepare(builder, &namespaces, mounts, &identity, draft)?;
         let apparmor = crate::apparmor::prepare(builder, &mut left_out)?;

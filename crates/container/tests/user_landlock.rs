@@ -17,6 +17,7 @@ in_tier!(user, landlock:
     scopes_end_at_the_payloads_own_processes
     what_cannot_be_opened_is_an_error
     the_report_says_what_is_denied
+    what_joins_is_refused
 );
 
 #[test]

@@ -276,3 +276,14 @@ pub(crate) fn the_report_says_what_is_denied() {
     let refusal = refused(builder.landlock(Landlock::new().deny_tcp()).command("true").plan());
     is_error(&refusal, ErrorKind::InvalidSettings, Stage::Plan, &["landlock", "new_privileges"]);
 }
+
+/// What joins later would not have the rules.
+pub(crate) fn what_joins_is_refused() {
+    let rules = || Landlock::new().deny_tcp();
+    let refusal = refused(Container::host_view().landlock(rules()).idle());
+    is_error(&refusal, ErrorKind::Unsupported, Stage::Plan, &["Landlock", "without a payload"]);
+    let command = Container::host_view().landlock(rules()).command("sleep").arg("100");
+    let container = command.spawn().expect("a container");
+    let refusal = refused(container.exec("true").status());
+    is_error(&refusal, ErrorKind::Unsupported, Stage::Launch, &["exec", "Landlock"]);
+}
