@@ -4,13 +4,13 @@
 //! of its own. Invariant: nothing of the container can see that process, and it has ended when the function returns.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ampoule_init::steps::{file, launch as l, process as p};
-use ampoule_init::{Draft, First, Launch, PidNamespace, Program, Timings, process, start};
+use ampoule_init::{Draft, Launch, PidNamespace, Program, process, start};
 use ampoule_ns::Namespace;
 use rustix::fs::ResolveFlags;
 use rustix::io::Errno;
@@ -38,7 +38,8 @@ pub(crate) fn create(
     // It ends with this process, should that be killed meanwhile.
     let host = pidfd_open(getpid(), PidfdFlags::empty())
         .map_err(|errno| Error::call(Stage::Running, "pidfd_open", errno))?;
-    let started = start(&program, &launch(host.as_fd())).map_err(failed)?;
+    let launch = Launch::idle(host.as_fd(), PidNamespace::New, Instant::now() + LIMIT);
+    let started = start(&program, &launch).map_err(failed)?;
     let file = started.fds.into_iter().find(|(what, _)| *what == FILE);
     process::end(&started.pidfd, Instant::now() + LIMIT)
         .map_err(|error| Error::io(Stage::Running, "end a process", &error))?;
@@ -73,24 +74,4 @@ fn program(
         l::become_reaper(None),
     ]);
     Ok(Program::seal(draft)?)
-}
-
-/// A launch without payload.
-fn launch(host: BorrowedFd<'_>) -> Launch<'_> {
-    Launch {
-        argv: Vec::new(),
-        env: Vec::new(),
-        paths: Vec::new(),
-        parameters: Vec::new(),
-        payload_fds: Vec::new(),
-        fds: vec![host],
-        host: Some(0),
-        status: None,
-        first: First::Idle,
-        pid_namespace: PidNamespace::New,
-        timeout: None,
-        timings: Timings::Off,
-        deadline: Instant::now() + LIMIT,
-        fault: None,
-    }
 }
