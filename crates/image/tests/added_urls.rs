@@ -2,44 +2,14 @@
 //!
 //! Kernel objects: a listening socket on the loopback. Invariant: nothing but the loopback is asked.
 
+mod bare;
 #[cfg(feature = "registry")]
 mod fake;
 
-use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd};
-
-use ampoule_image::build::{Build, Foreign, Mounted, RunEnd, RunStep, Scratch, Workshop};
+use ampoule_image::build::Build;
 use ampoule_image::containerfile::Containerfile;
-use ampoule_image::{Error, ErrorKind, Image, Layer, Store};
-
-/// Adds files to nothing: the tree is the upper directory itself.
-struct Bare;
-
-struct Tree(File);
-
-impl Workshop for Bare {
-    fn mount<'a>(
-        &'a self,
-        _: &'a [Layer],
-        scratch: &'a Scratch,
-    ) -> Result<Box<dyn Mounted + 'a>, Foreign> {
-        Ok(Box::new(Tree(File::open(scratch.upper())?)))
-    }
-
-    fn run(&self, _: &[Layer], _: &Scratch, _: &RunStep<'_>) -> Result<RunEnd, Foreign> {
-        Err("nothing runs here".into())
-    }
-}
-
-impl Mounted for Tree {
-    fn root(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-
-    fn owner(&self, text: &str) -> Result<(u32, u32), Foreign> {
-        Err(format!("there is no {text}").into())
-    }
-}
+use ampoule_image::{Error, ErrorKind, Image, Store};
+use bare::Bare;
 
 fn build(
     store: &Store,

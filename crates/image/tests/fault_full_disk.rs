@@ -3,15 +3,16 @@
 //!
 //! Kernel objects: a tmpfs in a mount namespace of the test's own. Invariant: the machine's own mounts are not changed.
 
+mod bare;
 mod memory;
 
 use std::fs::{self, File};
 use std::io::{Cursor, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use ampoule_image::build::{Build, Foreign, Mounted, RunEnd, RunStep, Scratch, Workshop};
+use ampoule_image::build::Build;
 use ampoule_image::containerfile::Containerfile;
 use ampoule_image::destination::{
     DockerArchiveWriter, LayoutArchiveWriter, LayoutWriter, RootDirectory, RootTar,
@@ -21,9 +22,10 @@ use ampoule_image::source::{Layout, Spool};
 use ampoule_image::store::Patience;
 use ampoule_image::unpack::{Unpack, Whiteouts};
 use ampoule_image::{
-    Choice, Configuration, Destination, ErrorKind, Image, Layer, NewImage, Platform, Pull, Result,
-    Store, copy,
+    Choice, Configuration, Destination, ErrorKind, Image, NewImage, Platform, Pull, Result, Store,
+    copy,
 };
+use bare::Bare;
 use memory::{Memory, name};
 
 const PLACE: &str = "AMPOULE_IMAGE_PLACE";
@@ -37,35 +39,6 @@ const FILE: usize = 256 << 10;
 /// How much more room there is in the next round; less with `AMPOULE_LONG`.
 fn step() -> usize {
     if std::env::var_os("AMPOULE_LONG").is_some() { 32 << 10 } else { 128 << 10 }
-}
-
-/// Adds files to nothing: the tree is the upper directory itself.
-struct Bare;
-
-struct Tree(File);
-
-impl Workshop for Bare {
-    fn mount<'a>(
-        &'a self,
-        _: &'a [Layer],
-        scratch: &'a Scratch,
-    ) -> Result<Box<dyn Mounted + 'a>, Foreign> {
-        Ok(Box::new(Tree(File::open(scratch.upper())?)))
-    }
-
-    fn run(&self, _: &[Layer], _: &Scratch, _: &RunStep<'_>) -> Result<RunEnd, Foreign> {
-        Err("nothing runs here".into())
-    }
-}
-
-impl Mounted for Tree {
-    fn root(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-
-    fn owner(&self, text: &str) -> Result<(u32, u32), Foreign> {
-        Err(format!("there is no {text}").into())
-    }
 }
 
 /// What there is beside the disk, and the disk.
