@@ -123,7 +123,8 @@ fn choices() -> impl Strategy<Value = Change> {
             4 => builder.pid1(Pid1::Payload).on_drop(OnDrop::Detach),
             5 => builder.with_host(WithHost::Survives).new_privileges(NewPrivileges::Allowed),
             6 => builder.propagation(Propagation::Unbindable),
-            7 => builder.root(Root::Persistent(path.clone().into())),
+            // A plan makes the directory, where it can: nowhere on this machine.
+            7 => builder.root(Root::Persistent(format!("/proc/none/{path}").into())),
             8 => Capability::from_number(number % 41)
                 .map_or(builder.clone(), |one| builder.cap_add(one)),
             9 => builder.seccomp(seccomp(number)),
