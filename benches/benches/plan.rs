@@ -13,6 +13,14 @@ fn plan(c: &mut Criterion) {
     c.bench_function("plan host_view", |b| {
         b.iter(|| black_box(builder.clone()).command("true").plan().expect("a plan"));
     });
+    c.bench_function("plan host_view while another plan lives", |b| {
+        let _other = builder.clone().command("true").plan().expect("a plan");
+        b.iter(|| black_box(builder.clone()).command("true").plan().expect("a plan"));
+    });
+    c.bench_function("plan without a root", |b| {
+        let bare = Container::bare().seccomp(ampoule::Seccomp::Default);
+        b.iter(|| black_box(bare.clone()).command("true").plan().expect("a plan"));
+    });
     c.bench_function("plan with 20 binds", |b| {
         let builder = (0..20)
             .fold(builder.clone(), |builder, n| builder.bind_to("/usr", format!("/tmp/bind-{n}")));

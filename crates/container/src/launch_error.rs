@@ -16,6 +16,8 @@ use crate::plan::CURRENT_DIR;
 const S_IFMT: u32 = 0o170_000;
 /// A directory.
 const S_IFDIR: u32 = 0o040_000;
+/// A plan holds what it opened, which nothing can be mounted from when its last name is gone.
+const REPLACED: &str = "a source was replaced or removed after the plan was made: make it again";
 
 /// Makes the error of a failed launch; `stage` is where the failed step stands.
 pub(crate) fn explain(
@@ -154,8 +156,10 @@ fn of_step(call: &str, errno: Errno, step: &str) -> (ErrorKind, Option<&'static 
         ("landlock_restrict_self", Errno::TOOBIG) => {
             (ErrorKind::ResourceLimit, Some("16 rulesets at most hold for a process"))
         }
-        ("verify", _) => {
-            (ErrorKind::FileSystem, Some("a source was replaced after the plan was made"))
+        ("verify", _) => (ErrorKind::FileSystem, Some(REPLACED)),
+        ("open_tree" | "move_mount", Errno::NOENT) => (ErrorKind::FileSystem, Some(REPLACED)),
+        ("openat2", Errno::NOENT) if step.contains("AT_FDCWD") => {
+            (ErrorKind::FileSystem, Some(REPLACED))
         }
         ("openat2" | "target" | "move_mount" | "open_tree", _)
             if kind_of_errno(errno) == ErrorKind::System =>

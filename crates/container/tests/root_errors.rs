@@ -15,6 +15,7 @@ in_tier!(root, errors:
     working_directories
     roots_that_cannot_be
     mounts_that_cannot_be
+    sources_that_are_replaced_or_removed
     names_that_are_too_long
     wrong_variables
     detached_containers_have_no_pipes

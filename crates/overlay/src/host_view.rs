@@ -33,8 +33,9 @@ const ETC: [&str; 14] = [
     "ssl/openssl.cnf",
 ];
 
-/// Files up to this many bytes are copied: a copy takes fewer system calls than a bind mount.
-const COPIED: u64 = 16 << 10;
+/// Files up to this many bytes are copied: a copy takes fewer system calls than a bind mount, and it outlives the file,
+/// which a package manager replaces while plans are in use (`ldconfig` does with every library).
+const COPIED: u64 = 256 << 10;
 /// How much fits into `/tmp`, in bytes.
 const TMP: u64 = 64 << 20;
 const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
@@ -111,13 +112,14 @@ mod tests {
         fs::write(root.join("etc/shadow"), "secret").unwrap();
         fs::write(root.join("etc/passwd"), "root:x:0:0::/:/bin/sh\n").unwrap();
         fs::write(root.join("etc/ld.so.cache"), vec![0; 20 << 10]).unwrap();
+        fs::write(root.join("etc/ld.so.conf"), vec![0; 300 << 10]).unwrap();
         fs::write(root.join("etc/group"), "private").unwrap();
         fs::set_permissions(root.join("etc/group"), PermissionsExt::from_mode(0o600)).unwrap();
         let view = host_view(root);
         let mounts: Vec<_> = view.mounts.iter().map(|m| m.target.to_str().unwrap()).collect();
-        assert_eq!(mounts, ["/usr", "/lib64", "/etc/ld.so.cache", "/etc/ssl/certs", "/tmp"]);
+        assert_eq!(mounts, ["/usr", "/lib64", "/etc/ld.so.conf", "/etc/ssl/certs", "/tmp"]);
         let files: Vec<_> = view.files.iter().map(|f| f.path.to_str().unwrap()).collect();
-        assert_eq!(files, ["/etc/passwd", "/etc/hosts"]);
+        assert_eq!(files, ["/etc/ld.so.cache", "/etc/passwd", "/etc/hosts"]);
         let link = |path: &str, says: &str| Link::new(path, says);
         assert_eq!(
             view.links,

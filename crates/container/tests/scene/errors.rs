@@ -184,6 +184,21 @@ pub(crate) fn mounts_that_cannot_be() {
     }
 }
 
+/// A file of the host has another inode after every update; a plan that outlives one says what happened.
+pub(crate) fn sources_that_are_replaced_or_removed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let [file, other] = ["file", "other"].map(|name| dir.path().join(name));
+    std::fs::write(&file, "old").expect("a file");
+    let plan = view().bind_to(&file, "/x").command("cat").arg("/x").plan().expect("a plan");
+    assert_eq!(plan.launch().output().expect("a run").stdout, b"old");
+    std::fs::write(&other, "new").expect("a file");
+    std::fs::rename(&other, &file).expect("replaced");
+    is_error(&refused(plan.launch().spawn()), ErrorKind::FileSystem, Stage::Mounts, &["replaced"]);
+    std::fs::remove_file(&file).expect("removed");
+    let error = refused(plan.launch().spawn());
+    is_error(&error, ErrorKind::FileSystem, Stage::Mounts, &["removed"]);
+}
+
 pub(crate) fn names_that_are_too_long() {
     invalid(view().hostname("h".repeat(65)).command("true"), &["hostname", "64"]);
     invalid(view().domainname("d".repeat(65)).command("true"), &["domainname", "64"]);
