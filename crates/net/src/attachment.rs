@@ -1,18 +1,18 @@
 //! A container's end of a bridge network, as long as it is in use.
 //!
-//! Kernel objects: a veth pair, a lease, bound ports. Invariant: when it is dropped, all of that is gone; what cannot be
-//! taken away then is by the next [`Host::reconcile`].
+//! Kernel objects: a veth pair, a lease, bound ports. Invariant: when it is dropped, the lease and the ports are free and
+//! the pair is on no bridge; what cannot be taken away then is by the next [`Host::reconcile`].
 
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
 use crate::cidr::Cidr;
 use crate::error::Result;
-use crate::host::Host;
+use crate::host::{Host, Pair};
 use crate::name::{LinkName, NetworkName};
 use crate::state::Lease;
 
-/// What [`Host::attach`] gives.
+/// What [`Host::attach`] gives. Dropping it is [`Attachment::unplug`] without an answer.
 #[derive(Debug)]
 pub struct Attachment {
     host: Host,
@@ -67,13 +67,25 @@ impl Attachment {
         &self.gateways
     }
 
-    /// Takes everything away.
+    /// Takes everything away, from a container that goes on without it. The kernel waits for a grace period to delete
+    /// the pair, some 10 to 40 ms; where the container has ended, [`Self::unplug`] does not.
     ///
     /// # Errors
     /// What the kernel says; the lease stays for [`Host::reconcile`] then.
     pub fn detach(mut self) -> Result<()> {
         self.held = Held::No;
-        self.host.detach(&self.network, &self.link)
+        self.host.release(&self.network, &self.link, Pair::Delete)
+    }
+
+    /// Takes everything away but the pair, which is off its bridge, down and without use from then on: the kernel deletes
+    /// it with the container's network namespace, soon after the last process and descriptor of that. Should the
+    /// namespace go on, [`Host::reconcile`] deletes it, or the last user of any network.
+    ///
+    /// # Errors
+    /// As [`Self::detach`].
+    pub fn unplug(mut self) -> Result<()> {
+        self.held = Held::No;
+        self.host.release(&self.network, &self.link, Pair::Unplug)
     }
 
     /// Leaves everything to the container: its link and its lease stay until its network namespace is gone and somebody
@@ -87,7 +99,7 @@ impl Drop for Attachment {
     fn drop(&mut self) {
         if self.held == Held::Yes {
             // There is nobody to tell; the state says what is left.
-            drop(self.host.detach(&self.network, &self.link));
+            drop(self.host.release(&self.network, &self.link, Pair::Unplug));
         }
     }
 }

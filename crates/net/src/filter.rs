@@ -10,7 +10,7 @@ use crate::cidr::Cidr;
 use crate::error::Result;
 use crate::name::{LinkName, NetworkName};
 use crate::nft::expression::{Side, Way};
-use crate::nft::{Chain, ChainKind, Hook, Policy, Rule, Table, delete, replace};
+use crate::nft::{Chain, ChainKind, Hook, Policy, Rule, Table, create, delete, replace};
 use crate::ports::Port;
 use crate::socket::Socket;
 use crate::state::{Lease, Record, State};
@@ -60,7 +60,8 @@ pub(crate) fn unprotect(network: &NetworkName) -> Result<()> {
 
 /// Makes the table of a container's published ports.
 pub(crate) fn publish(link: &LinkName, lease: &Lease) -> Result<()> {
-    replace(&mut Socket::netfilter()?, ports(link, lease))
+    // The link's name is random.
+    create(&mut Socket::netfilter()?, ports(link, lease))
 }
 
 /// Deletes it.

@@ -24,6 +24,15 @@ use crate::state::{Lease, Phase, Record};
 use crate::store::{Locked, Store};
 use crate::{filter, sysctl};
 
+/// What becomes of a pair of links when its lease ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pair {
+    /// It is deleted.
+    Delete,
+    /// It is taken off its bridge, and goes with the container's namespace.
+    Unplug,
+}
+
 /// The network namespace of the caller, in which bridges are made.
 #[derive(Clone, Debug)]
 pub struct Host {
@@ -100,9 +109,9 @@ impl Host {
     }
 
     /// Takes away what an attachment made.
-    pub(crate) fn detach(&self, network: &NetworkName, link: &LinkName) -> Result<()> {
+    pub(crate) fn release(&self, network: &NetworkName, link: &LinkName, pair: Pair) -> Result<()> {
         let mut session = Session::begin(&self.store)?;
-        session.release(network, link)?;
+        session.release(network, link, pair)?;
         session.finish()
     }
 
@@ -111,6 +120,7 @@ impl Host {
     /// # Errors
     /// [`Denied`](ErrorKind::Denied) without `CAP_NET_ADMIN`; [`DamagedState`](ErrorKind::DamagedState).
     pub fn reconcile(&self) -> Result<Reconciled> {
+        Socket::route()?.send(vec![link::delete_unplugged()])?;
         if !self.store.directory().exists() {
             return Ok(Reconciled::default());
         }
@@ -277,7 +287,7 @@ impl Session {
     }
 
     /// Takes one lease away; one that is gone already is no error.
-    fn release(&mut self, network: &NetworkName, link: &LinkName) -> Result<()> {
+    fn release(&mut self, network: &NetworkName, link: &LinkName, pair: Pair) -> Result<()> {
         let record = self.locked.state.networks.get(network);
         let Some(lease) = record.and_then(|record| record.leases.get(link)) else { return Ok(()) };
         let published = !lease.ports.is_empty();
@@ -285,7 +295,10 @@ impl Session {
             self.set_phase(network, link, Phase::Pending);
             self.locked.save()?;
         }
-        self.route.send(vec![link::delete(link)])?;
+        self.route.send(vec![match pair {
+            Pair::Delete => link::delete(link),
+            Pair::Unplug => link::unplug(link),
+        }])?;
         if published {
             filter::unpublish(link)?;
         }
@@ -303,7 +316,7 @@ impl Session {
             return Ok(());
         }
         for (network, link) in pending {
-            self.release(&network, &link)?;
+            self.release(&network, &link, Pair::Delete)?;
         }
         self.finish()
     }
@@ -329,7 +342,7 @@ impl Session {
             }
             let lease = self.record(&network)?.leases.get(&link).cloned();
             addresses.extend(lease.into_iter().flat_map(|lease| lease.addresses));
-            self.release(&network, &link)?;
+            self.release(&network, &link, Pair::Delete)?;
         }
         Ok(addresses)
     }
@@ -351,6 +364,7 @@ impl Session {
             self.locked.state.networks.remove(&record.settings.name);
         }
         if !empty.is_empty() {
+            self.route.send(vec![link::delete_unplugged()])?;
             sysctl::update(&mut self.locked)?;
             filter::guard(&self.locked.state)?;
         }

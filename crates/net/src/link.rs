@@ -48,6 +48,9 @@ const DESTINATION: u16 = 1;
 /// The group of bridges that this crate made; no other is ever deleted.
 pub(crate) const OWN_GROUP: u32 = 0x0061_6d70;
 
+/// The group of links that were taken off their bridge, and go with their container's namespace.
+const UNPLUGGED_GROUP: u32 = 0x0061_6d71;
+
 /// Bytes of `struct ifinfomsg` and `struct rtmsg`.
 const LINK_HEADER: usize = 16;
 const ROUTE_HEADER: usize = 12;
@@ -260,6 +263,27 @@ pub(crate) fn delete(name: &LinkName) -> RouteRequest {
     let message = link(0, vec![LinkAttribute::IfName(name.to_string())]);
     let message = RouteNetlinkMessage::DelLink(message);
     Request::new("delete link", name, message, 0).tolerate(Errno::NODEV)
+}
+
+/// Takes a link off its bridge and sets it down; one that is gone already counts. Deleting it would wait for a grace
+/// period of the kernel (`rcu_barrier` in `netdev_run_todo`), this does not.
+pub(crate) fn unplug(name: &LinkName) -> RouteRequest {
+    let attributes = vec![
+        LinkAttribute::IfName(name.to_string()),
+        LinkAttribute::Controller(0),
+        LinkAttribute::Group(UNPLUGGED_GROUP),
+    ];
+    let mut message = link(0, attributes);
+    message.header.change_mask = LinkFlags::Up;
+    let message = RouteNetlinkMessage::SetLink(message);
+    Request::new("unplug link", name, message, 0).tolerate(Errno::NODEV)
+}
+
+/// Deletes all links that were unplugged, in one transaction; none is no error.
+pub(crate) fn delete_unplugged() -> RouteRequest {
+    let message = link(0, vec![LinkAttribute::Group(UNPLUGGED_GROUP)]);
+    let message = RouteNetlinkMessage::DelLink(message);
+    Request::new("delete links", "", message, 0).tolerate(Errno::NODEV)
 }
 
 fn family(address: IpAddr) -> AddressFamily {

@@ -19,18 +19,24 @@ fn soak_a_thousand_cycles() {
         // One stays, so that the network does.
         let mut stays = Netns::create().unwrap();
         let first = host::host().attach(&network, &endpoint(), &mut stays).unwrap();
-        let mut times: Vec<(Duration, Duration)> = (0..1000)
-            .map(|_| {
-                let mut netns = Netns::create().unwrap();
-                let start = Instant::now();
-                let attached = host::host().attach(&network, &endpoint(), &mut netns).unwrap();
-                let there = start.elapsed();
-                attached.detach().unwrap();
-                (start.elapsed(), there)
-            })
-            .collect();
-        times.sort();
-        println!("attach and detach, attach alone: median {:?}, p90 {:?}", times[500], times[900]);
+        for ports in [None, Some("8080:80")] {
+            let endpoint =
+                ports.iter().fold(endpoint(), |all, port| all.publish(port.parse().unwrap()));
+            let (mut attached, mut both): (Vec<Duration>, Vec<Duration>) = (0..500)
+                .map(|_| {
+                    let mut netns = Netns::create().unwrap();
+                    let start = Instant::now();
+                    let attachment = host::host().attach(&network, &endpoint, &mut netns).unwrap();
+                    let there = start.elapsed();
+                    attachment.unplug().unwrap();
+                    (there, start.elapsed())
+                })
+                .unzip();
+            attached.sort();
+            both.sort();
+            println!("{ports:?}: attach {:?}, {:?}", attached[250], attached[475]);
+            println!("{ports:?}: attach and unplug, p50 and p95 {:?}, {:?}", both[250], both[475]);
+        }
         drop(first);
         ip(&["link", "del", "br9"]);
     });

@@ -7,4 +7,4 @@ pub(crate) mod expression;
 pub(crate) mod table;
 
 pub(crate) use expression::Rule;
-pub(crate) use table::{Chain, ChainKind, Hook, Policy, Table, counters, delete, replace};
+pub(crate) use table::{Chain, ChainKind, Hook, Policy, Table, counters, create, delete, replace};

@@ -64,16 +64,29 @@ pub(crate) enum Policy {
 
 /// Makes a table, in place of one of its name.
 pub(crate) fn replace(socket: &mut Socket, table: Table) -> Result<()> {
-    let name = table.name;
     // Deleting needs one to be there, making needs none.
-    let mut requests = vec![new_table(&name), delete_table(&name), new_table(&name)];
+    let mut requests = vec![new_table(&table.name), delete_table(&table.name)];
+    requests.extend(new_content(table));
+    send(socket, requests)
+}
+
+/// Makes a table whose name nobody has. When something was deleted through a socket, closing that waits for a grace
+/// period of the kernel (`nft_rcv_nl_event`); this deletes nothing.
+pub(crate) fn create(socket: &mut Socket, table: Table) -> Result<()> {
+    send(socket, new_content(table))
+}
+
+/// The table with its chains and rules.
+fn new_content(table: Table) -> Vec<NftRequest> {
+    let name = table.name;
+    let mut requests = vec![new_table(&name)];
     for chain in table.chains {
         requests.push(new_chain(&name, &chain));
         for rule in chain.rules {
             requests.push(new_rule(&name, chain.name, rule));
         }
     }
-    send(socket, requests)
+    requests
 }
 
 /// Deletes a table, if it is there.

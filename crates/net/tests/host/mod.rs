@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ampoule_net::{BridgeNetwork, Endpoint, Host, Netns, Route, Veth};
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage};
@@ -29,6 +29,11 @@ pub fn inside(test: &str, body: impl FnOnce()) {
         ip(&["link", "set", "lo", "up"]);
         let before = Picture::take();
         body();
+        // The kernel deletes a pair some time after its namespace.
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while Picture::take() != before && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         Picture::take().assert_equals(&before);
         return;
     }
