@@ -168,7 +168,7 @@ impl Attempt {
 
     /// Does the host's part and lets the first process go on.
     fn pass(&mut self, gate: Gate<'_>) -> Result<(), Failure> {
-        gate(std::mem::take(&mut self.seen.fds)).map_err(|Refused| Failure::Refused)?;
+        gate(&mut self.seen.fds).map_err(|Refused| Failure::Refused)?;
         let Some(Sockets { setup, .. }) = &self.sockets else { return Err(Failure::Died) };
         control::request(setup, &Record::new(record::GATE, NONE, 0, 0)).map_err(Failure::Host)
     }

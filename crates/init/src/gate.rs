@@ -8,5 +8,5 @@ use std::os::fd::OwnedFd;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused;
 
-/// The host's part; it gets the descriptors that steps sent until then, with what they say.
-pub type Gate<'g> = &'g mut dyn FnMut(Vec<(u32, OwnedFd)>) -> Result<(), Refused>;
+/// The host's part; it takes what it needs of the descriptors that steps sent until then, with what they say.
+pub type Gate<'g> = &'g mut dyn FnMut(&mut Vec<(u32, OwnedFd)>) -> Result<(), Refused>;

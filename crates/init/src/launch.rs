@@ -126,7 +126,7 @@ pub struct Started {
 /// [`ErrorKind::InitDied`], [`ErrorKind::StartTimeout`]; [`ErrorKind::Host`] and the others when a call in this
 /// process failed. No process is left behind; one that cannot be ended is [`ErrorKind::NotEnding`].
 pub fn start(program: &Program, launch: &Launch<'_>) -> Result<Started, Error> {
-    start_gated(program, launch, &mut |_: Vec<(u32, OwnedFd)>| Ok(()))
+    start_gated(program, launch, &mut |_: &mut Vec<(u32, OwnedFd)>| Ok(()))
 }
 
 /// As [`start`], for a program with [`wait_for_host`](crate::steps::launch::wait_for_host): there `gate` is called, with
