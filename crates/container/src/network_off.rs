@@ -36,6 +36,10 @@ pub(crate) fn name_files(_: &Builder) -> Vec<File> {
 }
 
 impl Planned {
+    pub(crate) fn sysctls(&self, _: Fd) -> std::iter::Empty<Step> {
+        std::iter::empty()
+    }
+
     pub(crate) fn steps(&self, _: Fd, _: &mut Slots) -> Vec<Step> {
         Vec::new()
     }

@@ -299,6 +299,8 @@ fn set_up(settings: &Settings, to: &mut Ordered) {
         let socket = to.draft.slots.take();
         to.first([p::interface_up(c"lo", socket)]);
     }
+    // The caller's own settings come after the defaults.
+    to.first(settings.network.sysctls(settings.container_proc()));
     // A private handle: never a path that the container's root could redirect.
     to.first(
         settings.sysctls.iter().map(|sysctl| attributes::sysctl(sysctl, settings.container_proc())),

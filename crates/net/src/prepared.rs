@@ -32,12 +32,6 @@ pub fn hand_over(proc: Fd, slots: &mut Slots) -> Vec<Step> {
     open.into_iter().chain(send).collect()
 }
 
-/// Links that come later take no router advertisements; through a procfs that shows this namespace and can be written.
-#[must_use]
-pub fn refuse_router_advertisements(proc: Fd) -> Step {
-    file::write_existing(proc, c"sys/net/ipv6/conf/default/accept_ra", b"0")
-}
-
 /// The namespace that a process handed over; what else was sent stays.
 ///
 /// # Errors

@@ -2,10 +2,12 @@
 //!
 //! Invariant: what cannot be is a problem of the settings, found without asking the kernel.
 
+use std::ffi::{CStr, OsStr};
 use std::fmt::Display;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use ampoule_init::steps::launch;
+use ampoule_init::steps::{file, launch};
 use ampoule_init::{Fd, Slots, Step};
 use ampoule_net::{DefaultRoute, Egress, Endpoint, Port, Reach, prepared};
 use ampoule_ns::{Namespace, NamespaceSet, Setting};
@@ -15,23 +17,20 @@ use super::{Attaching, Network, Networking};
 use crate::builder::{Builder, Origin};
 use crate::error::Problem;
 
-/// There only with IPv6.
-const ACCEPT_RA: &str = "/proc/sys/net/ipv6/conf/default/accept_ra";
+/// No link takes router advertisements, and every user of the container may serve every port: there is no other user's
+/// program to stand in for.
+const SYSCTLS: [(&CStr, &[u8]); 2] = [
+    (c"sys/net/ipv6/conf/default/accept_ra", b"0"),
+    (c"sys/net/ipv4/ip_unprivileged_port_start", b"0"),
+];
 
 /// What is attached at each launch.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Planned {
     pub(super) networks: Vec<Network>,
     pub(super) egress: Option<Egress>,
-    ipv6: Ipv6,
-}
-
-/// Whether router advertisements have to be refused.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Ipv6 {
-    #[default]
-    Absent,
-    Present,
+    /// Files below `/proc/sys/net` with what is written to them.
+    sysctls: Vec<(&'static CStr, &'static [u8])>,
 }
 
 impl Planned {
@@ -40,15 +39,17 @@ impl Planned {
         !self.networks.is_empty() || self.egress.is_some()
     }
 
-    /// The steps of the first process, up to where the host's part is done.
+    /// Settings of the new namespace that are the default; those of the caller come after.
+    pub(crate) fn sysctls(&self, proc: Fd) -> impl Iterator<Item = Step> + '_ {
+        self.sysctls.iter().map(move |(path, value)| file::write_existing(proc, path, value))
+    }
+
+    /// The last steps of the first process's preparation, up to where the host's part is done.
     pub(crate) fn steps(&self, proc: Fd, slots: &mut Slots) -> Vec<Step> {
         if !self.is_needed() {
             return Vec::new();
         }
-        let refuse =
-            (self.ipv6 == Ipv6::Present).then(|| prepared::refuse_router_advertisements(proc));
-        let mut steps: Vec<Step> = refuse.into_iter().collect();
-        steps.extend(prepared::hand_over(proc, slots));
+        let mut steps = prepared::hand_over(proc, slots);
         steps.push(launch::wait_for_host());
         steps
     }
@@ -79,10 +80,11 @@ pub(crate) fn plan(
         problems.push(Problem::new(setting, "it needs a network namespace of its own"));
     }
     problems.extend(super::names::problems(networking));
-    let mut planned = Planned { networks: attached, egress, ipv6: Ipv6::Absent };
-    planned.networks = resolved(planned.networks, networking, problems);
-    if planned.is_needed() && accepts_advertisements(builder) {
-        planned.ipv6 = Ipv6::Present;
+    let networks = resolved(attached, networking, problems);
+    let mut planned = Planned { networks, egress, sysctls: Vec::new() };
+    if planned.is_needed() {
+        planned.sysctls =
+            SYSCTLS.into_iter().filter(|(path, _)| can_be_set(builder, path)).collect();
     }
     planned
 }
@@ -131,10 +133,11 @@ fn keep<T>(made: Result<T, impl Display>, problems: &mut Vec<Problem>) -> Option
     made.map_err(|error| problems.push(Problem::new("network", error.to_string()))).ok()
 }
 
-/// Whether there is IPv6, and a procfs through which its settings can be written.
-fn accepts_advertisements(builder: &Builder) -> bool {
+/// Whether the setting is there, and a procfs through which it can be written.
+fn can_be_set(builder: &Builder, path: &CStr) -> bool {
+    let path = Path::new("/proc").join(OsStr::from_bytes(path.to_bytes()));
     let writable =
-        || statvfs(ACCEPT_RA).is_ok_and(|mount| !mount.f_flag.contains(StatVfsMountFlags::RDONLY));
+        || statvfs(&path).is_ok_and(|mount| !mount.f_flag.contains(StatVfsMountFlags::RDONLY));
     // A root of its own comes with a procfs of its own.
-    if builder.origin == Origin::Bare { writable() } else { Path::new(ACCEPT_RA).exists() }
+    if builder.origin == Origin::Bare { writable() } else { path.exists() }
 }
