@@ -117,6 +117,8 @@ pub struct Builder {
     pub(crate) id: Option<String>,
     #[serde(default)]
     pub(crate) cgroup_placement: ampoule_cgroups::Placement,
+    #[serde(default)]
+    pub(crate) networking: crate::network::Networking,
 }
 
 impl Container {
@@ -199,6 +201,7 @@ impl Builder {
             selinux: Selinux::default(),
             id: None,
             cgroup_placement: ampoule_cgroups::Placement::default(),
+            networking: crate::network::Networking::default(),
         }
     }
 
@@ -241,14 +244,6 @@ impl Builder {
     pub fn id_mapping(mut self, mapping: IdMapping) -> Self {
         self.id_mapping = mapping;
         self
-    }
-
-    /// The working directory that the image asks for.
-    pub(crate) fn image_working_dir(&self) -> Option<&Path> {
-        #[cfg(feature = "image")]
-        return self.image.as_ref()?.working_dir.as_deref();
-        #[cfg(not(feature = "image"))]
-        None
     }
 
     /// Who the payload runs as, by id or by name in the container's root.

@@ -21,6 +21,7 @@ use crate::error::{Error, ErrorKind, Stage};
 use crate::exit::{ExitStatus, Outcome, Usage};
 use crate::joining::Joined;
 use crate::layers::InMemory;
+use crate::network::Attached;
 use crate::pid1::Pid1;
 use crate::plan::Prepared;
 use crate::pty::Pty;
@@ -78,6 +79,8 @@ pub struct Container {
     pub(crate) above: Above,
     /// The root's upper layer, where it is in memory.
     pub(crate) upper: InMemory,
+    /// What was made for its networks.
+    pub(crate) networks: Attached,
     /// The processes that joined it.
     pub(crate) joined: Arc<Joined>,
 }
@@ -316,6 +319,7 @@ impl Container {
         let status = process::reap(&self.pidfd)
             .map_err(|error| Error::io(Stage::Running, "waitid", &error))?;
         self.reaped = true;
+        self.networks.detach();
         if let (None, Some(status)) = (&self.ended, status) {
             let outcome = Outcome::from_wait_status(status);
             self.ended = Some(ExitStatus::new(outcome, Usage::default(), self.begun.elapsed()));
@@ -344,6 +348,7 @@ impl Drop for Container {
     fn drop(&mut self) {
         if self.on_drop == OnDrop::Detach && !self.reaped {
             self.label.take().into_iter().for_each(Label::leave);
+            self.networks.leave();
         }
         if self.reaped || self.on_drop == OnDrop::Detach {
             return;
@@ -352,6 +357,7 @@ impl Drop for Container {
         drop(self.kill_all());
         drop(self.joined.children.end(Instant::now() + END_LIMIT));
         drop(process::end(&self.pidfd, Instant::now() + END_LIMIT));
+        self.networks.detach();
         if let Some(group) = self.group.take() {
             crate::grouped::end_group(group);
         }

@@ -77,6 +77,8 @@ pub enum ErrorKind {
     Ended,
     /// The image's store cannot be used, or layers are not unpacked in it.
     Image,
+    /// A network cannot be had: the source is an error of the crate `ampoule-net` (feature `net`).
+    Network,
     /// The label cannot be had: the policy does not have it or does not permit it.
     Selinux,
     /// Another system call failed.
@@ -389,6 +391,7 @@ impl fmt::Display for ErrorKind {
             Self::StatusLost => "the exit status was lost",
             Self::Limits => "a limit of resources cannot be put in force",
             Self::NoLayers => "the root has no layers",
+            Self::Network => "the network cannot be had",
             Self::Selinux => "the SELinux label cannot be had",
             Self::StillRunning => "the container still runs",
             Self::AppArmor => "the AppArmor profile cannot be had",

@@ -27,6 +27,7 @@ use crate::exit::ExitStatus;
 use crate::group::Made;
 use crate::launch_error::explain;
 use crate::layers::{self, InMemory};
+use crate::network::Attached;
 use crate::output::{self, Output};
 use crate::pid1::Pid1;
 use crate::plan::{Plan, Prepared};
@@ -235,8 +236,7 @@ impl Launch {
         let streams = self.streams(defaults)?;
         let host = self.host_pidfd()?;
         let joined = self.joined()?;
-        let id = self.id.clone().or_else(|| self.plan.settings.id.clone());
-        let id = id.unwrap_or_else(crate::id::fresh);
+        let id = self.own_id();
         let group = self.group(&id)?;
         let label = self.plan.settings.selinux.label()?;
         let mut parameters = vec![Parameter::Text(texts.current_dir)];
@@ -270,16 +270,20 @@ impl Launch {
             deadline: begun + self.start_timeout,
             fault: self.fault,
         };
-        let started = ampoule_init::start(&self.plan.program, &launch).map_err(|error| {
+        let mut networks = self.plan.settings.network.begin();
+        let attach = &mut |sent: &mut Vec<_>| networks.attach(sent);
+        let started = ampoule_init::start_gated(&self.plan.program, &launch, attach);
+        let started = started.map_err(|error| {
             let stage = error.step().and_then(|step| self.plan.stage_of(step));
-            let error = explain(error, stage, &launch);
+            let error = networks.explain(explain(error, stage, &launch));
             #[cfg(feature = "landlock")]
             let error = crate::landlock::explain(error, self.plan.settings.landlock.as_ref());
             error
         })?;
         drop(launch);
+        let networks = networks.attached();
         let mut container = self.container(started, streams, begun);
-        (container.id, container.label) = (id, label);
+        (container.id, container.label, container.networks) = (id, label, networks);
         if let Some((group, above)) = group.and_then(Made::keep) {
             (container.group, container.above) = (Some(group), above);
         }
@@ -330,8 +334,14 @@ impl Launch {
             group: None,
             above: Above::default(),
             upper,
+            networks: Attached::default(),
             joined: Arc::default(),
         }
+    }
+
+    fn own_id(&self) -> String {
+        let id = self.id.clone().or_else(|| self.plan.settings.id.clone());
+        id.unwrap_or_else(crate::id::fresh)
     }
 
     /// The group of this launch.

@@ -188,6 +188,11 @@ mod layers;
 mod levels;
 #[cfg(feature = "image")]
 mod mount_points;
+#[cfg(feature = "net")]
+mod network;
+#[cfg(not(feature = "net"))]
+#[path = "network_off.rs"]
+mod network;
 mod output;
 #[cfg(feature = "image")]
 mod owners;
@@ -216,6 +221,10 @@ mod workshop;
 
 #[cfg(feature = "image")]
 pub use ampoule_image as image;
+#[cfg(feature = "net")]
+pub use ampoule_net as net;
+#[cfg(feature = "net")]
+pub use network::{Network, PinnedNetwork};
 #[cfg(feature = "image")]
 pub use owners::Owners;
 #[cfg(feature = "image")]

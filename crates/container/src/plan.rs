@@ -299,10 +299,15 @@ fn set_up(settings: &Settings, to: &mut Ordered) {
         let socket = to.draft.slots.take();
         to.first([p::interface_up(c"lo", socket)]);
     }
+    // The caller's own settings come after the defaults.
+    to.first(settings.network.sysctls(settings.container_proc()));
     // A private handle: never a path that the container's root could redirect.
     to.first(
         settings.sysctls.iter().map(|sysctl| attributes::sysctl(sysctl, settings.container_proc())),
     );
+    // All that belongs to the host's part of networks is there, and the payload is not.
+    let network = settings.network.steps(settings.container_proc(), &mut to.draft.slots);
+    to.first(network);
     to.end(Stage::Setup, "setup");
 }
 

@@ -46,6 +46,16 @@ pub(crate) fn layers(builder: &Builder) -> Option<LayersPlan> {
     }
 }
 
+impl Builder {
+    /// The working directory that the image asks for.
+    pub(crate) fn image_working_dir(&self) -> Option<&Path> {
+        #[cfg(feature = "image")]
+        return self.image.as_ref()?.working_dir.as_deref();
+        #[cfg(not(feature = "image"))]
+        None
+    }
+}
+
 /// The whole file system as data.
 fn file_system(builder: &Builder) -> FileSystem {
     let base = match &builder.origin {
@@ -72,6 +82,7 @@ fn file_system(builder: &Builder) -> FileSystem {
     if builder.root != Root::ReadOnly {
         fs.directories.extend(builder.image_working_dir().map(Path::to_path_buf));
     }
+    fs.files.extend(crate::network::name_files(builder));
     fs.files.extend(builder.files.iter().cloned());
     fs.links.extend(builder.links.iter().cloned());
     fs.masked = builder.masked.clone().unwrap_or_else(FileSystem::default_masked);

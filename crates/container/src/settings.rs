@@ -69,6 +69,7 @@ pub(crate) struct Settings {
     pub(crate) stop_signal: i32,
     pub(crate) group: Grouping,
     pub(crate) selinux: Labelling,
+    pub(crate) network: crate::network::Planned,
     pub(crate) id: Option<String>,
 }
 
@@ -116,8 +117,6 @@ impl Settings {
         let apparmor = crate::apparmor::prepare(builder, &mut left_out)?;
         #[cfg(feature = "landlock")]
         let landlock = crate::landlock::prepare(builder, root.as_ref(), draft, &mut left_out)?;
-        let supported = CapabilitySet::supported();
-        let known = supported.map_err(|error| Error::from_ns(Stage::Plan, error))?;
         Ok(Self {
             privilege,
             pid1: effective_pid1(&namespaces, builder.pid1),
@@ -133,7 +132,7 @@ impl Settings {
             #[cfg(feature = "landlock")]
             landlock,
             proc,
-            known,
+            known: known_capabilities()?,
             new_privileges: builder.new_privileges,
             seccomp,
             hostname: checked.hostname,
@@ -152,6 +151,7 @@ impl Settings {
             stop_signal: builder.stop_signal,
             group,
             selinux,
+            network: checked.network,
             id: builder.id.clone(),
         })
     }
@@ -180,6 +180,10 @@ impl Settings {
             && self.on_drop == OnDrop::Kill
             && self.pid1 == Pid1::Reaper
     }
+}
+
+fn known_capabilities() -> Result<CapabilitySet, Error> {
+    CapabilitySet::supported().map_err(|error| Error::from_ns(Stage::Plan, error))
 }
 
 /// A process that joins a pid namespace is not its first, so that it cannot be its reaper.

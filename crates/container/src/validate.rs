@@ -16,7 +16,7 @@ use crate::host::Privilege;
 const HIGHEST_FD: u16 = 1000;
 
 /// The name in a new UTS namespace unless another is chosen: the host's own is nobody's business.
-const DEFAULT_HOSTNAME: &str = "ampoule";
+pub(crate) const DEFAULT_HOSTNAME: &str = "ampoule";
 
 /// Parsed settings.
 #[derive(Debug, Default)]
@@ -24,6 +24,7 @@ pub(crate) struct Checked {
     pub(crate) hostname: Option<Hostname>,
     pub(crate) domainname: Option<Hostname>,
     pub(crate) sysctls: Vec<Sysctl>,
+    pub(crate) network: crate::network::Planned,
 }
 
 /// Problems so far.
@@ -67,6 +68,7 @@ pub(crate) fn check(
     #[cfg(feature = "landlock")]
     problems.0.extend(builder.landlock_problems());
     namespaces(builder, sets, &checked, &mut problems);
+    checked.network = crate::network::plan(builder, sets, &mut problems.0);
     launch(command, &mut problems);
     #[cfg(feature = "image")]
     if let Some(unnamed) = command.unnamed {

@@ -153,6 +153,7 @@ impl Machine {
             code::HELPER => self.helper(args).map(|()| 0),
             code::RELEASE => self.release().map(|()| 0),
             code::AWAIT => self.await_release().map(|()| 0),
+            code::GATE => self.await_host().map(|()| 0),
             code::TARGET => self.target(args),
             code::VERIFY => crate::compose::verify(args).map(|()| 0),
             code::VERIFY_DEVICE => crate::compose::verify_device(args).map(|()| 0),

@@ -6,7 +6,7 @@
 use crate::arch::nr;
 use crate::kernel;
 use crate::machine::Machine;
-use crate::wire::{NONE, Record, internal_fd, record};
+use crate::wire::{NONE, RECORD_LEN, Record, internal_fd, record};
 
 const AF_UNIX: u64 = 1;
 /// `SOCK_SEQPACKET | SOCK_CLOEXEC`.
@@ -32,6 +32,26 @@ impl Machine {
         kernel::call3(nr::DUP3, own_control, self.fd(internal_fd::CONTROL), kernel::O_CLOEXEC)?;
         [setup, own_setup, control, own_control].into_iter().for_each(kernel::close);
         Ok(())
+    }
+}
+
+impl Machine {
+    /// Tells the host that everything up to here is done, and waits until it says the same; ends with the host.
+    pub fn await_host(&self) -> Result<(), i32> {
+        const POLLIN: u32 = 1;
+        let setup = self.fd(internal_fd::SETUP);
+        self.report(&Record::new(record::GATE, self.step(), 0, 0), None)?;
+        let host = if self.order.host == NONE { NONE } else { self.launch_fd(self.order.host) as u32 };
+        // A fork of the host by somebody else can hold its end of the socket, so that its own end is watched, too.
+        // Two `struct pollfd`; one with the descriptor -1 is left out.
+        let mut polls = [setup as u32, POLLIN, host, POLLIN];
+        while kernel::call(nr::PPOLL, [&raw mut polls as u64, 2, 0, 0, 8, 0]).is_err() {}
+        let mut answer = [0_u8; RECORD_LEN];
+        let answered = polls[1] != POLLIN && {
+            let read = kernel::call3(nr::READ, setup, &raw mut answer as u64, RECORD_LEN as u64);
+            read == Ok(RECORD_LEN as u64)
+        };
+        if answered { Ok(()) } else { kernel::exit(kernel::ABANDONED) }
     }
 }
 

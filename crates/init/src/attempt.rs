@@ -10,6 +10,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open
 
 use crate::control::{self, Incoming, Message};
 use crate::error::{Error, ErrorKind};
+use crate::gate::{Gate, Refused};
 use crate::launch::{Launch, PidNamespace, Started};
 use crate::process::{self, Until};
 use crate::program::Program;
@@ -55,6 +56,7 @@ enum Failure {
     Reported(Report),
     Died,
     TimedOut,
+    Refused,
     Host(Error),
 }
 
@@ -86,7 +88,7 @@ impl Attempt {
         launch: &Launch<'_>,
     ) -> Self {
         let (deadline, pid_namespace) = (launch.deadline, launch.pid_namespace);
-        let until = match program.reports() > FEW_REPORTS {
+        let until = match program.reports() > FEW_REPORTS || program.has_gate() {
             true => Until::Readable,
             false => Until::Closed,
         };
@@ -95,8 +97,8 @@ impl Attempt {
     }
 
     /// Waits for the payload to run, or ends what was started.
-    pub(crate) fn finish(mut self, program: &Program) -> Result<Started, Error> {
-        match self.greet().and_then(|()| self.run()) {
+    pub(crate) fn finish(mut self, program: &Program, gate: Gate<'_>) -> Result<Started, Error> {
+        match self.greet().and_then(|()| self.run(gate)) {
             Ok(()) => self.started(),
             Err(failure) => Err(self.abandon(program, failure)),
         }
@@ -151,14 +153,24 @@ impl Attempt {
     }
 
     /// Reads reports until the setup socket closes, then reaps the launcher.
-    fn run(&mut self) -> Result<(), Failure> {
+    fn run(&mut self, gate: Gate<'_>) -> Result<(), Failure> {
         while let Some(message) = self.next_report(self.deadline)? {
-            self.note(message)?;
+            match message.record {
+                Some(record) if record.kind == record::GATE => self.pass(gate)?,
+                _ => self.note(message)?,
+            }
         }
         if !self.seen.running || self.seen.first.is_none() {
             return Err(Failure::Died);
         }
         self.reap_launchers()
+    }
+
+    /// Does the host's part and lets the first process go on.
+    fn pass(&mut self, gate: Gate<'_>) -> Result<(), Failure> {
+        gate(&mut self.seen.fds).map_err(|Refused| Failure::Refused)?;
+        let Some(Sockets { setup, .. }) = &self.sockets else { return Err(Failure::Died) };
+        control::request(setup, &Record::new(record::GATE, NONE, 0, 0)).map_err(Failure::Host)
     }
 
     /// The next report, or none after the end of the last process that could make one.
@@ -246,6 +258,7 @@ impl Attempt {
             (Ok(_), Failure::Reported(report)) => step_error(program, report),
             (Ok(_), Failure::Died) => Error::new(ErrorKind::InitDied, "while starting"),
             (Ok(_), Failure::TimedOut) => Error::new(ErrorKind::StartTimeout, "while starting"),
+            (Ok(_), Failure::Refused) => Error::new(ErrorKind::Refused, "the host's part"),
             (Ok(_), Failure::Host(error)) => error,
         }
     }

@@ -31,6 +31,8 @@ pub enum ErrorKind {
     StartTimeout,
     /// A process that was told to end did not.
     NotEnding,
+    /// The host's part of the launch failed ([`start_gated`](crate::start_gated)).
+    Refused,
     /// The exit status was lost: somebody else reaped the process.
     StatusLost,
 }
@@ -124,6 +126,7 @@ impl fmt::Display for Error {
             ErrorKind::InitDied => write!(out, "init ended without a report ({subject})"),
             ErrorKind::StartTimeout => write!(out, "the launch did not finish in time ({subject})"),
             ErrorKind::NotEnding => write!(out, "a process did not end after SIGKILL ({subject})"),
+            ErrorKind::Refused => write!(out, "given up by the host"),
             ErrorKind::StatusLost => write!(out, "the exit status was lost: {subject}"),
             ErrorKind::Host | ErrorKind::Clone | ErrorKind::Step | ErrorKind::Exec => {
                 write!(out, "{subject}")

@@ -12,6 +12,7 @@ use crate::attempt::Attempt;
 use crate::control;
 use crate::embedded::Embedded;
 use crate::error::{Error, ErrorKind};
+use crate::gate::Gate;
 use crate::image::{Image, Sealing};
 use crate::program::Program;
 use crate::sys::vfork::{self, Place, Spawned};
@@ -125,6 +126,19 @@ pub struct Started {
 /// [`ErrorKind::InitDied`], [`ErrorKind::StartTimeout`]; [`ErrorKind::Host`] and the others when a call in this
 /// process failed. No process is left behind; one that cannot be ended is [`ErrorKind::NotEnding`].
 pub fn start(program: &Program, launch: &Launch<'_>) -> Result<Started, Error> {
+    start_gated(program, launch, &mut |_: &mut Vec<(u32, OwnedFd)>| Ok(()))
+}
+
+/// As [`start`], for a program with [`wait_for_host`](crate::steps::launch::wait_for_host): there `gate` is called, with
+/// the descriptors that steps sent until then, while the first process waits.
+///
+/// # Errors
+/// As [`start`]; [`ErrorKind::Refused`] when `gate` refused.
+pub fn start_gated(
+    program: &Program,
+    launch: &Launch<'_>,
+    gate: Gate<'_>,
+) -> Result<Started, Error> {
     launch.check()?;
     let image = launch.image()?.store("ampoule-launch", Sealing::Unsealed)?;
     let (hello, hello_peer) = control::pair()?;
@@ -141,7 +155,7 @@ pub fn start(program: &Program, launch: &Launch<'_>) -> Result<Started, Error> {
     let argument = CString::new(base.to_string()).unwrap_or_default();
     let launcher = spawn_launcher(program, &argument, &places)?;
     drop((hello_peer, image));
-    Attempt::new(launcher, hello, program, launch).finish(program)
+    Attempt::new(launcher, hello, program, launch).finish(program, gate)
 }
 
 /// Starts the launcher; where a payload spoils the executable at this very moment, from a new one.

@@ -25,6 +25,7 @@ mod attempt;
 pub mod control;
 mod embedded;
 mod error;
+mod gate;
 mod image;
 mod launch;
 pub mod process;
@@ -36,9 +37,10 @@ pub mod sys;
 pub mod wire;
 
 pub use error::{Error, ErrorKind};
+pub use gate::{Gate, Refused};
 #[doc(hidden)]
 pub use launch::Fault;
-pub use launch::{First, Launch, Parameter, PidNamespace, Started, Timings, start};
+pub use launch::{First, Launch, Parameter, PidNamespace, Started, Timings, start, start_gated};
 pub use program::{Draft, Program};
 pub use step::{Arg, Fd, Slot, Slots, Step};
 

@@ -112,6 +112,11 @@ impl Program {
         self.reports
     }
 
+    /// Whether it waits for the host on its way.
+    pub(crate) fn has_gate(&self) -> bool {
+        self.first.iter().any(|step| step.has(code::GATE))
+    }
+
     /// Keeps the shared executable alive between launches.
     pub(crate) fn keep(&self, executable: &Arc<Embedded>) {
         let mut kept = self.executable.lock().unwrap_or_else(PoisonError::into_inner);

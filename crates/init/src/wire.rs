@@ -82,6 +82,8 @@ pub mod code {
     pub const LABEL: u16 = 20;
     /// Go on as another process, born in a control group (`clone3` with `CLONE_PARENT`).
     pub const RELAY: u16 = 18;
+    /// Tell the host that everything up to here is done, and wait for its answer.
+    pub const GATE: u16 = 21;
 }
 
 /// Where an argument's value comes from.
@@ -146,6 +148,8 @@ pub mod record {
     pub const SOCKETS: u32 = 8;
     /// The launcher goes on as this process; its pidfd comes along. `a` is its id.
     pub const RELAY: u32 = 9;
+    /// The first process waits at a gate; the host lets it go on with the same record.
+    pub const GATE: u32 = 10;
     /// Host to reaper: send signal `aux` to the payload.
     pub const SIGNAL: u32 = 16;
     /// Host to reaper: send signal `aux` to every process.
@@ -188,8 +192,7 @@ pub mod cause {
 /// Reads a little-endian word of 16 bits.
 #[must_use]
 pub fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    let part = bytes.get(at..at.checked_add(2)?)?;
-    Some(u16::from_le_bytes(part.try_into().ok()?))
+    bytes.get(at..at.checked_add(2)?)?.try_into().ok().map(u16::from_le_bytes)
 }
 
 /// Reads a little-endian word of 32 bits.

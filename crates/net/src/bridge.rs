@@ -103,6 +103,12 @@ impl BridgeNetwork {
         &self.name
     }
 
+    /// Where its containers can go.
+    #[must_use]
+    pub fn leads(&self) -> Reach {
+        self.reach
+    }
+
     /// A bridge of this name, or one that is there.
     #[must_use]
     pub fn device(mut self, device: Device) -> Self {

@@ -11,6 +11,7 @@ use std::path::Path;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use serde::{Deserialize, Serialize};
 
 use crate::cidr::Cidr;
 use crate::error::{Error, Result};
@@ -20,7 +21,7 @@ use crate::netns::Netns;
 use crate::socket::{Request, Socket};
 
 /// A device of the host.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostDevice {
     host: LinkName,
     container: LinkName,

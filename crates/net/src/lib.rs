@@ -31,6 +31,7 @@ mod netns;
 mod nft;
 mod pool;
 mod ports;
+pub mod prepared;
 mod random;
 mod socket;
 mod state;

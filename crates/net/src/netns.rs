@@ -234,7 +234,7 @@ fn end(started: &Started) -> Result<()> {
     }
 }
 
-fn socket(protocol: i32, name: &str, slot: Slot) -> Step {
+pub(crate) fn socket(protocol: i32, name: &str, slot: Slot) -> Step {
     const RAW_CLOEXEC: u64 = 0o2_000_003;
     let protocol = Arg::Named(u64::try_from(protocol).unwrap_or_default(), name.to_owned());
     let family = Arg::Named(16, "AF_NETLINK".to_owned());
@@ -242,7 +242,7 @@ fn socket(protocol: i32, name: &str, slot: Slot) -> Step {
     Step::call("socket", libc::SYS_socket, vec![family, kind, protocol]).save(slot)
 }
 
-fn take(sent: &mut Vec<(u32, OwnedFd)>, what: u32) -> Result<OwnedFd> {
+pub(crate) fn take(sent: &mut Vec<(u32, OwnedFd)>, what: u32) -> Result<OwnedFd> {
     let position = sent.iter().position(|(kind, _)| *kind == what);
     let missing = || Error::system("receive", "descriptor", Errno::BADMSG);
     Ok(sent.swap_remove(position.ok_or_else(missing)?).1)

@@ -29,6 +29,8 @@ pub(crate) mod landlock;
 pub(crate) mod layers;
 pub(crate) mod look;
 pub(crate) mod model;
+#[cfg(feature = "net")]
+pub(crate) mod networks;
 pub(crate) mod noise;
 pub(crate) mod notify;
 pub(crate) mod out_of_memory;

@@ -88,6 +88,13 @@ pub fn wait_for_release() -> Step {
     Step::operation("wait_for_release", code::AWAIT, Vec::new())
 }
 
+/// Waits until the host lets it go on, which has then done its part ([`start_gated`](crate::start_gated)); ends with the
+/// host, and when the launch is given up.
+#[must_use]
+pub fn wait_for_host() -> Step {
+    Step::operation("wait_for_host", code::GATE, Vec::new())
+}
+
 /// Reports the time at the end of a stage, if times are wanted.
 #[must_use]
 pub fn mark(stage: u32, name: &'static str) -> Step {

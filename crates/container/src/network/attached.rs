@@ -1,0 +1,192 @@
+//! What is made for a container's networks, and taken away with it.
+//!
+//! Kernel objects: those of `ampoule-net` for one container. Invariant: it is all there before the payload runs, or
+//! the launch fails and nothing is; it goes when the container has ended.
+
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, PoisonError};
+
+use ampoule_init::Refused;
+use ampoule_net::{Attachment, Connected, Egress, Error as NetError, Host, Moved, Netns, prepared};
+
+use super::{Network, Planned};
+use crate::container::Container;
+use crate::error::{Error, ErrorKind, Stage};
+
+/// The host's part of one launch.
+#[derive(Debug)]
+pub(crate) struct Attaching<'plan> {
+    plan: &'plan Planned,
+    attached: Attached,
+    failed: Option<NetError>,
+}
+
+/// What was made; it is taken away when this is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Attached {
+    held: Vec<Held>,
+    /// Where something has to be asked or done in the namespace later.
+    netns: Option<Mutex<Netns>>,
+}
+
+#[derive(Debug)]
+enum Held {
+    Bridge(Attachment),
+    Veth(Connected),
+    Device(Moved),
+}
+
+impl<'plan> Attaching<'plan> {
+    pub(crate) fn new(plan: &'plan Planned) -> Self {
+        Self { plan, attached: Attached::default(), failed: None }
+    }
+
+    /// Attaches everything, while the first process waits.
+    pub(crate) fn attach(&mut self, sent: &mut Vec<(u32, OwnedFd)>) -> Result<(), Refused> {
+        self.try_attach(sent).map_err(|error| {
+            self.failed = Some(error);
+            Refused
+        })
+    }
+
+    fn try_attach(&mut self, sent: &mut Vec<(u32, OwnedFd)>) -> Result<(), NetError> {
+        let mut netns = prepared::handed_over(sent)?;
+        // Before there is a way out.
+        self.plan.egress.iter().try_for_each(|egress| egress.enforce(&mut netns))?;
+        for network in &self.plan.networks {
+            let held = connect(network, &mut netns);
+            // Also what was made before a failure: a device goes back through its namespace.
+            match held {
+                Ok(held) => self.attached.held.extend(held),
+                Err(error) => {
+                    self.attached.keep(netns);
+                    return Err(error);
+                }
+            }
+        }
+        let has_device = self.attached.held.iter().any(|held| matches!(held, Held::Device(_)));
+        if has_device || self.plan.egress.is_some() {
+            self.attached.keep(netns);
+        }
+        Ok(())
+    }
+
+    /// The reason of a launch that failed here.
+    pub(crate) fn explain(&mut self, error: Error) -> Error {
+        self.failed.take().map_or(error, |failed| Error::from_net(Stage::Setup, failed))
+    }
+
+    pub(crate) fn attached(self) -> Attached {
+        self.attached
+    }
+}
+
+/// Makes what one network needs.
+fn connect(network: &Network, netns: &mut Netns) -> Result<Option<Held>, NetError> {
+    Ok(match network {
+        Network::Bridge { network, endpoint: Some(endpoint) } => {
+            Some(Held::Bridge(Host::new()?.attach(network, endpoint, netns)?))
+        }
+        Network::Veth(veth) => Some(Held::Veth(veth.connect(netns)?)),
+        Network::Device(device) => Some(Held::Device(device.move_into(netns)?)),
+        // The plan gives every bridge its endpoint.
+        Network::Bridge { endpoint: None, .. } | Network::None => None,
+        Network::Host | Network::Join(_) => None,
+    })
+}
+
+impl Attached {
+    fn keep(&mut self, netns: Netns) {
+        self.netns = Some(Mutex::new(netns));
+    }
+
+    /// Takes everything away; what cannot be is taken by the next `reconcile`.
+    pub(crate) fn detach(&mut self) {
+        for held in self.held.drain(..).rev() {
+            if let (Held::Device(moved), Some(netns)) = (&held, &self.netns) {
+                let mut netns = netns.lock().unwrap_or_else(PoisonError::into_inner);
+                // The container may have deleted it.
+                let _gone = moved.give_back(&mut netns).is_err();
+            }
+        }
+        self.netns = None;
+    }
+
+    /// Leaves everything to a container that goes on alone.
+    pub(crate) fn leave(&mut self) {
+        for held in self.held.drain(..) {
+            match held {
+                Held::Bridge(attachment) => attachment.leave(),
+                Held::Veth(connected) => connected.leave(),
+                Held::Device(_) => {}
+            }
+        }
+        self.netns = None;
+    }
+
+    /// The ends of bridge networks, in the order of the networks.
+    pub(crate) fn attachments(&self) -> impl Iterator<Item = &Attachment> {
+        self.held.iter().filter_map(|held| match held {
+            Held::Bridge(attachment) => Some(attachment),
+            _ => None,
+        })
+    }
+
+    /// What the egress policy refused.
+    pub(crate) fn egress_refused(&self) -> Result<ampoule_net::Refused, Error> {
+        let off = || Error::new(ErrorKind::Network, Stage::Running).about("no egress policy");
+        let netns = self.netns.as_ref().ok_or_else(off)?;
+        let mut netns = netns.lock().unwrap_or_else(PoisonError::into_inner);
+        Egress::refused(&mut netns).map_err(|error| Error::from_net(Stage::Running, error))
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.detach();
+    }
+}
+
+impl Container {
+    /// Its ends of bridge networks, in the order in which the networks were named; none once it has ended.
+    pub fn attachments(&self) -> impl Iterator<Item = &Attachment> {
+        self.networks.attachments()
+    }
+
+    /// The addresses that bridge networks gave it.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.attachments().flat_map(|attachment| attachment.addresses()).copied().collect()
+    }
+
+    /// What its [egress policy](crate::Builder::egress) has refused.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Network`] without a policy, when the container has ended, or when the payload took it away.
+    pub fn egress_refused(&self) -> Result<ampoule_net::Refused, Error> {
+        self.networks.egress_refused()
+    }
+}
+
+impl Error {
+    /// An error of the network crate.
+    pub(crate) fn from_net(stage: Stage, error: NetError) -> Self {
+        use ampoule_net::ErrorKind as Net;
+        let kind = match error.kind() {
+            Net::Denied => ErrorKind::PermissionDenied,
+            Net::Unsupported => ErrorKind::Unsupported,
+            _ => ErrorKind::Network,
+        };
+        let (errno, hint) = (error.errno(), error.hint());
+        let made = Self::new(kind, stage).about(error.to_string()).caused_by(error);
+        let made = match errno {
+            Some(errno) => made.with_errno(rustix::io::Errno::from_raw_os_error(errno)),
+            None => made,
+        };
+        match hint {
+            Some(hint) => made.with_hint(hint),
+            None => made,
+        }
+    }
+}
