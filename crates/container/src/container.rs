@@ -80,6 +80,9 @@ pub struct Container {
     pub(crate) upper: InMemory,
     /// The processes that joined it.
     pub(crate) joined: Arc<Joined>,
+    /// The ruleset that its init built.
+    #[cfg(feature = "landlock")]
+    pub(crate) ruleset: Option<OwnedFd>,
 }
 
 impl Container {
