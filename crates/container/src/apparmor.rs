@@ -16,6 +16,7 @@ use crate::container::{Container, OnDrop};
 use crate::error::{Error, ErrorKind, Problem, Stage};
 use crate::levels::LeftOut;
 use crate::pid1::Pid1;
+use crate::process::Process;
 use crate::report::{Control, Report};
 
 /// Most bytes of a name: what is written, `exec ` and the name, must be less than a page.
@@ -36,7 +37,8 @@ impl Builder {
     /// [`ErrorKind::AppArmor`] where AppArmor is not enabled or, as far as this process may see that, the profile is not
     /// loaded; else the launch fails. With [`Control::AppArmor`] in [`Builder::best_effort`] the container goes without,
     /// and the report says so. After the exec the payload's profile is looked at: if it is another one, everything is
-    /// killed and the launch fails. The kernel changes the profile at the exec; init stays outside of it.
+    /// killed and the launch fails. The kernel changes the profile at the exec; init stays outside of it. Every process
+    /// that joins ([`Container::exec`](crate::Container::exec)) gets the profile in the same way.
     #[must_use]
     pub fn apparmor_profile(mut self, name: impl Into<String>) -> Self {
         self.apparmor_profile = Some(name.into());
@@ -169,6 +171,19 @@ impl Profile {
             return Ok(());
         }
         container.on_drop = OnDrop::Kill;
+        Err(wrong)
+    }
+
+    /// As [`Profile::verify`], for a process that joined.
+    pub(crate) fn verify_joined(&self, process: &mut Process) -> Result<(), Error> {
+        // Not reaped yet, so that its id is its own.
+        let wrong = match current(process.pid()) {
+            Err(None) => return Ok(()),
+            Ok(found) if label(&found).0 == self.name => return Ok(()),
+            Ok(found) => self.differs(&found),
+            Err(Some(errno)) => self.differs("what cannot be read").with_errno(errno),
+        };
+        process.on_drop = OnDrop::Kill;
         Err(wrong)
     }
 

@@ -83,6 +83,9 @@ pub struct Container {
     pub(crate) networks: Attached,
     /// The processes that joined it.
     pub(crate) joined: Arc<Joined>,
+    /// The ruleset that its init built.
+    #[cfg(feature = "landlock")]
+    pub(crate) ruleset: Option<OwnedFd>,
 }
 
 impl Container {

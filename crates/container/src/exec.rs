@@ -260,7 +260,16 @@ impl Exec<'_> {
         // A frozen init would not answer either.
         joining::wait_until_thawed(state.as_ref(), deadline)?;
         let started = self.ready(state, begun).and_then(|ready| ready.start(defaults));
-        started.map_err(|error| container.or_ended(error))
+        let mut process = started.map_err(|error| {
+            let error = container.or_ended(error);
+            #[cfg(feature = "landlock")]
+            let error = crate::landlock::explain(error, container.plan.settings.landlock.as_ref());
+            error
+        })?;
+        if let Some(profile) = &container.plan.settings.apparmor {
+            profile.verify_joined(&mut process)?;
+        }
+        Ok(process)
     }
 
     /// Everything that the start needs.

@@ -7,6 +7,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ampoule_init::steps::landlock::restrict_self;
 use ampoule_init::steps::{launch as l, process as p};
 use ampoule_init::{Fd, Program};
 use ampoule_ns::prepared::{attributes, credentials, namespaces};
@@ -18,7 +19,7 @@ use ampoule_ns::{
 use crate::error::{Error, ErrorKind, Stage};
 use crate::group::GroupPlan;
 use crate::joining;
-use crate::payload;
+use crate::payload::{self, privilege};
 use crate::plan::{Ordered, Prepared};
 use crate::pty::WindowSize;
 use crate::settings::{Settings, open_proc};
@@ -75,18 +76,19 @@ impl ExecPlans {
 /// Puts everything in order; descriptors of the launch are those of [`joining::Joining::fds`].
 fn order(settings: &Settings, joiner: &Joiner, to: &mut Ordered) -> Result<(), Error> {
     let apart = !settings.enters_user_namespace();
-    if apart && payload::filter_takes_privilege(settings, &joiner.capabilities) {
-        // Who traces it would have that privilege until then.
-        return Err(Error::new(ErrorKind::Unsupported, Stage::Launch)
-            .about("exec with a filter, without no_new_privs and without a user namespace"));
+    if let Some(reason) = privilege::exposed(settings, &joiner.capabilities) {
+        return Err(Error::new(ErrorKind::Unsupported, Stage::Launch).about(reason));
     }
     if let Some(control) = settings.only_at_start() {
         return Err(Error::new(ErrorKind::Unsupported, Stage::Launch)
             .about(format!("exec into a container whose payload is confined by {control}")));
     }
-    enter(settings, to)?;
-    // Nothing but the streams and init's sockets is left for the container to look at.
-    to.launcher([l::close_images()]);
+    let ruleset = enter(settings, to)?;
+    // Nothing but the streams and init's sockets is left for the container to look at; the ruleset for a moment.
+    to.launcher(match ruleset {
+        Some(ruleset) => l::close_images_but(ruleset).to_vec(),
+        None => vec![l::close_images()],
+    });
     let peer = joiner.tty.map(|size| {
         // While the ids can still change the terminal's owner.
         let (open, peer) = terminal::open(size, joiner.user.uid, &mut to.draft);
@@ -100,6 +102,8 @@ fn order(settings: &Settings, joiner: &Joiner, to: &mut Ordered) -> Result<(), E
     to.launcher(payload::attributes(settings));
     to.launcher(payload::credentials(settings, &joiner.user, &joiner.capabilities));
     to.launcher(payload::no_new_privs(settings));
+    // After the last file is opened, and before its descriptor, through which rules are added, could be taken.
+    to.launcher(ruleset.iter().flat_map(|_| [restrict_self(Fd::Images), l::close_kept()]));
     // Last: a change of ids can make it dumpable again (proc_sys_fs(5), suid_dumpable).
     to.launcher([p::undumpable()]);
     end(to, Stage::Process);
@@ -122,11 +126,13 @@ fn order(settings: &Settings, joiner: &Joiner, to: &mut Ordered) -> Result<(), E
     Ok(())
 }
 
-/// The launcher joins: groups, namespaces, root.
-fn enter(settings: &Settings, to: &mut Ordered) -> Result<(), Error> {
-    if let Some(score) = settings.oom_score_adj {
+/// The launcher joins: groups, namespaces, root; gives the ruleset.
+fn enter(settings: &Settings, to: &mut Ordered) -> Result<Option<Fd>, Error> {
+    if settings.oom_score_adj.is_some() || settings.apparmor.is_some() {
         let proc = to.draft.inherit(open_proc()?);
-        to.launcher([attributes::oom_score_adj(score, proc)]);
+        to.launcher(settings.oom_score_adj.map(|score| attributes::oom_score_adj(score, proc)));
+        // The kernel keeps it over a clone, to the exec: no procfs is open where the container could see it.
+        to.launcher(settings.apparmor.iter().map(|profile| profile.step(proc)));
     }
     let set = joining::kinds(settings).fold(NamespaceSet::all(Setting::Host), |set, kind| {
         set.with(kind, Setting::Join(Target::AtLaunch))
@@ -134,10 +140,13 @@ fn enter(settings: &Settings, to: &mut Ordered) -> Result<(), Error> {
     let joined = namespaces::prepare(&set, settings.caller(), &mut to.draft, 0)
         .map_err(|error| Error::from_ns(Stage::Plan, error))?;
     let root = joined.at_launch.len();
+    let launch_fd = |place: usize| Fd::Launch(u16::try_from(place).unwrap_or(u16::MAX));
+    let ruleset = settings.has_ruleset().then(|| launch_fd(root + 1));
+    let behind = root + 1 + ruleset.iter().count();
     let group = settings.group.plan();
     // While it has the host's rights to do so. The v2 group last: nothing of the launcher's is done outside of it.
-    to.launcher(group.map(|group| group.joins(root + 1)).unwrap_or_default());
-    to.launcher(group.and_then(|group: &GroupPlan| group.target(root + 1)).map(l::relay));
+    to.launcher(group.map(|group| group.joins(behind)).unwrap_or_default());
+    to.launcher(group.and_then(|group: &GroupPlan| group.target(behind)).map(l::relay));
     to.launcher(joined.joins);
     if settings.enters_user_namespace() && settings.identity.has_root() {
         to.launcher(credentials::become_root(settings.identity.groups));
@@ -145,11 +154,10 @@ fn enter(settings: &Settings, to: &mut Ordered) -> Result<(), Error> {
     end(to, Stage::Namespaces);
     if *settings.namespaces.get(Namespace::Mount) != Setting::Host {
         // Where the root is a directory of a file system, not the mount namespace's own root.
-        let root = Fd::Launch(u16::try_from(root).unwrap_or(u16::MAX));
-        to.launcher([p::fchdir(root), p::chroot_here()]);
+        to.launcher([p::fchdir(launch_fd(root)), p::chroot_here()]);
         end(to, Stage::Root);
     }
-    Ok(())
+    Ok(ruleset)
 }
 
 /// Ends a stage.

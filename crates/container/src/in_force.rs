@@ -29,6 +29,9 @@ impl Settings {
         self.selinux.report(&mut report);
         self.report_limits(&mut report);
         self.report_ends(command, &mut report);
+        if command.program.is_none() {
+            report.for_what_joins();
+        }
         report
     }
 

@@ -32,15 +32,21 @@ pub(crate) fn kinds(settings: &Settings) -> impl Iterator<Item = Namespace> + '_
 pub(crate) struct Joining {
     namespaces: Vec<OwnedFd>,
     pub(crate) root: OwnedFd,
+    ruleset: Option<OwnedFd>,
     membership: Option<Membership>,
 }
 
 impl Joining {
-    /// In the order of the launch's descriptors: namespaces, root, group.
+    /// In the order of the launch's descriptors: namespaces, root, ruleset, group.
     pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let groups = self.membership.iter();
         let groups = groups.flat_map(|groups| groups.joins.iter().chain(&groups.group));
-        self.namespaces.iter().chain([&self.root]).chain(groups).map(AsFd::as_fd)
+        self.namespaces
+            .iter()
+            .chain([&self.root])
+            .chain(&self.ruleset)
+            .chain(groups)
+            .map(AsFd::as_fd)
     }
 }
 
@@ -75,7 +81,15 @@ impl Container {
         let namespaces = namespaces.collect::<Result<_, _>>()?;
         let membership = self.group.as_ref().map(ampoule_cgroups::Group::membership).transpose();
         let membership = membership.map_err(|error| Error::from_cgroups(Stage::Launch, error))?;
-        let made = Arc::new(Joining { namespaces, root: self.root_fd()?, membership });
+        let made = Arc::new(Joining {
+            namespaces,
+            root: self.root_fd()?,
+            #[cfg(feature = "landlock")]
+            ruleset: self.ruleset()?,
+            #[cfg(not(feature = "landlock"))]
+            ruleset: None,
+            membership,
+        });
         *joining = Some(Arc::clone(&made));
         Ok(made)
     }

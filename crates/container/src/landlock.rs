@@ -3,6 +3,7 @@
 //! Kernel objects: none; pure data. Invariant: what no rule mentions is not restricted, and what one mentions is denied
 //! but for what the rules allow.
 
+mod joining;
 mod prepared;
 mod rights;
 
@@ -15,6 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::builder::{Builder, NewPrivileges};
 use crate::error::Problem;
+
+/// The number of the ruleset among what init sends.
+pub(crate) const RULESET: u32 = 4;
 
 /// Rules that the kernel keeps for the payload and all that comes from it (landlock(7), Linux 5.13; feature
 /// `landlock`).
@@ -172,7 +176,9 @@ impl Landlock {
 impl Builder {
     /// Restricts what the payload may reach, in place of an earlier restriction (landlock(7)).
     ///
-    /// It needs [`NewPrivileges::Forbidden`], which is the default. Init stays outside of it.
+    /// It needs [`NewPrivileges::Forbidden`], which is the default. Init stays outside of it. Every process that joins
+    /// ([`Container::exec`](crate::Container::exec)) has the same rules, with the files that were found at the launch; a
+    /// scope ends at it and what comes from it, so that it and the payload do not reach each other.
     #[must_use]
     pub fn landlock(mut self, rules: Landlock) -> Self {
         self.landlock = Some(rules);

@@ -303,11 +303,15 @@ impl Launch {
         let timings =
             (self.timings == Wanted::On).then(|| Timings::of(&self.plan, &started, begun));
         let (mut pty, mut upper, mut listener) = (None, None, None);
+        #[cfg(feature = "landlock")]
+        let mut ruleset = None;
         for (what, fd) in started.fds {
             match what {
                 terminal::MASTER => pty = Some(Pty::new(fd)),
                 layers::UPPER => upper = Some(fd),
                 syscalls::LISTENER => listener = Some(Listener::from(fd)),
+                #[cfg(feature = "landlock")]
+                crate::landlock::RULESET => ruleset = Some(fd),
                 _ => {}
             }
         }
@@ -336,6 +340,8 @@ impl Launch {
             upper,
             networks: Attached::default(),
             joined: Arc::default(),
+            #[cfg(feature = "landlock")]
+            ruleset,
         }
     }
 

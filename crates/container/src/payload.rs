@@ -4,6 +4,8 @@
 //! that a process that joins is confined in the same way; the order of the groups stands in [`crate::plan`] and
 //! [`crate::exec_plan`].
 
+pub(crate) mod privilege;
+
 use ampoule_init::Step;
 use ampoule_init::steps::{launch as l, process as p};
 use ampoule_ns::prepared::{attributes, credentials};

@@ -315,6 +315,10 @@ fn set_up(settings: &Settings, to: &mut Ordered) {
 fn become_payload(settings: &Settings, to: &mut Ordered) {
     // From here on nobody in the container can trace or read what may still hold more privilege.
     to.first([p::undumpable()]);
+    // Paths of the rules are looked up before a limit on descriptors, and with init's rights; before the reaper stays,
+    // because without a payload what joins still needs the ruleset.
+    #[cfg(feature = "landlock")]
+    to.first(settings.landlock.iter().flat_map(|rules| rules.build.clone()));
     if settings.pid1 == Pid1::Reaper {
         let become_reaper = match crate::host::suid_dumpable() {
             SuidDumpable::Never => l::become_reaper,
@@ -330,9 +334,6 @@ fn become_payload(settings: &Settings, to: &mut Ordered) {
         to.first(terminal::take(peer));
     }
     to.first(payload::state(settings));
-    // Paths of the rules are looked up before a limit on descriptors, and with init's rights.
-    #[cfg(feature = "landlock")]
-    to.first(settings.landlock.iter().flat_map(|rules| rules.build.clone()));
     // Limits and scheduling while the capabilities for them are there.
     to.first(payload::limits(settings));
     to.first(payload::scheduler(settings));

@@ -104,6 +104,16 @@ impl Report {
         self.0.push(Entry { control, state: State::NotPossible(reason.into()), hint });
     }
 
+    /// Without a payload, what the exec of a program brings is not in force for anything yet: init has none of it.
+    pub(crate) fn for_what_joins(&mut self) {
+        let by_exec = [Control::Seccomp, Control::AppArmor, Control::Landlock];
+        for entry in self.0.iter_mut().filter(|entry| by_exec.contains(&entry.control)) {
+            if let State::InForce(detail) = &mut entry.state {
+                detail.push_str("; for each process that joins");
+            }
+        }
+    }
+
     /// All entries, in the order in which they take effect.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.0.iter()

@@ -76,12 +76,15 @@ pub(crate) struct Settings {
 impl Settings {
     /// What confines the payload but no process that joins later.
     pub(crate) fn only_at_start(&self) -> Option<&'static str> {
+        self.selinux.is_planned().then_some("a label of SELinux")
+    }
+
+    /// Whether a ruleset of Landlock is in force, and so handed to what joins.
+    pub(crate) fn has_ruleset(&self) -> bool {
         #[cfg(feature = "landlock")]
-        if self.landlock.is_some() {
-            return Some("Landlock");
-        }
-        let label = self.selinux.is_planned().then_some("a label of SELinux");
-        self.apparmor.as_ref().map(|_| "a profile of AppArmor").or(label)
+        return self.landlock.is_some();
+        #[cfg(not(feature = "landlock"))]
+        false
     }
 
     /// Refuses what would confine nothing: without a payload there are only processes that join.

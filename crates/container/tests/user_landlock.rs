@@ -17,7 +17,15 @@ in_tier!(user, landlock:
     scopes_end_at_the_payloads_own_processes
     what_cannot_be_opened_is_an_error
     the_report_says_what_is_denied
-    what_joins_is_refused
+);
+
+in_tier!(user, landlock_exec:
+    what_joins_has_the_rules
+    what_joins_an_idle_container_has_the_rules
+    the_container_cannot_change_what_the_rules_name
+    a_scope_ends_at_what_joins
+    a_terminal_is_opened_before_the_rules_hold
+    what_joins_is_told_what_it_may_not_execute
 );
 
 #[test]

@@ -243,6 +243,7 @@ fn descriptor(fd: Fd) -> (u32, u64) {
         Fd::Payload(number) => (kind::IMMEDIATE, u64::from(number)),
         Fd::AfterSetup => (kind::INTERNAL_FD, u64::from(internal_fd::CONTROL)),
         Fd::Images => (kind::INTERNAL_FD, u64::from(internal_fd::PROGRAM)),
+        Fd::AfterImage => (kind::INTERNAL_FD, u64::from(internal_fd::LAUNCH)),
     }
 }
 

@@ -50,6 +50,8 @@ pub enum Fd {
     AfterSetup,
     /// Past the sockets, the first number that only init itself needs.
     Images,
+    /// The number behind that one.
+    AfterImage,
 }
 
 /// One argument of a call.
@@ -244,6 +246,7 @@ impl fmt::Display for Fd {
             Self::Payload(number) => write!(out, "{number}"),
             Self::AfterSetup => out.write_str("first"),
             Self::Images => out.write_str("images"),
+            Self::AfterImage => out.write_str("images+1"),
         }
     }
 }

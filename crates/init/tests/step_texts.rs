@@ -46,6 +46,8 @@ fn every_step() -> Vec<Step> {
         seccomp::load_filter(&[0x7fff_0000_0000_0006], 2, "LOG"),
         launch::exec(),
     ];
+    let [kept, rest] = launch::close_images_but(Fd::Launch(1));
+    let joining = [launch::relay(plan), launch::close_images(), kept, rest, launch::close_kept()];
     let handled = landlock::Handled { access_fs: 0xffff, access_net: 3, scoped: 2 };
     let rights = landlock::Rights { of_directory: 0xc, of_file: 4 };
     let restrictions = [
@@ -54,7 +56,7 @@ fn every_step() -> Vec<Step> {
         landlock::allow_port(a.into(), 443, 2),
         landlock::restrict_self(plan),
     ];
-    let mut steps = [files.as_slice(), starts.as_slice(), restrictions.as_slice()].concat();
+    let mut steps = [&files[..], &starts, &joining, &restrictions].concat();
     steps.extend(mounts(a, b));
     steps.extend(processes(b));
     steps

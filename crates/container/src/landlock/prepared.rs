@@ -12,6 +12,7 @@ use ::landlock::{
     RulesetCreatedAttr, RulesetError, Scope,
 };
 use ampoule_init::steps::landlock::Rights;
+use ampoule_init::steps::launch::send_fd;
 use ampoule_init::steps::{file, landlock as steps};
 use ampoule_init::{Draft, Step};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
@@ -34,6 +35,8 @@ pub(crate) struct Prepared {
     pub(crate) enforce: Step,
     /// What a report says.
     pub(crate) detail: String,
+    /// The ruleset of every launch, if the plan could build it; else init sends the launch's own.
+    pub(crate) ruleset: Option<OwnedFd>,
 }
 
 /// Makes the ruleset or its steps; `None` if none was asked for or, in best effort, none can be had.
@@ -55,11 +58,14 @@ pub(crate) fn prepare(
     }
     // A ruleset without paths is the same wherever it is made.
     let prepared = if root.is_none() || rules.files.is_empty() {
-        let ruleset = draft.inherit(build(rules, version)?);
+        let built = build(rules, version)?;
+        let kept = built.try_clone().map_err(|error| Error::io(Stage::Plan, "dup", &error))?;
+        let ruleset = draft.inherit(built);
         Prepared {
             build: Vec::new(),
             enforce: steps::restrict_self(ruleset),
             detail: detail(rules),
+            ruleset: Some(kept),
         }
     } else {
         in_the_container(rules, version, draft)
@@ -223,7 +229,10 @@ fn in_the_container(rules: &Landlock, version: Version, draft: &mut Draft) -> Pr
     for (port, access) in version.ports(rules) {
         build.push(steps::allow_port(ruleset.into(), port, BitFlags::from(access).bits()));
     }
-    Prepared { build, enforce: steps::restrict_self(ruleset.into()), detail: detail(rules) }
+    // What joins gets this one: looked up again, the paths could by then be what the payload made of them.
+    build.push(send_fd(super::RULESET, ruleset));
+    let enforce = steps::restrict_self(ruleset.into());
+    Prepared { build, enforce, detail: detail(rules), ruleset: None }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use std::process::Command as Process;
 
 use ampoule::{
     Builder, Container, Control, ErrorKind, Landlock, LandlockScope, Namespace, NewPrivileges,
-    Stage, State,
+    Output, Stage, State,
 };
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Pid, test_kill_process};
@@ -22,9 +22,9 @@ use rustix::process::{Pid, test_kill_process};
 use super::{is_error, print, refused, rooted, run};
 use crate::oracle::{fixture, payload};
 
-const DENIED: i32 = 13;
-const REFUSED: i32 = 111;
-const NOT_PERMITTED: i32 = 1;
+pub(super) const DENIED: i32 = 13;
+pub(super) const REFUSED: i32 = 111;
+pub(super) const NOT_PERMITTED: i32 = 1;
 
 /// What `payload_main` does: each word is tried, and its error number, or 0, printed.
 pub(crate) fn payload_main() {
@@ -62,7 +62,7 @@ fn attempt(word: &str) -> i32 {
 }
 
 /// What the test binary needs to run.
-fn program_only() -> Landlock {
+pub(super) fn program_only() -> Landlock {
     let own = payload::own_program("");
     let directory = own.program.parent().expect("a directory");
     Landlock::new().execute(directory).execute("/usr").read("/etc").read("/proc")
@@ -73,7 +73,12 @@ fn program_only() -> Landlock {
 fn tries(builder: Builder, words: &[&str]) -> BTreeMap<String, i32> {
     let own = payload::own_program(&words.join(" "));
     let command = builder.command(&own.program).args(own.args).env(own.env.0, own.env.1);
-    let output = command.output().unwrap_or_else(|error| panic!("{error}"));
+    numbers(command.output().unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// What `payload_main` has printed.
+#[track_caller]
+pub(super) fn numbers(output: Output) -> BTreeMap<String, i32> {
     let text = super::printed(output);
     let report = payload::report(&text).unwrap_or_else(|| panic!("{text}"));
     let one = |pair: &str| {
@@ -206,7 +211,7 @@ pub(crate) fn every_launch_of_a_plan_has_the_same_rules() {
 }
 
 /// A view of the host that has the test binary.
-fn view() -> Builder {
+pub(super) fn view() -> Builder {
     let own = payload::own_program("");
     Container::host_view().bind(own.program.parent().expect("a directory"))
 }
@@ -275,15 +280,4 @@ pub(crate) fn the_report_says_what_is_denied() {
     let builder = Container::bare().new_privileges(NewPrivileges::Allowed);
     let refusal = refused(builder.landlock(Landlock::new().deny_tcp()).command("true").plan());
     is_error(&refusal, ErrorKind::InvalidSettings, Stage::Plan, &["landlock", "new_privileges"]);
-}
-
-/// What joins later would not have the rules.
-pub(crate) fn what_joins_is_refused() {
-    let rules = || Landlock::new().deny_tcp();
-    let refusal = refused(Container::host_view().landlock(rules()).idle());
-    is_error(&refusal, ErrorKind::Unsupported, Stage::Plan, &["Landlock", "without a payload"]);
-    let command = Container::host_view().landlock(rules()).command("sleep").arg("100");
-    let container = command.spawn().expect("a container");
-    let refusal = refused(container.exec("true").status());
-    is_error(&refusal, ErrorKind::Unsupported, Stage::Launch, &["exec", "Landlock"]);
 }

@@ -26,6 +26,8 @@ pub(crate) mod images;
 pub(crate) mod inside;
 #[cfg(feature = "landlock")]
 pub(crate) mod landlock;
+#[cfg(feature = "landlock")]
+pub(crate) mod landlock_exec;
 pub(crate) mod layers;
 pub(crate) mod look;
 pub(crate) mod model;

@@ -54,6 +54,29 @@ pub fn close_images() -> Step {
     Step::call("close_range", libc::SYS_close_range, args)
 }
 
+/// As [`close_images`], but one descriptor of the plan or the launch stays: as [`Fd::Images`], until [`close_kept`].
+#[must_use]
+pub fn close_images_but(kept: Fd) -> [Step; 2] {
+    let close_on_exec =
+        Arg::Named(u64::from(libc::O_CLOEXEC.unsigned_abs()), "O_CLOEXEC".to_owned());
+    let rest = Arg::Named(u64::from(u32::MAX), "~0".to_owned());
+    [
+        // In the place of an image, which is mapped: nothing else that is open has a number that is known beforehand.
+        Step::call("dup3", libc::SYS_dup3, vec![kept.into(), Fd::Images.into(), close_on_exec]),
+        Step::call(
+            "close_range",
+            libc::SYS_close_range,
+            vec![Fd::AfterImage.into(), rest, Arg::Number(0)],
+        ),
+    ]
+}
+
+/// Closes what [`close_images_but`] left open.
+#[must_use]
+pub fn close_kept() -> Step {
+    Step::call("close", libc::SYS_close, vec![Fd::Images.into()])
+}
+
 /// Writes `bytes` to a file of the first process's procfs directory (user_namespaces(7)).
 #[must_use]
 pub fn child_file(proc: Fd, name: &CStr, bytes: &[u8]) -> Step {
