@@ -13,8 +13,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::builder::{Builder, NewPrivileges};
+use crate::builder::Builder;
 use crate::error::Problem;
+use crate::origin::NewPrivileges;
 
 /// Rules that the kernel keeps for the payload and all that comes from it (landlock(7), Linux 5.13; feature
 /// `landlock`).

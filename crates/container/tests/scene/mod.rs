@@ -31,6 +31,8 @@ pub(crate) mod look;
 pub(crate) mod model;
 pub(crate) mod noise;
 pub(crate) mod notify;
+#[cfg(feature = "oci")]
+pub(crate) mod oci;
 pub(crate) mod out_of_memory;
 pub(crate) mod outside;
 pub(crate) mod own_group;
