@@ -41,6 +41,12 @@ impl GroupPath {
         Ok(Self(path))
     }
 
+    /// The top of each hierarchy.
+    #[must_use]
+    pub fn top() -> Self {
+        Self("/".to_owned())
+    }
+
     /// The components.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         Path::new(&self.0).components().filter_map(|component| match component {

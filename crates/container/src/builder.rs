@@ -11,54 +11,18 @@ use ampoule_ns::{
     Capabilities, Capability, CpuSet, IdMapping, IoPriority, Namespace, NamespaceSet, Personality,
     ResourceLimit, Scheduler, Setting, TimeOffsets, User,
 };
-use ampoule_overlay::{File, Link, Mount, Propagation, Root};
+use ampoule_overlay::{File, Link, Mount, Node, Propagation, Root};
 use serde::{Deserialize, Serialize};
 
 use crate::command::Command;
 use crate::container::{Container, OnDrop};
 use crate::error::Error;
 use crate::group::OwnGroup;
+use crate::origin::{Defaults, NewPrivileges, Origin, WithHost};
 use crate::pid1::Pid1;
 use crate::report::Control;
 use crate::selinux::Selinux;
 use crate::syscalls::Seccomp;
-
-/// Where the root file system comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Origin {
-    /// A read-only selection of the host: programs, libraries and an allow-list of `/etc`.
-    HostView,
-    /// A directory with a root file system.
-    Directory(PathBuf),
-    /// Directories with the layers of a root file system, the uppermost first.
-    Layers(Vec<PathBuf>),
-    /// The host's own root, nothing mounted or changed but what is asked for.
-    Bare,
-}
-
-/// Whether the payload may gain privileges by executing files (no_new_privs, prctl(2)).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NewPrivileges {
-    /// Never.
-    #[default]
-    Forbidden,
-    /// By set-user-id and file capabilities, within the bounding set.
-    Allowed,
-}
-
-/// Whether the container ends when the host's process does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum WithHost {
-    /// It does, however the host ends; kept by [`Pid1::Reaper`].
-    #[default]
-    Dies,
-    /// It goes on.
-    Survives,
-}
 
 /// A description of a container.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -119,6 +83,11 @@ pub struct Builder {
     pub(crate) cgroup_placement: ampoule_cgroups::Placement,
     #[serde(default)]
     pub(crate) networking: crate::network::Networking,
+    pub(crate) cgroup_path: Option<String>,
+    #[serde(default)]
+    pub(crate) defaults: Defaults,
+    #[serde(default)]
+    pub(crate) nodes: Vec<Node>,
 }
 
 impl Container {
@@ -156,7 +125,7 @@ impl Builder {
         Self::new(Origin::Layers(layers), Root::Ephemeral { size })
     }
 
-    fn new(origin: Origin, root: Root) -> Self {
+    pub(crate) fn new(origin: Origin, root: Root) -> Self {
         Self {
             origin,
             root,
@@ -202,6 +171,9 @@ impl Builder {
             id: None,
             cgroup_placement: ampoule_cgroups::Placement::default(),
             networking: crate::network::Networking::default(),
+            cgroup_path: None,
+            defaults: Defaults::default(),
+            nodes: Vec::new(),
         }
     }
 

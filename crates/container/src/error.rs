@@ -2,6 +2,7 @@
 //!
 //! Invariant: an error holds facts; sentences are made in `Display`. A payload that fails is no error.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 
@@ -130,19 +131,19 @@ type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
 /// One thing that is wrong with the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    setting: &'static str,
+    setting: Cow<'static, str>,
     reason: String,
 }
 
 impl Problem {
-    pub(crate) fn new(setting: &'static str, reason: impl Into<String>) -> Self {
-        Self { setting, reason: reason.into() }
+    pub(crate) fn new(setting: impl Into<Cow<'static, str>>, reason: impl Into<String>) -> Self {
+        Self { setting: setting.into(), reason: reason.into() }
     }
 
-    /// The setting, named as its method.
+    /// The setting, named as its method, or by its place in a `config.json`.
     #[must_use]
-    pub fn setting(&self) -> &'static str {
-        self.setting
+    pub fn setting(&self) -> &str {
+        &self.setting
     }
 
     /// Why it cannot be.

@@ -144,6 +144,8 @@ pub(crate) struct GroupPlan {
     limits: Limits,
     shape: Shape,
     kind: Kind,
+    /// The name that was asked for; otherwise each launch makes one.
+    name: Option<String>,
 }
 
 /// What a group is for.
@@ -183,7 +185,7 @@ impl Grouping {
 
 /// The plan of a group.
 pub(crate) fn prepare(builder: &Builder, left_out: &mut Vec<LeftOut>) -> Result<Grouping, Error> {
-    let limited = !builder.limits.is_empty() || builder.cgroup_parent.is_some();
+    let limited = !builder.limits.is_empty() || builder.names_group();
     let limited = limited || builder.asks_systemd();
     let optional = match limited {
         true => builder.best_effort.contains(&Control::Limits),
@@ -213,8 +215,10 @@ fn find(builder: &Builder) -> ampoule_cgroups::Result<GroupPlan> {
     static SWEPT: Once = Once::new();
     // What is wrong with the settings is said first, whatever the machine has.
     builder.limits.validate()?;
-    let parent = builder.cgroup_parent.as_ref().map(|path| GroupPath::new(path.as_str()));
-    let parent = parent.transpose()?;
+    let (parent, name) = builder.group_path();
+    let parent = parent.map(group_path).transpose()?;
+    // The last part of a path has to be a name, too.
+    name.as_deref().map(GroupPath::new).transpose()?;
     let hierarchies = Hierarchies::detect()?;
     let place = match &parent {
         Some(path) => Place::open(&hierarchies, path)?,
@@ -222,7 +226,12 @@ fn find(builder: &Builder) -> ampoule_cgroups::Result<GroupPlan> {
     };
     let limits = builder.limits.clone();
     let shape = Group::shape(&place, &limits, ACCOUNTED)?;
-    Ok(GroupPlan { place: Arc::new(Mutex::new(place)), limits, shape, kind: Kind::Asked })
+    Ok(GroupPlan { place: Arc::new(Mutex::new(place)), limits, shape, kind: Kind::Asked, name })
+}
+
+/// A path, which may be the top.
+fn group_path(path: &str) -> ampoule_cgroups::Result<GroupPath> {
+    if path == "/" { Ok(GroupPath::top()) } else { GroupPath::new(path) }
 }
 
 /// The group of a container without limits; all plans of the process share the place while one of them lives.
@@ -242,7 +251,7 @@ fn find_default() -> ampoule_cgroups::Result<GroupPlan> {
     drop(shared);
     let limits = Limits::default();
     let shape = Group::shape(&locked(&place), &limits, ACCOUNTED)?;
-    Ok(GroupPlan { place, limits, shape, kind: Kind::Default })
+    Ok(GroupPlan { place, limits, shape, kind: Kind::Default, name: None })
 }
 
 /// The place in the own group. Where the hierarchies are mounted is looked up once, and again where it is no longer true.
@@ -309,7 +318,10 @@ impl GroupPlan {
             let hint = "a container with this id runs: give each launch its own (Launch::id)";
             if taken { error.with_hint(hint) } else { error }
         };
-        let name = owned_name(Some(id), life).map_err(failed)?;
+        let name = match &self.name {
+            Some(name) => name.clone(),
+            None => owned_name(Some(id), life).map_err(failed)?,
+        };
         let place = locked(&self.place).clone();
         let group = Group::create_in(&place, &name, &self.limits, ACCOUNTED).map_err(failed)?;
         *locked(&self.place) = group.place().clone();

@@ -18,10 +18,11 @@ use ampoule_overlay::Root;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::{getegid, geteuid};
 
-use crate::builder::{Builder, Origin};
+use crate::builder::Builder;
 use crate::error::{Error, ErrorKind, Problem, Stage, kind_of_errno};
 use crate::host::Privilege;
 use crate::joined_user::JoinedUser;
+use crate::origin::Origin;
 
 /// Whether capabilities can be taken from the bounding set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,11 +8,12 @@ use ampoule_ns::prepared::credentials::Groups;
 use ampoule_ns::prepared::id_maps::Writer;
 use ampoule_ns::{Capability, Namespace, Setting};
 
-use crate::builder::{Builder, NewPrivileges, Origin, WithHost};
+use crate::builder::Builder;
 use crate::command::Command;
 use crate::container::OnDrop;
 use crate::group::Grouping;
 use crate::identity::Bounding;
+use crate::origin::{NewPrivileges, Origin, WithHost};
 use crate::pid1::Pid1;
 use crate::report::{Control, Report};
 use crate::settings::Settings;

@@ -14,8 +14,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::builder::{Builder, NewPrivileges};
+use crate::builder::Builder;
 use crate::error::Problem;
+use crate::origin::NewPrivileges;
 
 /// The number of the ruleset among what init sends.
 pub(crate) const RULESET: u32 = 4;

@@ -11,10 +11,11 @@ use ampoule_overlay::{Change, ChangeKind, FileSystem, Notes, Overlay, Root, Uppe
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
-use crate::builder::{Builder, Origin};
+use crate::builder::Builder;
 use crate::container::Container;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::host::Privilege;
+use crate::origin::Origin;
 use crate::settings::Settings;
 
 /// What the upper layer is called among a launch's descriptors.

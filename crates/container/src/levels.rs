@@ -5,10 +5,11 @@
 use ampoule_ns::prepared::credentials::Groups;
 use ampoule_ns::{Namespace, NamespaceSet, Setting};
 
-use crate::builder::{Builder, NewPrivileges};
+use crate::builder::Builder;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::host::{self, Privilege};
 use crate::identity::{Bounding, Identity};
+use crate::origin::NewPrivileges;
 use crate::report::Control;
 
 /// A control that was asked for and is left out, with the reason.

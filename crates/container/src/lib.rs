@@ -193,6 +193,10 @@ mod network;
 #[cfg(not(feature = "net"))]
 #[path = "network_off.rs"]
 mod network;
+mod nodes;
+#[cfg(feature = "oci")]
+pub mod oci;
+mod origin;
 mod output;
 #[cfg(feature = "image")]
 mod owners;
@@ -243,12 +247,12 @@ pub use ampoule_ns::{
     TimeOffset, TimeOffsets, Traffic, User,
 };
 pub use ampoule_overlay::{
-    Change, ChangeKind, CopyUp, Depth, HidePid, IdMapped, Mount, MountFlags, MountKind, PidSubset,
-    Propagation, Root,
+    Change, ChangeKind, CopyUp, Depth, HidePid, IdMapped, Mount, MountFlags, MountKind, Node,
+    NodeKind, PidSubset, Propagation, Root,
 };
 pub use ampoule_seccomp as seccomp;
 pub use ampoule_selinux::Context as SelinuxContext;
-pub use builder::{Builder, NewPrivileges, Origin, WithHost};
+pub use builder::Builder;
 pub use command::Command;
 pub use container::{Container, OnDrop};
 pub use error::{Error, ErrorKind, Problem, Stage};
@@ -261,6 +265,7 @@ pub use host::{CgroupMode, Host, Privilege};
 pub use landlock::{Landlock, LandlockScope};
 pub use launch::Launch;
 pub use layers::RootLayers;
+pub use origin::{Defaults, NewPrivileges, Origin, WithHost};
 pub use output::Output;
 pub use pid1::Pid1;
 pub use plan::Plan;

@@ -11,7 +11,7 @@ use ampoule_init::steps::{launch as l, process as p};
 use ampoule_ns::prepared::{attributes, credentials};
 use ampoule_ns::{Capabilities, Capability, CapabilitySet, ResolvedUser};
 
-use crate::builder::NewPrivileges;
+use crate::origin::NewPrivileges;
 use crate::plan::CURRENT_DIR;
 use crate::settings::Settings;
 use crate::syscalls::Confined;

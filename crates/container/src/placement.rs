@@ -19,14 +19,41 @@ impl Builder {
         self
     }
 
+    /// The path of the container's own group, from the top of each hierarchy, or without `/` from the place that would
+    /// be found for it otherwise. The group is made for the launch and must not be there; a plan is launched once at a
+    /// time.
+    #[must_use]
+    pub fn cgroup_path(mut self, path: impl Into<String>) -> Self {
+        self.cgroup_path = Some(path.into());
+        self
+    }
+
+    /// Whether it is said where the group is.
+    pub(crate) fn names_group(&self) -> bool {
+        self.cgroup_parent.is_some() || self.cgroup_path.is_some()
+    }
+
+    /// The group above the container's, and the name of its own, as far as they are said.
+    pub(crate) fn group_path(&self) -> (Option<&str>, Option<String>) {
+        let Some(path) = &self.cgroup_path else { return (self.cgroup_parent.as_deref(), None) };
+        match path.trim_end_matches('/').rsplit_once('/') {
+            Some(("", name)) => (Some("/"), Some(name.to_owned())),
+            Some((parent, name)) => (Some(parent), Some(name.to_owned())),
+            None => (None, Some(path.clone())),
+        }
+    }
+
     pub(crate) fn asks_systemd(&self) -> bool {
         matches!(self.cgroup_placement, Placement::Systemd(_))
     }
 
     /// What is wrong with the settings of the place.
     pub(crate) fn placement_problem(&self) -> Option<&'static str> {
-        let twice = self.cgroup_parent.is_some() && self.asks_systemd();
-        twice.then_some("systemd chooses the group: it cannot be together with a cgroup_parent")
+        let twice = self.names_group() && self.asks_systemd();
+        if self.cgroup_parent.is_some() && self.cgroup_path.is_some() {
+            return Some("a cgroup_path says it all: it cannot be together with a cgroup_parent");
+        }
+        twice.then_some("systemd chooses the group: it cannot be together with a path of one")
     }
 }
 

@@ -12,11 +12,12 @@ use ampoule_overlay::{
     Situation, TtyGroup, UserNamespace, host_view, prepare as prepare_steps,
 };
 
-use crate::builder::{Builder, Origin};
+use crate::builder::Builder;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::host::{self, Privilege};
 use crate::identity::Identity;
 use crate::layers::LayersPlan;
+use crate::origin::{Defaults, Origin};
 
 /// The group that terminals belong to.
 const TTY_GROUP: u32 = 5;
@@ -73,10 +74,10 @@ fn file_system(builder: &Builder) -> FileSystem {
             fs.files = view.files;
             fs.mounts.extend([Mount::proc(), Mount::dev()]);
         }
-        Origin::Directory(_) | Origin::Layers(_) => {
+        Origin::Directory(_) | Origin::Layers(_) if builder.defaults == Defaults::Usual => {
             fs.mounts.extend([Mount::proc(), Mount::sysfs(), Mount::dev()])
         }
-        Origin::Bare => {}
+        Origin::Directory(_) | Origin::Layers(_) | Origin::Bare => {}
     }
     fs.mounts.extend(builder.mounts.iter().cloned());
     if builder.root != Root::ReadOnly {
@@ -85,6 +86,7 @@ fn file_system(builder: &Builder) -> FileSystem {
     fs.files.extend(crate::network::name_files(builder));
     fs.files.extend(builder.files.iter().cloned());
     fs.links.extend(builder.links.iter().cloned());
+    builder.add_nodes(&mut fs);
     fs.masked = builder.masked.clone().unwrap_or_else(FileSystem::default_masked);
     fs.read_only = builder.read_only_paths.clone().unwrap_or_else(FileSystem::default_read_only);
     fs.propagation = builder.propagation;

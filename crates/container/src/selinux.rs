@@ -15,9 +15,10 @@ use ampoule_selinux::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::builder::{Builder, Origin};
+use crate::builder::Builder;
 use crate::command::Command;
 use crate::error::{Error, ErrorKind, Stage};
+use crate::origin::Origin;
 use crate::report::{Control, Report};
 
 /// Positions among a launch's parameters, behind [`CURRENT_DIR`](crate::plan::CURRENT_DIR).

@@ -12,7 +12,6 @@ use ampoule_ns::{
 };
 use rustix::fs::{CWD, Mode, OFlags, fstat, fstatfs, openat};
 
-use crate::builder::{NewPrivileges, WithHost};
 use crate::command::Command;
 use crate::container::OnDrop;
 use crate::error::{Error, ErrorKind, Problem, Stage};
@@ -21,6 +20,7 @@ use crate::host::{self, Privilege};
 use crate::identity::Identity;
 use crate::layers::LayersPlan;
 use crate::levels::{self, LeftOut};
+use crate::origin::{NewPrivileges, WithHost};
 use crate::pid1::Pid1;
 use crate::plan::{ProcFd, RootSteps};
 use crate::pty::WindowSize;

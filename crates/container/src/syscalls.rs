@@ -12,11 +12,12 @@ use ampoule_seccomp::prepared::{load, load_with_listener};
 use ampoule_seccomp::{Cache, Compiled, Filter, Granted, Host, Profile};
 use serde::{Deserialize, Serialize};
 
-use crate::builder::{Builder, NewPrivileges};
+use crate::builder::Builder;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::host::{self, Privilege};
 use crate::identity::Identity;
 use crate::levels::LeftOut;
+use crate::origin::NewPrivileges;
 use crate::report::Control;
 
 /// The number of the listener among what init sends.

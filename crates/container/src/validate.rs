@@ -6,11 +6,12 @@ use std::fmt::Display;
 
 use ampoule_ns::{Hostname, Namespace, NamespaceSet, Setting, Sysctl};
 
-use crate::builder::{Builder, Origin};
+use crate::builder::Builder;
 use crate::command::Command;
 use crate::container::OnDrop;
 use crate::error::{Error, ErrorKind, Problem};
 use crate::host::Privilege;
+use crate::origin::{Defaults, Origin};
 
 /// Highest number of a descriptor that a payload may be given.
 const HIGHEST_FD: u16 = 1000;
@@ -51,7 +52,8 @@ pub(crate) fn check(
     check_privilege(sets, privilege)?;
     let mut problems = Problems(Vec::new());
     let mut checked = Checked::default();
-    let own_names = *sets.get(Namespace::Uts) == Setting::New;
+    let own_names =
+        *sets.get(Namespace::Uts) == Setting::New && builder.defaults == Defaults::Usual;
     if let Some(name) = builder.hostname.as_deref().or(own_names.then_some(DEFAULT_HOSTNAME)) {
         checked.hostname = problems.keep("hostname", Hostname::new(name));
     }

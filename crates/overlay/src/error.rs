@@ -60,6 +60,10 @@ pub enum ErrorKind {
     MqueueUnavailable,
     /// A link cannot be made in a mount that is not a tmpfs.
     LinkOnMount,
+    /// A device node cannot be made in what is bound from the host.
+    NodeOnMount,
+    /// An option of a file system is empty, longer than 255 bytes, or has a NUL byte; or a bind mount has one.
+    MountData,
     /// The host's mount table cannot be read.
     Host,
     /// No namespaces can be had in which an overlay could be mounted.
@@ -248,6 +252,8 @@ fn sentence(kind: ErrorKind) -> &'static str {
         }
         ErrorKind::DeviceUnusable => "is not the device that it should be",
         ErrorKind::MqueueUnavailable => "cannot be mounted: there are no message queues to show",
+        ErrorKind::NodeOnMount => "is a device node in what is bound from the host",
+        ErrorKind::MountData => "has an option that the kernel cannot be told",
         ErrorKind::LinkOnMount => "is a link in a mount that is not a tmpfs",
         ErrorKind::Host | ErrorKind::Unreadable => "cannot be read",
         ErrorKind::NamespacesDenied => "cannot be mounted: there are no namespaces for it",

@@ -10,6 +10,7 @@ use crate::error::{ErrorKind, Problem};
 use crate::file::{File, Link};
 use crate::layers::name_fits;
 use crate::mount::{Mount, MountKind};
+use crate::node::Node;
 use crate::propagation::Propagation;
 use crate::root::{Base, Root};
 use crate::target::{Target, fits, names_fit};
@@ -28,6 +29,9 @@ pub struct FileSystem {
     pub files: Vec<File>,
     /// Symbolic links.
     pub links: Vec<Link>,
+    /// Device nodes, after all mounts.
+    #[serde(default)]
+    pub nodes: Vec<Node>,
     /// Directories that are made where they are missing (mode 0755), after all mounts.
     #[serde(default)]
     pub directories: Vec<PathBuf>,
@@ -83,6 +87,7 @@ impl FileSystem {
             .chain(self.files.iter().map(|file| &file.path))
             .chain(self.links.iter().map(|link| &link.path))
             .chain(&self.directories)
+            .chain(self.nodes.iter().map(|node| &node.path))
             .chain(self.masked.iter().chain(&self.read_only));
         let mut problems: Vec<_> = paths.filter_map(|path| Target::new(path).err()).collect();
         problems.extend(self.links.iter().filter_map(|link| fits(&link.target).err()));
@@ -93,6 +98,7 @@ impl FileSystem {
         }));
         problems.extend(self.root_problem());
         problems.extend(self.mounts.iter().filter_map(overlay_problem));
+        problems.extend(self.mounts.iter().filter_map(data_problem));
         problems
     }
 
@@ -124,6 +130,19 @@ pub(crate) fn upper_problem(upper: &Path) -> Option<Problem> {
         (_, false) => problem(ErrorKind::LayerName),
         _ => names_fit(upper).err(),
     }
+}
+
+/// What the kernel cannot be told (fsconfig(2)).
+fn data_problem(mount: &Mount) -> Option<Problem> {
+    const OPTION_MAX: usize = 255;
+    let told = |part: &str| !part.contains('\0') && part.len() <= OPTION_MAX;
+    let fits = |option: &String| match option.split_once('=') {
+        Some((key, value)) => !key.is_empty() && told(key) && told(value),
+        None => !option.is_empty() && told(option),
+    };
+    let bound = matches!(mount.kind, MountKind::Bind { .. } | MountKind::Dev);
+    let unusable = (bound && !mount.data.is_empty()) || !mount.data.iter().all(fits);
+    unusable.then(|| Problem::new(ErrorKind::MountData, &mount.target))
 }
 
 fn overlay_problem(mount: &Mount) -> Option<Problem> {

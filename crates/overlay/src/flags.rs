@@ -36,4 +36,9 @@ impl MountFlags {
         const ATIME_MODE: u64 = 0x70;
         if self.intersects(Self::NOATIME | Self::STRICTATIME) { ATIME_MODE } else { 0 }
     }
+
+    /// The bits that clear these, where others are set.
+    pub(crate) fn clearing(self, set: Self) -> u64 {
+        (self & !set).bits() | self.clears() | set.clears()
+    }
 }

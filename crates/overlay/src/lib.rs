@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`FileSystem`], [`Base`], [`Root`] | what the root is made from, and what becomes of what is written to it |
 //! | [`Mount`], [`MountKind`], [`MountFlags`], [`Propagation`] | one mount |
-//! | [`File`], [`Link`] | bytes and links that appear in the root |
+//! | [`File`], [`Link`], [`Node`] | bytes, links and device nodes that appear in the root |
 //! | [`host_view`] | the host's programs and libraries, without its data |
 //! | [`Situation`], [`Kernel`] | privileges and namespaces of the process that will mount; what its kernel can do |
 //! | [`Prepared`] | the steps, in groups |
@@ -90,6 +90,7 @@ mod merged;
 mod mount;
 mod mounted;
 mod mountinfo;
+mod node;
 mod overlay;
 mod prepared;
 mod propagation;
@@ -111,6 +112,7 @@ pub use kernel::Kernel;
 pub use merged::Notes;
 pub use mount::{CopyUp, Depth, HidePid, IdMapped, Mount, MountKind, PidSubset};
 pub use mounted::MountedOverlay;
+pub use node::{Node, NodeKind};
 pub use overlay::Overlay;
 pub use prepared::{Prepared, Substitution, prepare};
 pub use propagation::Propagation;

@@ -19,8 +19,18 @@ pub struct Mount {
     pub kind: MountKind,
     /// Flags of the mount itself.
     pub flags: MountFlags,
+    /// Flags that a copy does not take over from its source; only a bind mount has one.
+    #[serde(default)]
+    pub clear: MountFlags,
     /// Flags of the mount and of all below it (`rro` and its like); only a bind mount has any below it.
     pub recursive: MountFlags,
+    /// Flags that neither a copy nor what is below it takes over.
+    #[serde(default)]
+    pub recursive_clear: MountFlags,
+    /// Further options of the file system, each as its manual has it: `nr_inodes=1k`, `lazytime`. A bind mount has
+    /// none: its file system is mounted already.
+    #[serde(default)]
+    pub data: Vec<String>,
     /// How mount events spread; by default as the file system says.
     pub propagation: Option<Propagation>,
 }
@@ -40,7 +50,7 @@ pub enum MountKind {
     },
     /// Memory (tmpfs(5)).
     Tmpfs {
-        /// How much fits, in bytes.
+        /// How much fits, in bytes; 0: half of the memory, as tmpfs(5) does by itself.
         size: u64,
         /// Mode of its root directory.
         mode: u32,
@@ -76,6 +86,13 @@ pub enum MountKind {
     },
     /// A small `/dev` of nodes that we made, with terminals, shared memory and message queues below it.
     Dev,
+    /// Any other file system, by the name that the kernel has for it (fsopen(2)). It takes privilege.
+    FileSystem {
+        /// Its name: `ext4`.
+        name: String,
+        /// What it is read from, such as a device of the host.
+        source: Option<PathBuf>,
+    },
 }
 
 /// Whether mounts below come along.
@@ -133,8 +150,17 @@ impl Mount {
     /// A mount of this kind with these flags.
     #[must_use]
     pub fn new(target: impl Into<PathBuf>, kind: MountKind, flags: MountFlags) -> Self {
-        let recursive = MountFlags::empty();
-        Self { target: target.into(), kind, flags, recursive, propagation: None }
+        let none = MountFlags::empty();
+        Self {
+            target: target.into(),
+            kind,
+            flags,
+            clear: none,
+            recursive: none,
+            recursive_clear: none,
+            data: Vec::new(),
+            propagation: None,
+        }
     }
 
     /// A file or directory of the host with all below it, read-only, without set-user-id and devices.

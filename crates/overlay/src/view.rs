@@ -74,7 +74,10 @@ impl<'a> View<'a> {
             MountKind::Sysfs => look_in(Path::new("/sys"), rest),
             MountKind::Tmpfs { copy_up: CopyUp::Yes, .. } => self.look(&path, index),
             MountKind::Tmpfs { .. } if rest != Path::new("") => Found::Nothing,
-            MountKind::Overlay { .. } | MountKind::Dev | MountKind::Cgroup => Found::Unknown(None),
+            MountKind::Overlay { .. }
+            | MountKind::Dev
+            | MountKind::Cgroup
+            | MountKind::FileSystem { .. } => Found::Unknown(None),
             _ => Found::Directory,
         }
     }

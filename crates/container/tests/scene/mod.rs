@@ -35,6 +35,8 @@ pub(crate) mod model;
 pub(crate) mod networks;
 pub(crate) mod noise;
 pub(crate) mod notify;
+#[cfg(feature = "oci")]
+pub(crate) mod oci;
 pub(crate) mod out_of_memory;
 pub(crate) mod outside;
 pub(crate) mod own_group;

@@ -76,11 +76,17 @@ pub fn mkdir(dir: Fd, path: &CStr, mode: u32) -> Step {
 /// Makes a character device; needs `CAP_MKNOD` in the first user namespace.
 #[must_use]
 pub fn mknod(dir: Fd, path: &CStr, mode: u32, major: u32, minor: u32) -> Step {
+    make_node(dir, path, libc::S_IFCHR | mode, (major, minor))
+}
+
+/// Makes a device node or a FIFO; `mode` holds the type (`S_IFCHR`, `S_IFBLK`, `S_IFIFO`).
+#[must_use]
+pub fn make_node(dir: Fd, path: &CStr, mode: u32, (major, minor): (u32, u32)) -> Step {
     let number = libc::makedev(major, minor);
     let args = vec![
         dir.into(),
         path.into(),
-        octal(libc::S_IFCHR | mode),
+        octal(mode),
         Arg::Named(number, format!("makedev({major}, {minor})")),
     ];
     Step::call("mknodat", libc::SYS_mknodat, args)

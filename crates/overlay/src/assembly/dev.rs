@@ -12,6 +12,7 @@ use ampoule_init::steps::{file, mount, process};
 use super::{Assembly, O_PATH};
 use crate::flags::MountFlags;
 use crate::mount::MountKind;
+use crate::node::NodeKind;
 use crate::target::text;
 use crate::view;
 
@@ -75,7 +76,10 @@ impl Assembly<'_> {
             if self.situation.is_privileged() {
                 self.build.push(file::mknod(dev.into(), name, 0o666, number.0, number.1));
             } else {
-                let tree = self.copy_device(Path::new(path), number);
+                let tree = self.copy_device(
+                    Path::new(path),
+                    NodeKind::Char { major: number.0, minor: number.1 },
+                );
                 self.build.push(file::write_new(dev.into(), name, 0o666, b""));
                 self.build.push(mount::attach_below(tree.into(), dev.into(), name));
                 self.close(tree);
@@ -92,7 +96,7 @@ impl Assembly<'_> {
 
     fn fill_dev_directories(&mut self, dev: Slot) {
         let terminals = MountFlags::NOSUID | MountFlags::NOEXEC;
-        let pts = self.devpts(self.tty_gid(), terminals.bits());
+        let pts = self.devpts(self.tty_gid(), &[], terminals.bits());
         self.attach_in_dev(dev, pts, c"pts");
         self.devpts = Some(pts);
         let shm = self.tmpfs(SHARED_MEMORY, 0o1777, MountFlags::DATA.bits());

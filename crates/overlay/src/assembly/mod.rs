@@ -8,6 +8,7 @@ mod dev;
 mod enter;
 mod files;
 mod mounts;
+mod nodes;
 mod root;
 mod source;
 pub(crate) mod stack;
@@ -118,6 +119,7 @@ impl<'a> Assembly<'a> {
         for index in 0..self.fs.mounts.len() {
             self.mount(index);
         }
+        self.make_nodes();
         self.bind_files();
         self.make_directories();
         // Last: they cover what is there.
@@ -182,11 +184,28 @@ impl<'a> Assembly<'a> {
         options: &[(&CStr, Option<String>)],
         attributes: u64,
     ) -> Slot {
+        self.new_file_system_with(kind, options, &[], attributes)
+    }
+
+    /// As [`Self::new_file_system`], and after these options others, each in one text.
+    fn new_file_system_with(
+        &mut self,
+        kind: &CStr,
+        options: &[(&CStr, Option<String>)],
+        data: &[String],
+        attributes: u64,
+    ) -> Slot {
         let context = self.begin(kind);
         for (key, value) in options {
             self.build.push(match value {
                 Some(value) => mount::option(context, key, &text(value)),
                 None => mount::flag(context, key),
+            });
+        }
+        for option in data {
+            self.build.push(match option.split_once('=') {
+                Some((key, value)) => mount::option(context, &text(key), &text(value)),
+                None => mount::flag(context, &text(option.as_str())),
             });
         }
         self.create(context, attributes)

@@ -95,11 +95,15 @@ impl Assembly<'_> {
             MountKind::Tmpfs { size, mode, copy_up } => {
                 let copy = *copy_up == CopyUp::Yes
                     && self.view.look(&mount.target, index) != Found::Nothing;
-                if copy { self.copied_up(mount, *size) } else { self.tmpfs(*size, *mode, first) }
+                if copy {
+                    self.copied_up(mount, *size)
+                } else {
+                    self.tmpfs_with(*size, *mode, &mount.data, first)
+                }
             }
             MountKind::Proc { hide_pid, subset } => return self.proc(mount, *hide_pid, *subset),
             MountKind::Sysfs => return self.sysfs(mount),
-            MountKind::Devpts { gid } => self.devpts(*gid, first),
+            MountKind::Devpts { gid } => self.devpts(*gid, &mount.data, first),
             MountKind::Mqueue => return self.mqueue(mount),
             MountKind::Cgroup => return self.cgroup(mount),
             MountKind::Overlay { lower, upper, work } => {
@@ -112,6 +116,7 @@ impl Assembly<'_> {
                 self.overlay(lower, &upper, flags)
             }
             MountKind::Dev => self.dev_tmpfs(first),
+            MountKind::FileSystem { name, source } => self.other(name, source.as_deref(), mount),
         };
         Some((made, Shape::Directory))
     }
@@ -133,11 +138,12 @@ impl Assembly<'_> {
         };
         let propagation = mount.propagation.unwrap_or(self.propagation());
         let hold = Hold::Descriptor;
-        let how = Manner { depth, flags: mount.recursive, propagation, idmapped, hold };
-        let tree = self.copy(source, seen, how);
-        let set = (mount.flags & !mount.recursive).bits();
-        let attributes = mount::Attributes { set, clear: mount.flags.clears(), propagation: 0 };
-        self.change(tree, if set == 0 { mount::Attributes::default() } else { attributes });
+        let (flags, clear) = (mount.recursive, mount.recursive_clear);
+        let tree =
+            self.copy(source, seen, Manner { depth, flags, clear, propagation, idmapped, hold });
+        let set = mount.flags & !mount.recursive;
+        let clear = mount.clear.clearing(set);
+        self.change(tree, mount::Attributes { set: set.bits(), clear, propagation: 0 });
         Some((tree, shape))
     }
 
@@ -150,13 +156,28 @@ impl Assembly<'_> {
         let propagation = mount.propagation.unwrap_or(self.propagation());
         let flags = mount.all_flags();
         let (depth, idmapped, hold) = (Depth::Recursive, IdMapped::No, Hold::Descriptor);
-        let how = Manner { depth, flags, propagation, idmapped, hold };
+        let clear = MountFlags::empty();
+        let how = Manner { depth, flags, clear, propagation, idmapped, hold };
         Some((self.copy(&source, seen, how), Shape::Directory))
     }
 
     pub(super) fn tmpfs(&mut self, size: u64, mode: u32, flags: u64) -> Slot {
-        let options = [(c"size", Some(size.to_string())), (c"mode", Some(format!("{mode:04o}")))];
-        self.new_file_system(c"tmpfs", &options, flags)
+        self.tmpfs_with(size, mode, &[], flags)
+    }
+
+    fn tmpfs_with(&mut self, size: u64, mode: u32, data: &[String], flags: u64) -> Slot {
+        let size = (size != 0).then(|| (c"size", Some(size.to_string())));
+        let mut options: Vec<_> = size.into_iter().collect();
+        options.push((c"mode", Some(format!("{mode:04o}"))));
+        self.new_file_system_with(c"tmpfs", &options, data, flags)
+    }
+
+    /// A file system that these steps know nothing about.
+    fn other(&mut self, name: &str, source: Option<&Path>, mount: &Mount) -> Slot {
+        let source = source.map(|source| (c"source", Some(source.to_string_lossy().into_owned())));
+        let options: Vec<_> = source.into_iter().collect();
+        let (name, flags) = (text(Path::new(name)), mount.all_flags().bits());
+        self.new_file_system_with(&name, &options, &mount.data, flags)
     }
 
     /// An overlay of what is at the target and a tmpfs of its own.
@@ -191,7 +212,8 @@ impl Assembly<'_> {
         let mut options = Vec::new();
         options.extend(hide_pid.map(|how| (c"hidepid", Some(how.to_owned()))));
         options.extend(subset.map(|PidSubset::Pid| (c"subset", Some("pid".to_owned()))));
-        let made = self.new_file_system(c"proc", &options, mount.all_flags().bits());
+        let flags = mount.all_flags().bits();
+        let made = self.new_file_system_with(c"proc", &options, &mount.data, flags);
         Some((made, Shape::Directory))
     }
 
@@ -208,15 +230,16 @@ impl Assembly<'_> {
         if !owned || (!self.situation.is_privileged() && !self.host.shows_all_of_sysfs()) {
             return self.substitute(mount, "/sys");
         }
-        let made = self.new_file_system(c"sysfs", &[], mount.all_flags().bits());
+        let flags = mount.all_flags().bits();
+        let made = self.new_file_system_with(c"sysfs", &[], &mount.data, flags);
         Some((made, Shape::Directory))
     }
 
-    pub(super) fn devpts(&mut self, gid: Option<u32>, flags: u64) -> Slot {
+    pub(super) fn devpts(&mut self, gid: Option<u32>, data: &[String], flags: u64) -> Slot {
         let mut options =
             vec![(c"ptmxmode", Some("0666".to_owned())), (c"mode", Some("0620".to_owned()))];
         options.extend(gid.map(|gid| (c"gid", Some(gid.to_string()))));
-        self.new_file_system(c"devpts", &options, flags)
+        self.new_file_system_with(c"devpts", &options, data, flags)
     }
 
     /// The conventional group of terminals, where it exists.
@@ -229,7 +252,8 @@ impl Assembly<'_> {
 
     fn mqueue(&mut self, mount: &Mount) -> Option<(Slot, Shape)> {
         if self.situation.owns(self.situation.ipc_namespace) {
-            let made = self.new_file_system(c"mqueue", &[], mount.all_flags().bits());
+            let flags = mount.all_flags().bits();
+            let made = self.new_file_system_with(c"mqueue", &[], &mount.data, flags);
             return Some((made, Shape::Directory));
         }
         if Path::new("/dev/mqueue").exists() {
@@ -246,7 +270,8 @@ impl Assembly<'_> {
         if !unified || !self.situation.owns(self.situation.cgroup_namespace) {
             return self.substitute(mount, "/sys/fs/cgroup");
         }
-        let made = self.new_file_system(c"cgroup2", &[], mount.all_flags().bits());
+        let flags = mount.all_flags().bits();
+        let made = self.new_file_system_with(c"cgroup2", &[], &mount.data, flags);
         Some((made, Shape::Directory))
     }
 

@@ -127,6 +127,7 @@ impl Assembly<'_> {
         let all = mounts.len();
         mounts.iter().enumerate().any(|(index, mount)| lacks(&mount.target, index))
             || self.fs.files.iter().any(|file| lacks(&file.path, all))
+            || self.fs.nodes.iter().any(|node| lacks(&node.path, all))
             || self.fs.links.iter().any(|link| view::covering(mounts, &link.path, all).is_none())
     }
 

@@ -14,6 +14,7 @@ use crate::error::{ErrorKind, Problem};
 use crate::flags::MountFlags;
 use crate::identity::Seen;
 use crate::mount::{Depth, IdMapped};
+use crate::node::NodeKind;
 use crate::propagation::Propagation;
 use crate::situation::Access;
 use crate::target::{parts, text};
@@ -24,6 +25,8 @@ pub(super) struct Manner {
     pub(super) depth: Depth,
     /// Flags of the whole copy.
     pub(super) flags: MountFlags,
+    /// Flags that the whole copy does not take over.
+    pub(super) clear: MountFlags,
     pub(super) propagation: Propagation,
     pub(super) idmapped: IdMapped,
     pub(super) hold: Hold,
@@ -43,7 +46,8 @@ impl Manner {
     /// A layer or a root: its owners are mapped where that is possible.
     pub(super) fn own(depth: Depth, flags: MountFlags) -> Self {
         let (propagation, idmapped) = (Propagation::Private, IdMapped::Container);
-        Self { depth, flags, propagation, idmapped, hold: Hold::default() }
+        let clear = MountFlags::empty();
+        Self { depth, flags, clear, propagation, idmapped, hold: Hold::default() }
     }
 }
 
@@ -60,7 +64,7 @@ impl Assembly<'_> {
         self.push_source(steps);
         let attributes = mount::Attributes {
             set: how.flags.bits(),
-            clear: how.flags.clears(),
+            clear: how.clear.clearing(how.flags),
             propagation: match how.propagation {
                 Propagation::Shared => 0,
                 other => other.bits(),
@@ -72,23 +76,30 @@ impl Assembly<'_> {
             None => mount::set_attributes(tree.into(), c"", depth, attributes),
         };
         self.push_source([step]);
+        if id_map.is_some() && attributes.clear != 0 {
+            // Not told together with the map.
+            let cleared = mount::Attributes { propagation: 0, ..attributes };
+            self.push_source([mount::set_attributes(tree.into(), c"", depth, cleared)]);
+        }
         tree
     }
 
     /// A detached copy of one of the host's device nodes.
-    pub(super) fn copy_device(&mut self, path: &Path, number: (u32, u32)) -> Slot {
+    pub(super) fn copy_device(&mut self, path: &Path, kind: NodeKind) -> Slot {
         let tree = self.draft.slots.take();
         let Some(seen) = self.note(Seen::open(path)) else {
             return tree;
         };
-        if seen.device != number || seen.kind != rustix::fs::FileType::CharacterDevice {
+        if !Self::is_node(&seen, kind) {
             self.problems.push(Problem::new(ErrorKind::DeviceUnusable, path));
         }
         let opened = self.opened;
         let how = (mount::Depth::One, Hold::Descriptor);
         let mut steps = self.copy_steps(path, seen, how, tree);
-        if self.situation.access == Access::InNamespace {
-            steps.insert(1, file::verify_device(opened.into(), number.0, number.1));
+        if let (Access::InNamespace, NodeKind::Char { major, minor }) =
+            (self.situation.access, kind)
+        {
+            steps.insert(1, file::verify_device(opened.into(), major, minor));
         }
         // Read-only: it can be written to, but not change its owner or mode on the host.
         let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NOEXEC;

@@ -56,6 +56,7 @@ impl Assembly<'_> {
         self.root_is_overlay()
             || self.fs.mounts.iter().any(|mount| layered(&mount.kind))
             || self.has_bound_files()
+            || self.has_mounted_nodes()
             || self.needs_empty_file()
     }
 

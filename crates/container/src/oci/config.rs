@@ -1,0 +1,61 @@
+//! A container and its process, as a `config.json` says them.
+//!
+//! Kernel objects: none; pure data. Invariant: everything that a document says is in it, or the document was refused.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use ampoule_spec::{Bundle, Document};
+
+use super::read;
+use crate::builder::Builder;
+use crate::command::Command;
+use crate::error::Error;
+use crate::pty::WindowSize;
+
+/// A container and its process.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Config {
+    /// The container.
+    pub builder: Builder,
+    /// The program and its arguments, the program's name first.
+    pub args: Vec<OsString>,
+    /// The whole environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// The working directory.
+    pub current_dir: PathBuf,
+    /// The size of the terminal, if the process has one.
+    pub terminal: Option<WindowSize>,
+    /// What others noted (`annotations`); nothing is done with them.
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Config {
+    /// What a bundle says. Paths in it that are relative start at the directory of the bundle.
+    ///
+    /// # Errors
+    /// [`InvalidSettings`](crate::ErrorKind::InvalidSettings) with everything that is wrong or not honoured, each by its
+    /// place in the document.
+    pub fn from_bundle(bundle: &Bundle) -> Result<Self, Error> {
+        Self::from_document(bundle.document(), bundle.directory())
+    }
+
+    /// As [`Config::from_bundle`], for a document that is to be used in a directory.
+    ///
+    /// # Errors
+    /// As [`Config::from_bundle`].
+    pub fn from_document(document: &Document, directory: &Path) -> Result<Self, Error> {
+        read::config(document, directory)
+    }
+
+    /// The process in the container, to be planned.
+    #[must_use]
+    pub fn into_command(self) -> Command {
+        let mut args = self.args.into_iter();
+        let command = Command::new(self.builder, args.next().unwrap_or_default());
+        let command = command.args(args).env_clear().envs(self.env).current_dir(self.current_dir);
+        self.terminal.into_iter().fold(command, Command::tty)
+    }
+}
