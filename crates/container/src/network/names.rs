@@ -13,8 +13,9 @@ use ampoule_net::Reach;
 use ampoule_overlay::File;
 
 use super::{Network, Networking};
-use crate::builder::{Builder, Origin};
+use crate::builder::Builder;
 use crate::error::Problem;
+use crate::origin::Origin;
 use crate::validate::DEFAULT_HOSTNAME;
 
 const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";

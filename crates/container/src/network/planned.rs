@@ -14,8 +14,9 @@ use ampoule_ns::{Namespace, NamespaceSet, Setting};
 use rustix::fs::{StatVfsMountFlags, statvfs};
 
 use super::{Attaching, Network, Networking};
-use crate::builder::{Builder, Origin};
+use crate::builder::Builder;
 use crate::error::Problem;
+use crate::origin::Origin;
 
 /// No link takes router advertisements, and every user of the container may serve every port: there is no other user's
 /// program to stand in for.
@@ -77,7 +78,7 @@ pub(crate) fn plan(
     let own = *namespaces.get(Namespace::Net) == Setting::New;
     let others = [("network", !attached.is_empty()), ("egress", egress.is_some())];
     for (setting, _) in others.iter().filter(|(_, wanted)| *wanted && !own) {
-        problems.push(Problem::new(setting, "it needs a network namespace of its own"));
+        problems.push(Problem::new(*setting, "it needs a network namespace of its own"));
     }
     problems.extend(super::names::problems(networking));
     let networks = resolved(attached, networking, problems);

@@ -4,7 +4,7 @@
 
 use ampoule_ns::{Capabilities, Capability};
 
-use crate::builder::NewPrivileges;
+use crate::origin::NewPrivileges;
 use crate::payload::filter_takes_privilege;
 use crate::settings::Settings;
 
