@@ -36,6 +36,14 @@ pub fn state(data: &[u8]) {
     }
 }
 
+/// Configurations and answers of CNI plugins.
+pub fn cni(data: &[u8]) {
+    if let Ok(list) = crate::cni::Conflist::parse(data) {
+        assert!(list.types().count() > 0);
+        drop(crate::cni::parse_answer(data, list.version()));
+    }
+}
+
 /// Answers of the kernel: links, routes, addresses, rules.
 pub fn answers(data: &[u8]) {
     for (_, _, payload) in socket::split(data) {
@@ -56,6 +64,7 @@ mod tests {
             super::settings(&data);
             super::state(&data);
             super::answers(&data);
+            super::cni(&data);
         }
 
         #[test]
