@@ -48,6 +48,7 @@ pub fn cni(data: &[u8]) {
 pub fn answers(data: &[u8]) {
     for (_, _, payload) in socket::split(data) {
         drop(link::parse_link(&payload));
+        assert!(crate::Statistics::parse(&payload).is_none_or(|_| payload.len() >= 64));
         let found = [link::parse_route(&payload), device::parse_address(&payload, 1)];
         assert!(found.iter().flatten().all(|cidr| cidr.contains(cidr.network().address())));
         assert!(parse_counters("t", &payload).len() <= payload.len());
