@@ -109,6 +109,12 @@ impl BridgeNetwork {
         self.reach
     }
 
+    /// Its bridge.
+    #[must_use]
+    pub fn bridge(&self) -> &Device {
+        &self.device
+    }
+
     /// A bridge of this name, or one that is there.
     #[must_use]
     pub fn device(mut self, device: Device) -> Self {

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+use crate::program::Problem;
+
 /// What went wrong, for `match`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -39,6 +41,16 @@ pub enum ErrorKind {
     Unsupported,
     /// The file with the leases is not one that this crate wrote.
     DamagedState,
+    /// A network configuration of the CNI, or what its plugins are to be told, cannot be used.
+    InvalidConfiguration,
+    /// There is no such plugin in the directories.
+    PluginMissing,
+    /// A plugin refused or died.
+    PluginFailed,
+    /// A plugin's answer cannot be read.
+    PluginOutput,
+    /// A plugin did not end in time, and was killed.
+    PluginTimedOut,
     /// Another system call failed; see [`Error::errno`].
     System,
 }
@@ -57,6 +69,7 @@ enum Fact {
     System { operation: &'static str, object: String, errno: Errno },
     File { operation: &'static str, path: PathBuf, errno: Errno },
     Init { text: String, errno: Errno },
+    Program { name: String, problem: Problem },
     Several { first: Box<Error>, rest: Vec<Error> },
 }
 
@@ -103,6 +116,8 @@ pub(crate) enum Reason {
     Damaged,
     #[error("has too many entries")]
     TooMany,
+    #[error("has more than {0} bytes")]
+    TooManyBytes(u64),
 }
 
 /// Texts of users are kept up to this many characters.
@@ -130,6 +145,11 @@ impl Error {
         Self::at(operation, path, Errno::from_io_error(error).unwrap_or(Errno::IO))
     }
 
+    /// A program that was run did not do its work.
+    pub(crate) fn program(name: &str, problem: Problem) -> Self {
+        Self(Box::new(Fact::Program { name: name.to_owned(), problem }))
+    }
+
     /// Several things failed: what is told is the first, the others are in [`Self::problems`].
     pub(crate) fn several(mut errors: Vec<Self>) -> Option<Self> {
         match errors.len() {
@@ -151,6 +171,7 @@ impl Error {
             Fact::System { errno, .. } | Fact::File { errno, .. } | Fact::Init { errno, .. } => {
                 kind_of(*errno)
             }
+            Fact::Program { problem, .. } => kind_of_problem(problem),
             Fact::Several { first, .. } => first.kind(),
         }
     }
@@ -180,6 +201,7 @@ impl Error {
             }
             ErrorKind::PoolExhausted => "end containers, or give the network a larger subnet",
             ErrorKind::SubnetOverlaps => "give the network another subnet, or none",
+            ErrorKind::PluginMissing => "install the package containernetworking-plugins",
             ErrorKind::DamagedState => "remove the file when no container with a network runs",
             _ => return None,
         })
@@ -209,6 +231,20 @@ fn kind_of(errno: Errno) -> ErrorKind {
     }
 }
 
+/// The kind of what a program did not do.
+fn kind_of_problem(problem: &Problem) -> ErrorKind {
+    match problem {
+        Problem::Missing => ErrorKind::PluginMissing,
+        Problem::NotStarted(_) | Problem::Refused { .. } | Problem::Failed { .. } => {
+            ErrorKind::PluginFailed
+        }
+        Problem::TimedOut(_) => ErrorKind::PluginTimedOut,
+        Problem::TooLong(_) | Problem::Malformed(_) | Problem::OtherVersion(_) => {
+            ErrorKind::PluginOutput
+        }
+    }
+}
+
 /// The subject of a sentence about a refused text.
 fn subject(kind: ErrorKind) -> &'static str {
     match kind {
@@ -219,6 +255,7 @@ fn subject(kind: ErrorKind) -> &'static str {
         ErrorKind::SubnetOverlaps | ErrorKind::PoolExhausted => "subnet",
         ErrorKind::AlreadyExists | ErrorKind::NotFound => "network",
         ErrorKind::DamagedState => "file",
+        ErrorKind::InvalidConfiguration => "network configuration",
         _ => "value",
     }
 }
@@ -236,6 +273,7 @@ impl fmt::Display for Error {
             Fact::File { operation, path, errno } => {
                 write!(f, "{operation}({}): {errno}", path.display())
             }
+            Fact::Program { name, problem } => write!(f, "{name} {problem}"),
             Fact::Init { text, .. } => write!(f, "entering the network namespace: {text}"),
             Fact::Several { first, rest } => write!(f, "{first} (and {} more)", rest.len()),
         }
@@ -249,6 +287,7 @@ impl std::error::Error for Error {
             Fact::System { errno, .. } | Fact::File { errno, .. } | Fact::Init { errno, .. } => {
                 Some(errno)
             }
+            Fact::Program { problem, .. } => Some(problem),
             Fact::Several { first, .. } => Some(&**first),
         }
     }

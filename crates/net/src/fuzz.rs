@@ -36,10 +36,19 @@ pub fn state(data: &[u8]) {
     }
 }
 
+/// Configurations and answers of CNI plugins.
+pub fn cni(data: &[u8]) {
+    if let Ok(list) = crate::cni::Conflist::parse(data) {
+        assert!(list.types().count() > 0);
+        drop(crate::cni::parse_answer(data, list.version()));
+    }
+}
+
 /// Answers of the kernel: links, routes, addresses, rules.
 pub fn answers(data: &[u8]) {
     for (_, _, payload) in socket::split(data) {
         drop(link::parse_link(&payload));
+        assert!(crate::Statistics::parse(&payload).is_none_or(|_| payload.len() >= 64));
         let found = [link::parse_route(&payload), device::parse_address(&payload, 1)];
         assert!(found.iter().flatten().all(|cidr| cidr.contains(cidr.network().address())));
         assert!(parse_counters("t", &payload).len() <= payload.len());
@@ -56,6 +65,7 @@ mod tests {
             super::settings(&data);
             super::state(&data);
             super::answers(&data);
+            super::cni(&data);
         }
 
         #[test]

@@ -11,8 +11,7 @@ use std::path::{Path, PathBuf};
 use netlink_packet_route::link::InfoBridgePort;
 
 use crate::attachment::Attachment;
-use crate::bridge::{BridgeNetwork, DefaultRoute, Device, Endpoint, Neighbours, Reach, Route};
-use crate::cidr::Cidr;
+use crate::bridge::{BridgeNetwork, Device, Endpoint, Neighbours};
 use crate::error::{Error, ErrorKind, Reason, Result};
 use crate::link::{self, End};
 use crate::mac::Mac;
@@ -253,8 +252,8 @@ impl Session {
         netns: &mut Netns,
     ) -> Result<()> {
         let record = self.record(&network.name)?;
-        let addresses = with_prefixes(record, &lease.addresses);
-        let routes = routes(record, endpoint);
+        let addresses = record.with_prefixes(&lease.addresses);
+        let routes = record.routes(endpoint);
         let mac = endpoint.mac.or_else(|| lease.addresses.first().map(|first| Mac::of(*first)));
         let outer = End { name: host, mac: None, mtu: network.mtu, bridge: Some(bridge) };
         let inner = End { name: &endpoint.link, mac, mtu: network.mtu, bridge: None };
@@ -377,28 +376,4 @@ impl Session {
             false => Ok(()),
         }
     }
-}
-
-/// The addresses with the prefixes of their subnets.
-fn with_prefixes(record: &Record, addresses: &[std::net::IpAddr]) -> Vec<Cidr> {
-    let subnet = |address: &std::net::IpAddr| {
-        record.subnets.iter().find(|subnet| subnet.contains(*address)).copied()
-    };
-    let found = addresses.iter().filter_map(|address| Some(subnet(address)?.with(*address)));
-    found.collect()
-}
-
-/// The routes of a container: out through the bridges, and those that were asked for.
-fn routes(record: &Record, endpoint: &Endpoint) -> Vec<(Cidr, Option<std::net::IpAddr>)> {
-    let outside = record.settings.reach == Reach::Outside;
-    let out = outside && endpoint.default_route == DefaultRoute::Set;
-    let gateways = record.gateways().filter(|_| out).filter_map(|gateway| {
-        let all = gateway.with(gateway.address());
-        Cidr::new(all.address(), 0).ok().map(|all| (all.network(), Some(gateway.address())))
-    });
-    let wanted =
-        endpoint.routes.iter().map(|Route { destination, gateway }| (*destination, *gateway));
-    // What is on the link comes first: a gateway may be there only.
-    let (near, far): (Vec<_>, Vec<_>) = wanted.partition(|(_, gateway)| gateway.is_none());
-    near.into_iter().chain(gateways).chain(far).collect()
 }

@@ -1,4 +1,4 @@
-//! Networks of containers over netlink, without running a program and without entering another namespace.
+//! Networks of containers over netlink, without entering another namespace. Programs are run for [`cni`] only.
 //!
 //! | I want … | Here |
 //! |---|---|
@@ -8,6 +8,7 @@
 //! | a pair of links whose other end is mine | [`Veth`] |
 //! | a device of the host in a container | [`HostDevice`] |
 //! | to say what a container may reach | [`Egress`] |
+//! | a chain of CNI plugins | [`cni::Plugins`] |
 //! | a namespace, to configure it from outside | [`Netns`] |
 //!
 //! What is done to the host, and undone with the last user of it: bridges and links, tables `ampoule_…` of nftables,
@@ -17,6 +18,7 @@
 mod attachment;
 mod bridge;
 mod cidr;
+pub mod cni;
 mod device;
 mod egress;
 mod error;
@@ -32,9 +34,11 @@ mod nft;
 mod pool;
 mod ports;
 pub mod prepared;
+mod program;
 mod random;
 mod socket;
 mod state;
+mod statistics;
 mod store;
 mod sysctl;
 mod veth;
@@ -53,4 +57,5 @@ pub use name::{LinkName, NetworkName};
 pub use netns::Netns;
 pub use pool::{Pool, free_subnet, local_subnet};
 pub use ports::{Port, Protocol};
+pub use statistics::Statistics;
 pub use veth::{Connected, Veth};

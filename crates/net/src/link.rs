@@ -23,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::mac::Mac;
 use crate::name::LinkName;
 use crate::socket::{Request, Socket};
+use crate::statistics::Statistics;
 
 pub(crate) type RouteRequest = Request<RouteNetlinkMessage>;
 
@@ -52,7 +53,7 @@ pub(crate) const OWN_GROUP: u32 = 0x0061_6d70;
 const UNPLUGGED_GROUP: u32 = 0x0061_6d71;
 
 /// Bytes of `struct ifinfomsg` and `struct rtmsg`.
-const LINK_HEADER: usize = 16;
+pub(crate) const LINK_HEADER: usize = 16;
 const ROUTE_HEADER: usize = 12;
 
 /// All links.
@@ -94,6 +95,15 @@ pub(crate) fn await_up(socket: &mut Socket, name: &LinkName) -> Result<()> {
 /// As [`index_of`]; a link that is not there is an error.
 pub(crate) fn require(socket: &mut Socket, name: &LinkName) -> Result<u32> {
     index_of(socket, name)?.ok_or_else(|| Error::system("find link", name, Errno::NODEV))
+}
+
+/// `struct rtnl_link_stats64` of a link, by its name.
+pub(crate) fn statistics(socket: &mut Socket, name: &LinkName) -> Result<Statistics> {
+    let attributes = vec![LinkAttribute::IfName(name.to_string())];
+    let message = RouteNetlinkMessage::GetLink(link(0, attributes));
+    let answer = socket.ask(Request::new("find link", name, message, 0), Errno::NODEV)?;
+    let found = answer.and_then(|payload| Statistics::parse(&payload));
+    found.ok_or_else(|| Error::system("find link", name, Errno::NODEV))
 }
 
 /// The destinations of all routes but the default ones and the local ones.

@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::link;
 use crate::name::LinkName;
 use crate::socket::Socket;
+use crate::statistics::Statistics;
 
 /// How long entering may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -155,6 +156,14 @@ impl Netns {
     /// [`System`](crate::ErrorKind::System) when the list cannot be read.
     pub fn links(&mut self) -> Result<Vec<String>> {
         Ok(link::list(&mut self.route)?.into_iter().map(|link| link.name).collect())
+    }
+
+    /// What one of its links has counted.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound), [`InvalidName`](crate::ErrorKind::InvalidName).
+    pub fn statistics(&mut self, link: &str) -> Result<Statistics> {
+        link::statistics(&mut self.route, &LinkName::new(link)?)
     }
 
     /// Adds addresses and routes to a link and sets it up, in this order, in one message.

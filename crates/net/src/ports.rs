@@ -109,6 +109,10 @@ impl Port {
         self.address.is_none_or(|own| own.is_ipv4() == address.is_ipv4())
     }
 
+    pub(crate) fn protocol_name(&self) -> String {
+        self.protocol.to_string()
+    }
+
     pub(crate) fn number(&self) -> u8 {
         self.protocol.number()
     }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bridge::{BridgeNetwork, Device, Endpoint, Reach};
+use crate::bridge::{BridgeNetwork, DefaultRoute, Device, Endpoint, Reach, Route};
 use crate::cidr::Cidr;
 use crate::error::{Error, ErrorKind, Reason, Result};
 use crate::name::{LinkName, NetworkName};
@@ -168,6 +168,10 @@ impl State {
                     false => (format!("net/ipv6/conf/{bridge}/accept_ra"), "0"),
                 };
                 needed.insert(own.0, own.1);
+                if !v4 && matches!(record.settings.device, Device::Own(_)) {
+                    // Nobody else has its address; until that is found out, nothing is forwarded to containers.
+                    needed.insert(format!("net/ipv6/conf/{bridge}/accept_dad"), "0");
+                }
             }
         }
         needed
@@ -199,6 +203,30 @@ impl Record {
     /// The bridge's addresses.
     pub(crate) fn gateways(&self) -> impl Iterator<Item = Cidr> {
         self.pools().map(|pool| pool.gateway())
+    }
+
+    /// The addresses with the prefixes of their subnets.
+    pub(crate) fn with_prefixes(&self, addresses: &[IpAddr]) -> Vec<Cidr> {
+        let subnet = |address: &IpAddr| {
+            self.subnets.iter().find(|subnet| subnet.contains(*address)).copied()
+        };
+        let found = addresses.iter().filter_map(|address| Some(subnet(address)?.with(*address)));
+        found.collect()
+    }
+
+    /// The routes of a container: out through the bridges, and those that were asked for.
+    pub(crate) fn routes(&self, endpoint: &Endpoint) -> Vec<(Cidr, Option<IpAddr>)> {
+        let outside = self.settings.reach == Reach::Outside;
+        let out = outside && endpoint.default_route == DefaultRoute::Set;
+        let gateways = self.gateways().filter(|_| out).filter_map(|gateway| {
+            let all = gateway.with(gateway.address());
+            Cidr::new(all.address(), 0).ok().map(|all| (all.network(), Some(gateway.address())))
+        });
+        let wanted =
+            endpoint.routes.iter().map(|Route { destination, gateway }| (*destination, *gateway));
+        // What is on the link comes first: a gateway may be there only.
+        let (near, far): (Vec<_>, Vec<_>) = wanted.partition(|(_, gateway)| gateway.is_none());
+        near.into_iter().chain(gateways).chain(far).collect()
     }
 
     /// One address of each subnet, the wanted one or a free one.

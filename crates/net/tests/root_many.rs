@@ -63,14 +63,14 @@ fn root_a_killed_process_leaves_nothing() {
     }
     inside("root_a_killed_process_leaves_nothing", || {
         let own = std::env::current_exe().unwrap();
-        for round in 0..40_u64 {
+        for round in 0..200_u64 {
             let mut child = Command::new(&own)
                 .args(["--exact", "root_a_killed_process_leaves_nothing", "--nocapture"])
                 .env(KILLED, "1")
                 .stdout(Stdio::null())
                 .spawn()
                 .unwrap();
-            std::thread::sleep(Duration::from_millis(20 + round * 7 % 90));
+            std::thread::sleep(Duration::from_millis(20 + round * 7 % 60));
             child.kill().unwrap();
             child.wait().unwrap();
         }
