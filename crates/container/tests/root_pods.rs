@@ -3,7 +3,7 @@
 mod oracle;
 mod scene;
 
-use ampoule::{Container, Limits, Max, Pod};
+use ampoule::{Container, Limits, Max, Pod, Stdio};
 use oracle::{alone_with, tier, unchanged};
 use scene::networks::{bridge, clean, elsewhere, fetch};
 use scene::{in_tier, print, shell, soon};
@@ -19,9 +19,11 @@ fn limits_hold_for_all_containers_together() {
         let mut pod = Pod::builder().limits(limits).create().expect("a pod");
         for _ in 0..2 {
             // Each holds some, so that together they would be more than the pod may have.
-            let script = "for i in 1 2 3 4 5 6 7 8 9; do busybox sleep 100 & done; wait";
-            pod.start(shell(pod.join(Container::host_view()), script)).expect("a container");
+            let script = "read go; for i in 1 2 3 4 5 6 7 8 9; do busybox sleep 100 & done; wait";
+            let command = shell(pod.join(Container::host_view()), script).stdin(Stdio::piped());
+            pod.start(command).expect("a container");
         }
+        pod.containers_mut().for_each(|container| drop(container.stdin.take()));
         let full = || {
             let stat = pod.group().expect("a group").stat().expect("statistics");
             stat.pids.current.is_some_and(|now| now >= 12)
