@@ -23,7 +23,7 @@ use crate::levels::LeftOut;
 use crate::report::Control;
 
 /// What statistics need besides the controllers of limits.
-const ACCOUNTED: Controllers = Controllers::MEMORY
+pub(crate) const ACCOUNTED: Controllers = Controllers::MEMORY
     .union(Controllers::CPU)
     .union(Controllers::CPUACCT)
     .union(Controllers::IO)

@@ -204,6 +204,8 @@ mod payload;
 mod pid1;
 mod placement;
 mod plan;
+#[cfg(feature = "net")]
+mod pod;
 mod process;
 mod pty;
 mod recording;
@@ -269,6 +271,8 @@ pub use origin::{Defaults, NewPrivileges, Origin, WithHost};
 pub use output::Output;
 pub use pid1::Pid1;
 pub use plan::Plan;
+#[cfg(feature = "net")]
+pub use pod::{Pod, PodBuilder};
 pub use process::Process;
 pub use pty::{Pty, WindowSize};
 pub use report::{Control, Entry, Level, Report, State};

@@ -129,6 +129,8 @@ pub(crate) struct Networking {
     pub(crate) dns: Vec<IpAddr>,
     pub(crate) dns_search: Vec<String>,
     pub(crate) hosts: Vec<(IpAddr, String)>,
+    /// The name in a UTS namespace that is joined.
+    pub(crate) hostname: Option<String>,
 }
 
 impl Builder {

@@ -54,7 +54,8 @@ pub(crate) fn name_files(builder: &Builder) -> Vec<File> {
 }
 
 fn hostname(builder: &Builder) -> &str {
-    builder.hostname.as_deref().unwrap_or(DEFAULT_HOSTNAME)
+    let joined = builder.networking.hostname.as_deref();
+    builder.hostname.as_deref().or(joined).unwrap_or(DEFAULT_HOSTNAME)
 }
 
 fn hosts(builder: &Builder) -> String {

@@ -44,6 +44,8 @@ pub(crate) mod own_group;
 pub(crate) mod owned_images;
 #[cfg(feature = "systemd")]
 pub(crate) mod placement;
+#[cfg(feature = "net")]
+pub(crate) mod pods;
 pub(crate) mod seccomp;
 pub(crate) mod stdio;
 

@@ -1,0 +1,55 @@
+//! Pods, with every privilege: as in the tier of users, and their limits and networks.
+
+mod oracle;
+mod scene;
+
+use ampoule::{Container, Limits, Max, Pod, Stdio};
+use oracle::{alone_with, tier, unchanged};
+use scene::networks::{bridge, clean, elsewhere, fetch};
+use scene::{in_tier, print, shell, soon};
+
+in_tier!(root, pods: share_their_network_and_name share_their_ipc stop_in_order);
+
+#[test]
+fn limits_hold_for_all_containers_together() {
+    tier::root();
+    unchanged(|| {
+        let mut limits = Limits::default();
+        limits.pids_max = Some(Max::Limit(12));
+        let mut pod = Pod::builder().limits(limits).create().expect("a pod");
+        for _ in 0..2 {
+            // Each holds some, so that together they would be more than the pod may have.
+            let script = "read go; for i in 1 2 3 4 5 6 7 8 9; do busybox sleep 100 & done; wait";
+            let command = shell(pod.join(Container::host_view()), script).stdin(Stdio::piped());
+            pod.start(command).expect("a container");
+        }
+        pod.containers_mut().for_each(|container| drop(container.stdin.take()));
+        let full = || {
+            let stat = pod.group().expect("a group").stat().expect("statistics");
+            stat.pids.current.is_some_and(|now| now >= 12)
+        };
+        assert!(soon(full));
+        drop(pod);
+    });
+}
+
+#[test]
+fn a_pod_has_one_address() {
+    tier::root();
+    alone_with(elsewhere, || {
+        clean(|| {
+            let pod = Pod::builder().network(bridge("web", "10.77.1.0/24"));
+            let pod = pod.publish("8081:80".parse().expect("a port")).hostname("shop");
+            let mut pod = pod.create().expect("a pod");
+            let address = pod.addresses()[0];
+            let files = Container::host_view().file("/srv/index.html", "of a pod");
+            let server = shell(pod.join(files), "exec busybox httpd -f -p 80 -h /srv");
+            pod.start(server).expect("a server");
+            assert!(soon(|| fetch((address, 80).into()).as_deref() == Some("of a pod")));
+            assert_eq!(fetch(([127, 0, 0, 1], 8081).into()).as_deref(), Some("of a pod"));
+            let other = pod.join(Container::host_view());
+            assert_eq!(print(other.clone(), "busybox wget -q -O - http://127.0.0.1/"), "of a pod");
+            assert!(print(other, "cat /etc/hosts /etc/hostname").ends_with("\tshop\nshop\n"));
+        });
+    });
+}
