@@ -97,7 +97,7 @@ fn order(settings: &Settings, joiner: &Joiner, to: &mut Ordered) -> Result<(), E
     to.launcher(settings.rlimits.iter().filter_map(raised));
     let inherited = settings.scheduler.as_ref().is_none_or(inherits);
     to.launcher(payload::scheduler(settings).filter(|_| inherited));
-    to.launcher(payload::attributes(settings));
+    to.launcher(settings.attributes.of_exec());
     to.launcher(payload::credentials(settings, &joiner.user, &joiner.capabilities));
     to.launcher(payload::no_new_privs(settings));
     // Last: a change of ids can make it dumpable again (proc_sys_fs(5), suid_dumpable).
@@ -128,6 +128,7 @@ fn enter(settings: &Settings, to: &mut Ordered) -> Result<(), Error> {
         let proc = to.draft.inherit(open_proc()?);
         to.launcher([attributes::oom_score_adj(score, proc)]);
     }
+    to.launcher(settings.attributes.before_exec());
     let set = joining::kinds(settings).fold(NamespaceSet::all(Setting::Host), |set, kind| {
         set.with(kind, Setting::Join(Target::AtLaunch))
     });

@@ -50,6 +50,7 @@ const HONOURED: &[&str] = &[
     "process.oomScoreAdj",
     "process.scheduler",
     "process.ioPriority",
+    "process.execCPUAffinity",
     "linux.namespaces",
     "linux.uidMappings",
     "linux.gidMappings",
@@ -63,6 +64,7 @@ const HONOURED: &[&str] = &[
     "linux.maskedPaths",
     "linux.readonlyPaths",
     "linux.personality",
+    "linux.memoryPolicy",
 ];
 
 /// Reads everything; what is wrong is told together.
@@ -105,6 +107,10 @@ fn read(document: &Document, directory: &Path, reading: &mut Reading) -> Option<
         return None;
     };
     process::user(process, &mut builder, &top.key("process"), reading);
+    if builder.root == Root::InPlace {
+        // As other runtimes do; elsewhere it is there or cannot be made.
+        builder.directories.push(process.cwd().clone());
+    }
     let annotations = spec.annotations().iter().flatten();
     Some(Config {
         builder,
