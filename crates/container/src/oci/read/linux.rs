@@ -11,6 +11,7 @@ use ampoule_spec::{CgroupsPath, JsonPath, mount_options};
 use super::reading::Reading;
 use super::{devices, namespaces, resources};
 use crate::builder::Builder;
+use crate::oci::listener::SeccompListener;
 use crate::syscalls::Seccomp;
 
 pub(super) fn linux(linux: &Linux, builder: &mut Builder, at: &JsonPath, reading: &mut Reading) {
@@ -64,6 +65,13 @@ fn cgroups_path(path: &str, builder: &mut Builder, at: &JsonPath, reading: &mut 
         // Told by the validation.
         Err(_) => {}
     }
+}
+
+/// Where the listener goes.
+pub(super) fn listener(linux: &Linux) -> Option<SeccompListener> {
+    let seccomp = linux.seccomp().as_ref()?;
+    let path = seccomp.listener_path().clone().filter(|path| !path.as_os_str().is_empty())?;
+    Some(SeccompListener { path, metadata: seccomp.listener_metadata().clone() })
 }
 
 fn memory_policy(

@@ -4,6 +4,7 @@
 //! below.
 
 mod devices;
+mod hooks;
 mod linux;
 mod mounts;
 mod namespaces;
@@ -33,6 +34,7 @@ const HONOURED: &[&str] = &[
     "domainname",
     "mounts",
     "annotations",
+    "hooks",
     "process.terminal",
     "process.consoleSize",
     "process.user.uid",
@@ -111,6 +113,8 @@ fn read(document: &Document, directory: &Path, reading: &mut Reading) -> Option<
         // As other runtimes do; elsewhere it is there or cannot be made.
         builder.directories.push(process.cwd().clone());
     }
+    let hooks = spec.hooks().as_ref();
+    let hooks = hooks.map(|hooks| hooks::hooks(hooks, &top.key("hooks"), reading));
     let annotations = spec.annotations().iter().flatten();
     Some(Config {
         builder,
@@ -119,6 +123,8 @@ fn read(document: &Document, directory: &Path, reading: &mut Reading) -> Option<
         current_dir: process.cwd().clone(),
         terminal: process::terminal(process),
         annotations: annotations.map(|(key, value)| (key.clone(), value.clone())).collect(),
+        hooks: hooks.unwrap_or_default(),
+        listener: spec.linux().as_ref().and_then(linux::listener),
     })
 }
 
