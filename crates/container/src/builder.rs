@@ -14,6 +14,7 @@ use ampoule_ns::{
 use ampoule_overlay::{File, Link, Mount, Node, Propagation, Root};
 use serde::{Deserialize, Serialize};
 
+use crate::attributes::ExecCpuAffinity;
 use crate::command::Command;
 use crate::container::{Container, OnDrop};
 use crate::error::Error;
@@ -88,6 +89,12 @@ pub struct Builder {
     pub(crate) defaults: Defaults,
     #[serde(default)]
     pub(crate) nodes: Vec<Node>,
+    #[serde(default)]
+    pub(crate) directories: Vec<PathBuf>,
+    #[serde(default)]
+    pub(crate) memory_policy: Option<ampoule_ns::MemoryPolicy>,
+    #[serde(default)]
+    pub(crate) exec_cpu_affinity: ExecCpuAffinity,
 }
 
 impl Container {
@@ -174,6 +181,9 @@ impl Builder {
             cgroup_path: None,
             defaults: Defaults::default(),
             nodes: Vec::new(),
+            directories: Vec::new(),
+            memory_policy: None,
+            exec_cpu_affinity: ExecCpuAffinity::default(),
         }
     }
 

@@ -74,6 +74,8 @@ pub enum ErrorKind {
     StillRunning,
     /// AppArmor is not enabled, the profile not loaded, or the payload under another one.
     AppArmor,
+    /// A hook of a runtime configuration failed.
+    Hook,
     /// The container has ended.
     Ended,
     /// The image's store cannot be used, or layers are not unpacked in it.
@@ -396,6 +398,7 @@ impl fmt::Display for ErrorKind {
             Self::Selinux => "the SELinux label cannot be had",
             Self::StillRunning => "the container still runs",
             Self::AppArmor => "the AppArmor profile cannot be had",
+            Self::Hook => "a hook failed",
             Self::Ended => "the container has ended",
             Self::Image => "the image cannot be used",
             Self::TooLarge => "more than the limit",

@@ -99,7 +99,7 @@ fn order(settings: &Settings, joiner: &Joiner, to: &mut Ordered) -> Result<(), E
     to.launcher(settings.rlimits.iter().filter_map(raised));
     let inherited = settings.scheduler.as_ref().is_none_or(inherits);
     to.launcher(payload::scheduler(settings).filter(|_| inherited));
-    to.launcher(payload::attributes(settings));
+    to.launcher(settings.attributes.of_exec());
     to.launcher(payload::credentials(settings, &joiner.user, &joiner.capabilities));
     to.launcher(payload::no_new_privs(settings));
     // After the last file is opened, and before its descriptor, through which rules are added, could be taken.
@@ -134,6 +134,7 @@ fn enter(settings: &Settings, to: &mut Ordered) -> Result<Option<Fd>, Error> {
         // The kernel keeps it over a clone, to the exec: no procfs is open where the container could see it.
         to.launcher(settings.apparmor.iter().map(|profile| profile.step(proc)));
     }
+    to.launcher(settings.attributes.before_exec());
     let set = joining::kinds(settings).fold(NamespaceSet::all(Setting::Host), |set, kind| {
         set.with(kind, Setting::Join(Target::AtLaunch))
     });

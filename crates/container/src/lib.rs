@@ -157,6 +157,7 @@
 //! Linux 5.14 and later by design; tested on 6.18.
 
 mod apparmor;
+mod attributes;
 mod builder;
 mod children;
 mod command;
@@ -244,9 +245,10 @@ pub use ampoule_cgroups::{
 };
 pub use ampoule_ns::{
     Capabilities, Capability, CapabilitySet, CpuSet, ExecutionDomain, IdMap, IdMapping, IdOrName,
-    IdRange, Interface, Interfaces, IoClass, IoPriority, Namespace, Personality, PersonalityFlags,
-    Resource, ResourceLimit, Rlimit, Scheduler, SchedulerFlags, SchedulerPolicy, Setting, Target,
-    TimeOffset, TimeOffsets, Traffic, User,
+    IdRange, Interface, Interfaces, IoClass, IoPriority, MemoryPolicy, MemoryPolicyFlags,
+    MemoryPolicyMode, Namespace, Personality, PersonalityFlags, Resource, ResourceLimit, Rlimit,
+    Scheduler, SchedulerFlags, SchedulerPolicy, Setting, Target, TimeOffset, TimeOffsets, Traffic,
+    User,
 };
 pub use ampoule_overlay::{
     Change, ChangeKind, CopyUp, Depth, HidePid, IdMapped, Mount, MountFlags, MountKind, Node,
@@ -254,6 +256,7 @@ pub use ampoule_overlay::{
 };
 pub use ampoule_seccomp as seccomp;
 pub use ampoule_selinux::Context as SelinuxContext;
+pub use attributes::ExecCpuAffinity;
 pub use builder::Builder;
 pub use command::Command;
 pub use container::{Container, OnDrop};

@@ -3,7 +3,7 @@
 //! Kernel objects: none; see `Node` of ampoule-overlay. Invariant: of two nodes with one path the one that was asked for
 //! is made.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ampoule_overlay::{FileSystem, Link, MountKind, Node};
 
@@ -42,6 +42,13 @@ impl Builder {
     #[must_use]
     pub fn node(mut self, node: Node) -> Self {
         self.nodes.push(node);
+        self
+    }
+
+    /// A directory that is made where it is missing (mode 0755), after all mounts.
+    #[must_use]
+    pub fn directory(mut self, path: impl Into<PathBuf>) -> Self {
+        self.directories.push(path.into());
         self
     }
 

@@ -33,10 +33,7 @@ pub(crate) fn scheduler(settings: &Settings) -> Option<Step> {
 
 /// What else a child inherits; in part it takes capabilities.
 pub(crate) fn attributes(settings: &Settings) -> impl Iterator<Item = Step> {
-    let io_priority = settings.io_priority.iter().map(attributes::io_priority);
-    let cpu_affinity = settings.cpu_affinity.iter().map(attributes::cpu_affinity);
-    let personality = settings.personality.iter().map(attributes::personality);
-    io_priority.chain(cpu_affinity).chain(personality).chain([p::new_session_keyring()])
+    settings.attributes.of_payload()
 }
 
 /// User, groups and capabilities; with them, the one that the filter takes.

@@ -7,11 +7,12 @@ use std::os::fd::OwnedFd;
 use ampoule_init::{Draft, Fd};
 use ampoule_ns::prepared::namespaces::Caller;
 use ampoule_ns::{
-    CapabilitySet, CpuSet, Hostname, IoPriority, Namespace, NamespaceSet, Personality,
-    ResourceLimit, Scheduler, Setting, Sysctl, TimeOffsets,
+    CapabilitySet, Hostname, Namespace, NamespaceSet, ResourceLimit, Scheduler, Setting, Sysctl,
+    TimeOffsets,
 };
 use rustix::fs::{CWD, Mode, OFlags, fstat, fstatfs, openat};
 
+use crate::attributes::Attributes;
 use crate::command::Command;
 use crate::container::OnDrop;
 use crate::error::{Error, ErrorKind, Problem, Stage};
@@ -59,9 +60,7 @@ pub(crate) struct Settings {
     pub(crate) umask: u32,
     pub(crate) oom_score_adj: Option<i32>,
     pub(crate) scheduler: Option<Scheduler>,
-    pub(crate) io_priority: Option<IoPriority>,
-    pub(crate) cpu_affinity: Option<CpuSet>,
-    pub(crate) personality: Option<Personality>,
+    pub(crate) attributes: Attributes,
     pub(crate) tty: Option<WindowSize>,
     pub(crate) pid1: Pid1,
     pub(crate) on_drop: OnDrop,
@@ -145,9 +144,7 @@ impl Settings {
             umask: builder.umask,
             oom_score_adj: builder.oom_score_adj,
             scheduler: builder.scheduler,
-            io_priority: builder.io_priority,
-            cpu_affinity: builder.cpu_affinity.clone(),
-            personality: builder.personality,
+            attributes: Attributes::of(builder),
             tty: command.window_size(),
             on_drop: builder.on_drop,
             with_host: builder.with_host,

@@ -105,6 +105,9 @@ fn values(builder: &Builder, problems: &mut Problems) {
     if let Some(personality) = &builder.personality {
         problems.keep("personality", personality.validate());
     }
+    if let Some(policy) = &builder.memory_policy {
+        problems.keep("memory_policy", policy.validate());
+    }
     problems.keep("time_offsets", builder.time_offsets.validate());
     if builder.umask > 0o777 {
         problems.add("umask", format!("{:#o} has bits beyond 0777", builder.umask));

@@ -43,6 +43,8 @@ pub enum ErrorKind {
     InvalidCpuSet,
     /// An execution domain or its flags are wrong.
     InvalidPersonality,
+    /// A memory policy that cannot be.
+    InvalidMemoryPolicy,
     /// A sysctl is malformed, or does not belong to a namespace.
     InvalidSysctl,
     /// A host or domain name is wrong.
@@ -278,6 +280,7 @@ fn subject(kind: ErrorKind) -> &'static str {
         ErrorKind::InvalidScheduler => "scheduler setting",
         ErrorKind::InvalidCpuSet => "CPU set",
         ErrorKind::InvalidPersonality => "personality",
+        ErrorKind::InvalidMemoryPolicy => "memory policy",
         ErrorKind::InvalidSysctl => "sysctl",
         ErrorKind::InvalidHostname => "host name",
         ErrorKind::InvalidTimeOffset => "time offset",

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use ampoule_spec::{Bundle, Document};
 
+use super::hooks::Hooks;
+use super::listener::SeccompListener;
 use super::read;
 use crate::builder::Builder;
 use crate::command::Command;
@@ -30,6 +32,10 @@ pub struct Config {
     pub terminal: Option<WindowSize>,
     /// What others noted (`annotations`); nothing is done with them.
     pub annotations: BTreeMap<String, String>,
+    /// What is run at points of its life, by who creates and starts it.
+    pub hooks: Hooks,
+    /// Where the listener of its filter goes, sent by who starts it.
+    pub listener: Option<SeccompListener>,
 }
 
 impl Config {

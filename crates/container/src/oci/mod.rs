@@ -26,13 +26,18 @@
 //! | process 1 | the payload ([`Pid1::Payload`](crate::Pid1::Payload)) |
 //! | control group | exactly `linux.cgroupsPath`; without it, where a builder's is |
 //!
-//! What a document does not decide is the caller's: streams, [`Builder::on_drop`], [`Builder::id`].
+//! What a document does not decide is the caller's: streams, [`Builder::on_drop`], [`Builder::id`]. Two things that it
+//! says take the state of the container, which the caller has: [`Config::hooks`] and [`Config::listener`].
 
 mod config;
+mod hooks;
+mod listener;
 mod read;
 
 pub use ampoule_spec as spec;
 pub use config::Config;
+pub use hooks::{Hook, Hooks};
+pub use listener::SeccompListener;
 
 #[cfg(doc)]
 use crate::Builder;

@@ -173,6 +173,22 @@ pub fn sched_setaffinity(mask: &[u8], shown: &str) -> Step {
     Step::call("sched_setaffinity", libc::SYS_sched_setaffinity, args)
 }
 
+/// Sets from which memory nodes pages come; `mode` holds the flags, the mask is whole words or nothing
+/// (set_mempolicy(2)).
+#[must_use]
+pub fn set_mempolicy(mode: u32, mask: &[u8], shown: &str) -> Step {
+    let mode = named(u64::from(mode), shown);
+    if mask.is_empty() {
+        let none = vec![mode, Arg::Number(0), Arg::Number(0)];
+        return Step::call("set_mempolicy", libc::SYS_set_mempolicy, none);
+    }
+    // The kernel takes one bit less than it is told.
+    let bits = Arg::Number(mask.len() as u64 * 8 + 1);
+    let shown = format!("{} bits", mask.len() * 8);
+    let args = vec![mode, Arg::Bytes(mask.to_vec(), shown), bits];
+    Step::call("set_mempolicy", libc::SYS_set_mempolicy, args)
+}
+
 /// Sets the nice value of the process (setpriority(2)).
 #[must_use]
 pub fn setpriority(nice: i32) -> Step {

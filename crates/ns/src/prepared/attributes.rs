@@ -9,6 +9,7 @@ use ampoule_init::{Fd, Step};
 
 use crate::cpu_set::CpuSet;
 use crate::io_priority::IoPriority;
+use crate::memory_policy::MemoryPolicy;
 use crate::personality::Personality;
 use crate::rlimit::ResourceLimit;
 use crate::scheduler::Scheduler;
@@ -43,6 +44,13 @@ pub fn cpu_affinity(cpus: &CpuSet) -> Step {
 #[must_use]
 pub fn personality(personality: &Personality) -> Step {
     p::personality(personality.number(), &format!("{personality:?}"))
+}
+
+/// Memory nodes (set_mempolicy(2)).
+#[must_use]
+pub fn memory_policy(policy: &MemoryPolicy) -> Step {
+    let mask = policy.nodes.as_ref().map(CpuSet::to_mask).unwrap_or_default();
+    p::set_mempolicy(policy.number(), &mask, &format!("{policy:?}"))
 }
 
 /// How readily the kernel ends the process (proc_pid_oom_score_adj(5)); before the process becomes undumpable,

@@ -92,8 +92,9 @@ impl Assembly<'_> {
             Root::ReadOnly => MountFlags::RDONLY,
             _ => MountFlags::empty(),
         };
-        self.root =
-            self.copy(base, seen, Manner::own(Depth::Recursive, MountFlags::NODEV | read_only));
+        let own = Manner::own(Depth::Recursive, MountFlags::NODEV | read_only);
+        let propagation = self.propagation();
+        self.root = self.copy(base, seen, Manner { propagation, ..own });
     }
 
     fn check_root(&mut self, base: &Path) -> Option<Seen> {

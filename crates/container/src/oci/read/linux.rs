@@ -1,14 +1,17 @@
 //! `linux`, but for what has a file of its own.
 
-use ampoule_ns::{ExecutionDomain, Personality, PersonalityFlags};
+use ampoule_ns::{ExecutionDomain, MemoryPolicy, MemoryPolicyFlags, Personality, PersonalityFlags};
 use ampoule_overlay::Propagation;
 use ampoule_seccomp::Profile;
-use ampoule_spec::oci::{Linux, LinuxPersonalityDomain, LinuxSeccomp};
+use ampoule_spec::oci::{
+    Linux, LinuxMemoryPolicy, LinuxPersonalityDomain, LinuxSeccomp, MemoryPolicyFlagType,
+};
 use ampoule_spec::{CgroupsPath, JsonPath, mount_options};
 
 use super::reading::Reading;
 use super::{devices, namespaces, resources};
 use crate::builder::Builder;
+use crate::oci::listener::SeccompListener;
 use crate::syscalls::Seccomp;
 
 pub(super) fn linux(linux: &Linux, builder: &mut Builder, at: &JsonPath, reading: &mut Reading) {
@@ -35,6 +38,9 @@ pub(super) fn linux(linux: &Linux, builder: &mut Builder, at: &JsonPath, reading
     if let Some(seccomp) = linux.seccomp() {
         builder.seccomp = filter(seccomp, &at.key("seccomp"), reading);
     }
+    let policy = linux.memory_policy().as_ref();
+    builder.memory_policy =
+        policy.and_then(|policy| memory_policy(policy, &at.key("memoryPolicy"), reading));
     let domain = linux.personality().as_ref().map(|chosen| match chosen.domain() {
         LinuxPersonalityDomain::PerLinux => ExecutionDomain::Linux,
         LinuxPersonalityDomain::PerLinux32 => ExecutionDomain::Linux32,
@@ -59,6 +65,29 @@ fn cgroups_path(path: &str, builder: &mut Builder, at: &JsonPath, reading: &mut 
         // Told by the validation.
         Err(_) => {}
     }
+}
+
+/// Where the listener goes.
+pub(super) fn listener(linux: &Linux) -> Option<SeccompListener> {
+    let seccomp = linux.seccomp().as_ref()?;
+    let path = seccomp.listener_path().clone().filter(|path| !path.as_os_str().is_empty())?;
+    Some(SeccompListener { path, metadata: seccomp.listener_metadata().clone() })
+}
+
+fn memory_policy(
+    policy: &LinuxMemoryPolicy,
+    at: &JsonPath,
+    reading: &mut Reading,
+) -> Option<MemoryPolicy> {
+    let mode = reading.named(&at.key("mode"), policy.mode())?;
+    let nodes = policy.nodes().as_deref().filter(|nodes| !nodes.is_empty());
+    let nodes = nodes.and_then(|nodes| reading.keep(&at.key("nodes"), nodes.parse()));
+    let flags = policy.flags().iter().flatten().map(|flag| match flag {
+        MemoryPolicyFlagType::MpolFNumaBalancing => MemoryPolicyFlags::NUMA_BALANCING,
+        MemoryPolicyFlagType::MpolFRelativeNodes => MemoryPolicyFlags::RELATIVE_NODES,
+        MemoryPolicyFlagType::MpolFStaticNodes => MemoryPolicyFlags::STATIC_NODES,
+    });
+    Some(MemoryPolicy { mode, flags: flags.collect(), nodes })
 }
 
 fn filter(seccomp: &LinuxSeccomp, at: &JsonPath, reading: &mut Reading) -> Seccomp {

@@ -4,6 +4,7 @@
 //! below.
 
 mod devices;
+mod hooks;
 mod linux;
 mod mounts;
 mod namespaces;
@@ -33,6 +34,7 @@ const HONOURED: &[&str] = &[
     "domainname",
     "mounts",
     "annotations",
+    "hooks",
     "process.terminal",
     "process.consoleSize",
     "process.user.uid",
@@ -50,6 +52,7 @@ const HONOURED: &[&str] = &[
     "process.oomScoreAdj",
     "process.scheduler",
     "process.ioPriority",
+    "process.execCPUAffinity",
     "linux.namespaces",
     "linux.uidMappings",
     "linux.gidMappings",
@@ -63,6 +66,7 @@ const HONOURED: &[&str] = &[
     "linux.maskedPaths",
     "linux.readonlyPaths",
     "linux.personality",
+    "linux.memoryPolicy",
 ];
 
 /// Reads everything; what is wrong is told together.
@@ -105,6 +109,12 @@ fn read(document: &Document, directory: &Path, reading: &mut Reading) -> Option<
         return None;
     };
     process::user(process, &mut builder, &top.key("process"), reading);
+    if builder.root == Root::InPlace {
+        // As other runtimes do; elsewhere it is there or cannot be made.
+        builder.directories.push(process.cwd().clone());
+    }
+    let hooks = spec.hooks().as_ref();
+    let hooks = hooks.map(|hooks| hooks::hooks(hooks, &top.key("hooks"), reading));
     let annotations = spec.annotations().iter().flatten();
     Some(Config {
         builder,
@@ -113,6 +123,8 @@ fn read(document: &Document, directory: &Path, reading: &mut Reading) -> Option<
         current_dir: process.cwd().clone(),
         terminal: process::terminal(process),
         annotations: annotations.map(|(key, value)| (key.clone(), value.clone())).collect(),
+        hooks: hooks.unwrap_or_default(),
+        listener: spec.linux().as_ref().and_then(linux::listener),
     })
 }
 

@@ -14,6 +14,7 @@ use ampoule_spec::oci::{
 };
 
 use super::reading::Reading;
+use crate::attributes::ExecCpuAffinity;
 use crate::builder::Builder;
 use crate::origin::NewPrivileges;
 use crate::pty::WindowSize;
@@ -45,6 +46,16 @@ pub(super) fn user(process: &Process, builder: &mut Builder, at: &JsonPath, read
         let context = reading.keep(&at.key("selinuxLabel"), label.parse());
         builder.selinux =
             context.map_or(Selinux::Disabled, |context| Selinux::Label(Box::new(context)));
+    }
+    if let Some(chosen) = process.exec_cpu_affinity() {
+        let at = at.key("execCPUAffinity");
+        let mut cpus = |key: &str, list: &Option<String>| {
+            let list = list.as_deref().filter(|list| !list.is_empty())?;
+            reading.keep(&at.key(key), list.parse())
+        };
+        let initial = cpus("initial", chosen.initial());
+        let last = cpus("final", chosen.cpu_affinity_final());
+        builder.exec_cpu_affinity = ExecCpuAffinity { initial, last };
     }
     let chosen = process.scheduler().as_ref();
     builder.scheduler = chosen.map(|chosen| scheduler(chosen, &at.key("scheduler"), reading));
