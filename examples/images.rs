@@ -12,6 +12,6 @@ pub use access::{Access, HELP as ACCESS_HELP};
 pub use bars::Bars;
 pub use place::Place;
 pub use size::size;
-pub use store::{lower_dirs, open_store, open_store_of, owners, unpacked};
+pub use store::{lower_dirs, open_store, open_store_of, overlay, owners, unpacked};
 pub use time::{now, source_date_epoch};
 pub use transfer::{fetch, send};

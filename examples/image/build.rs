@@ -141,12 +141,11 @@ fn ignore(context: &Path) -> Result<Ignore, Failure> {
 /// Pulls what the store does not have.
 #[cfg(feature = "registry")]
 fn with_registry<'a>(build: Build<'a>, store: &'a Store, given: &'a Given) -> Build<'a> {
-    use ampoule::image::unpack::Unpack;
     use ampoule::image::{Choice, ErrorKind, Pull};
     use ampoule_examples::images::Bars;
     build.find(|reference, platform| match store.image(reference) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            let (choice, unpack) = (Choice::Platform(platform.clone()), Unpack::suited());
+            let (choice, unpack) = (Choice::Platform(platform.clone()), store.suited());
             let bars = Bars::new();
             let how = Pull::new().choice(&choice).unpack(&unpack).progress(&bars);
             given.access.pull(store, reference, reference, &how)

@@ -7,12 +7,12 @@ use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use ampoule::ChangeKind;
-use ampoule::image::NewImage;
 use ampoule::image::diff::{Diff, Holes};
 use ampoule::image::unpack::Whiteouts;
+use ampoule::image::{NewImage, Store};
 use ampoule_examples::arguments::{Failure, print};
-use ampoule_examples::images::{lower_dirs, now, size, source_date_epoch, unpacked};
-use ampoule_overlay::{Notes, Overlay, UpperLayer};
+use ampoule_examples::images::{lower_dirs, now, overlay, size, source_date_epoch, unpacked};
+use ampoule_overlay::{Notes, UpperLayer};
 use lexopt::ValueExt as _;
 
 use crate::arguments::{Done, given};
@@ -58,15 +58,16 @@ pub(crate) fn diff(from: lexopt::Parser) -> Done {
     given.end()?;
     if let Some(output) = output {
         let (directory, file) = (open(&upper)?, create(&output)?);
-        let layer = packing(notes)?.write(directory.as_fd(), file)?;
+        let layer = packing(image.store(), notes)?.write(directory.as_fd(), file)?;
         print(&format!("{} {} {}\n", layer.blob, size(layer.blob_size), output.display()))?;
         return Ok(Some(0));
     }
     let layers = unpacked(&image, &())?;
-    let lower = lower_dirs(&layers);
-    let changes = match notes {
-        Notes::User => UpperLayer::new(open(&upper)?, lower).notes(notes).changes()?,
-        Notes::Trusted => Overlay::new(lower).upper(upper).changes()?,
+    let changes = match (notes, image.store().ids()) {
+        (Notes::User, None) => {
+            UpperLayer::new(open(&upper)?, lower_dirs(&layers)).notes(notes).changes()?
+        }
+        _ => overlay(&layers, image.store())?.upper(upper).changes()?,
     };
     for change in changes {
         let letter = match change.kind {
@@ -111,15 +112,15 @@ pub(crate) fn commit(from: lexopt::Parser) -> Done {
                 config.cmd = cmd;
             }
         });
-    let made = image.store().commit(&new, upper.as_fd(), &packing(notes)?)?;
+    let made = image.store().commit(&new, upper.as_fd(), &packing(image.store(), notes)?)?;
     unpacked(&made, &())?;
     print(&format!("{} {}\n", name.familiar(), made.descriptor().digest))?;
     Ok(Some(0))
 }
 
 /// How files become a layer.
-fn packing(notes: Notes) -> Result<Diff, Failure> {
-    let mut diff = Diff::suited();
+fn packing(store: &Store, notes: Notes) -> Result<Diff, Failure> {
+    let mut diff = Diff::suited_with(store.ids());
     if notes == Notes::User {
         diff.whiteouts = Whiteouts::User;
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use ampoule_examples::arguments::{Failure, print};
 use ampoule_examples::foreground::Signals;
-use ampoule_examples::images::{Bars, Place, lower_dirs, send, unpacked};
-use ampoule_overlay::{MountedOverlay, Overlay};
+use ampoule_examples::images::{Bars, Place, overlay, send, unpacked};
+use ampoule_overlay::MountedOverlay;
 use std::os::fd::AsRawFd as _;
 
 use crate::arguments::{Done, given, none};
@@ -70,7 +70,7 @@ pub(crate) fn mount(from: lexopt::Parser) -> Done {
     given.end()?;
     // In use, and so not collected, as long as they are mounted.
     let layers = unpacked(&image, &Bars::new())?;
-    let mut overlay = Overlay::new(lower_dirs(&layers));
+    let mut overlay = overlay(&layers, image.store())?;
     if let Some(upper) = upper {
         overlay = overlay.upper(upper);
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use ampoule::Owners;
 use ampoule::image::store::Hides;
 use ampoule::image::{Image, Layer, Progress, Store};
+use ampoule_overlay::Overlay;
 
 use crate::arguments::Failure;
 
@@ -64,6 +65,18 @@ fn own_directory() -> Option<PathBuf> {
 /// As [`Store::unpack`].
 pub fn unpacked(image: &Image, progress: &dyn Progress) -> Result<Vec<Layer>, Failure> {
     Ok(image.store().unpack(image, &image.store().suited(), progress)?)
+}
+
+/// An overlay of an image's layers, which belongs to the ids of its store.
+///
+/// # Errors
+/// When this process has no descriptor left.
+pub fn overlay(layers: &[Layer], store: &Store) -> Result<Overlay, Failure> {
+    let overlay = Overlay::new(lower_dirs(layers));
+    Ok(match store.ids() {
+        Some(ids) => overlay.user_namespace(ids.namespace().try_clone_to_owned()?),
+        None => overlay,
+    })
 }
 
 /// The directories of layers for an overlay: the uppermost first, and nothing below one that hides everything.

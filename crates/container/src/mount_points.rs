@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use ampoule_image::build::Foreign;
-use ampoule_overlay::Overlay;
+use ampoule_image::build::{Foreign, Scratch};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
+
+use crate::workshop::overlay;
 
 /// What every container of a build mounts, and so makes in its root when it is missing.
 const DIRECTORIES: [&str; 3] = ["proc", "sys", "dev"];
@@ -38,11 +39,10 @@ pub(crate) struct MountPoints {
 }
 
 impl MountPoints {
-    /// Looks at the layers as the container will see them; `files` are what is mounted besides, from `/` on. `empty` is an
-    /// empty directory.
+    /// Looks at the layers as the container will see them; `files` are what is mounted besides, from `/` on.
     pub(crate) fn missing(
         lower: &[PathBuf],
-        empty: &Path,
+        scratch: &Scratch,
         files: &[&str],
     ) -> Result<Self, Foreign> {
         let files = files.iter().map(|file| file.trim_start_matches('/'));
@@ -51,10 +51,11 @@ impl MountPoints {
         let parents = missing.iter().filter_map(|path| path.parent()).map(Path::to_owned);
         let mut parents: BTreeMap<PathBuf, Option<Nature>> =
             parents.filter(|path| !path.as_os_str().is_empty()).map(|path| (path, None)).collect();
+        let empty = scratch.empty();
         if lower != [empty] {
             // An overlay that cannot be written to needs two layers.
             let empty = (lower.len() == 1).then(|| empty.to_owned());
-            let tree = Overlay::new(lower.iter().cloned().chain(empty)).mount()?;
+            let tree = overlay(lower.iter().cloned().chain(empty).collect(), scratch)?.mount()?;
             let tree = tree.merged();
             missing.retain(|path| inside(tree, path, OFlags::PATH | OFlags::NOFOLLOW).is_err());
             for (path, nature) in &mut parents {

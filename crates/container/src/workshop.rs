@@ -12,7 +12,7 @@ use ampoule_image::build::{Foreign, Mounted, RunEnd, RunStep, Scratch, Workshop}
 use ampoule_image::containerfile::RunNetwork;
 use ampoule_image::store::Hides;
 use ampoule_ns::layered_root::LayeredRoot;
-use ampoule_ns::{Namespace, User};
+use ampoule_ns::{IdMapping, Namespace, User};
 use ampoule_overlay::{MountedOverlay, Overlay, Root};
 use rustix::fs::{MemfdFlags, SeekFrom};
 use rustix::pipe::PipeFlags;
@@ -22,6 +22,7 @@ use crate::container::Container;
 use crate::exit::Outcome;
 use crate::host::{self, Privilege};
 use crate::mount_points::MountPoints;
+use crate::owners;
 use crate::stdio::Stdio;
 
 /// Files of the host that programs with the host's network need to find others.
@@ -34,7 +35,8 @@ const SCRIPT_FD: u16 = 3;
 ///
 /// Their root is what was built so far; they have the default capabilities, namespaces of their own but the network where
 /// the build says so, and read-only `resolv.conf` and `hosts` of the host with its network. As root they share the host's
-/// user namespace, because the owners of what they write are those of the image.
+/// user namespace, because the owners of what they write are those of the image; in a store with ids
+/// ([`Owners`](crate::Owners)) they have these.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct ContainerWorkshop {
@@ -61,7 +63,7 @@ impl Workshop for ContainerWorkshop {
         layers: &'a [Layer],
         scratch: &'a Scratch,
     ) -> Result<Box<dyn Mounted + 'a>, Foreign> {
-        let overlay = Overlay::new(lower(layers, scratch)).upper(scratch.upper());
+        let overlay = overlay(lower(layers, scratch), scratch)?.upper(scratch.upper());
         Ok(Box::new(Tree(overlay.mount()?)))
     }
 
@@ -73,7 +75,7 @@ impl Workshop for ContainerWorkshop {
     ) -> Result<RunEnd, Foreign> {
         let lower = lower(layers, scratch);
         let files = network_files(step.network);
-        let made = MountPoints::missing(&lower, scratch.empty(), &files)?;
+        let made = MountPoints::missing(&lower, scratch, &files)?;
         let end = self.start(lower, scratch, step, &files)?;
         made.remove(scratch.upper())?;
         Ok(end)
@@ -92,6 +94,8 @@ impl ContainerWorkshop {
             Container::from_layers(lower).root(Root::Persistent(scratch.upper().into()));
         if host::privilege() == Privilege::Full {
             builder = builder.share(Namespace::User);
+        } else if let Some(ids) = scratch.ids() {
+            builder = builder.id_mapping(IdMapping::Explicit(owners::id_map(ids)));
         }
         if step.network == RunNetwork::Host {
             builder = builder.share(Namespace::Net);
@@ -178,6 +182,15 @@ fn lower(layers: &[Layer], scratch: &Scratch) -> Vec<PathBuf> {
         paths.push(scratch.empty().to_owned());
     }
     paths
+}
+
+/// Layers as one tree, which belongs to the ids of its files.
+pub(crate) fn overlay(lower: Vec<PathBuf>, scratch: &Scratch) -> std::io::Result<Overlay> {
+    let overlay = Overlay::new(lower);
+    Ok(match scratch.ids() {
+        Some(ids) => overlay.user_namespace(ids.namespace().try_clone_to_owned()?),
+        None => overlay,
+    })
 }
 
 /// A tree for COPY.

@@ -20,3 +20,5 @@ in_tier!(user, images:
     an_image_from_scratch_is_built
     a_build_that_fails_says_where
 );
+
+in_tier!(user, owned_builds: an_owner_that_nobody_has_is_kept);

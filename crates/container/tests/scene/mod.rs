@@ -41,6 +41,8 @@ pub(crate) mod out_of_memory;
 pub(crate) mod outside;
 pub(crate) mod own_group;
 #[cfg(feature = "image")]
+pub(crate) mod owned_builds;
+#[cfg(feature = "image")]
 pub(crate) mod owned_images;
 #[cfg(feature = "systemd")]
 pub(crate) mod placement;

@@ -85,7 +85,7 @@ fn header(kind: EntryType, ids: (u64, u64), mode: u32, size: usize) -> Header {
 }
 
 /// A layer with files of root, 33, 1000 and 65535.
-fn layer() -> Vec<u8> {
+pub(crate) fn layer() -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     let directories = [
         ("srv/", (33, 33), 0o755),
@@ -125,10 +125,10 @@ fn layer() -> Vec<u8> {
 }
 
 /// What the container shows of all that the layer has.
-const LOOK: &str = "cd /srv && stat -c '%n %u:%g %a %h' . secret secret/file secret/inner secret/inner/file closed \
+pub(crate) const LOOK: &str = "cd /srv && stat -c '%n %u:%g %a %h' . secret secret/file secret/inner secret/inner/file closed \
     closed/file file secret/hard set-id root-set-id roots link fifo last capable";
 
-const SEEN: &str = "\
+pub(crate) const SEEN: &str = "\
 . 33:33 755 5
 secret 33:33 700 3
 secret/file 33:33 600 1
@@ -232,7 +232,7 @@ pub(crate) fn what_others_wrote_becomes_an_image() {
 }
 
 /// The members of a layer with one file of this owner.
-fn one_file(uid: u64) -> Vec<u8> {
+pub(crate) fn one_file(uid: u64) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     let mut header = header(EntryType::Regular, (uid, 0), 0o600, 0);
     tar.append_data(&mut header, "file", std::io::empty()).expect("a member");

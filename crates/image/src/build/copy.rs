@@ -10,11 +10,13 @@ use rustix::fs::OFlags;
 use super::Build;
 use super::download::{Download, Remote};
 use super::gather::{Found, Origin};
+use super::owning::Owning;
 use super::place::Placement;
 use super::stage::Stage;
 use super::trouble::Trouble;
 use super::workshop::Mounted;
 use crate::containerfile::{Copy, CopySource, Pattern, ProblemKind, Separator};
+use crate::diff::Diff;
 use crate::digest::{Algorithm, Digest, Digester};
 use crate::unpack::{Unpack, Whiteouts};
 
@@ -91,6 +93,11 @@ impl Task {
             return Err(Trouble::NotADirectory(written));
         }
         let owner = copy.owner.as_ref().map(|word| stage.expand(word)).transpose()?;
+        // As elsewhere: a number alone is the group's, too.
+        let owner = owner.map(|text| match text.parse::<u32>() {
+            Ok(id) => format!("{id}:{id}"),
+            Err(_) => text,
+        });
         let mode = copy.mode.as_ref().map(|word| mode(&stage.expand(word)?)).transpose()?;
         Ok(Self { sources, destination, into_directory, owner, mode, archives })
     }
@@ -141,7 +148,19 @@ impl Task {
             Some(text) => mounted.owner(text)?,
             None => (0, 0),
         };
-        let place = Placement { root: mounted.root(), owner, mode: self.mode };
+        let owning = Owning::new(build, mounted.root());
+        let place = Placement { root: mounted.root(), owner, mode: self.mode, owning: &owning };
+        self.place(build, (origin, looked), &place)?;
+        owning.finish()
+    }
+
+    /// Copies, the owners left aside.
+    fn place(
+        &self,
+        build: &Build<'_>,
+        (origin, looked): (Option<&Origin<'_>>, Looked),
+        place: &Placement<'_>,
+    ) -> Result<(), Trouble> {
         // An existing directory is one whether or not it was written with a slash.
         let flags = OFlags::PATH | OFlags::DIRECTORY;
         let into = self.into_directory || place.open(&self.destination, flags).is_ok();
@@ -170,7 +189,7 @@ impl Task {
         }
         let Some(origin) = origin else { return Ok(()) };
         for one in &looked.found {
-            if self.archives == Archives::Unpacked && self.unpack(origin, one, &place)? {
+            if self.archives == Archives::Unpacked && self.unpack(build, (origin, one), place)? {
                 continue;
             }
             place.copy(origin, one, &self.destination, into)?;
@@ -181,8 +200,8 @@ impl Task {
     /// Unpacks a file that is an archive; false if it is none.
     fn unpack(
         &self,
-        origin: &Origin<'_>,
-        found: &Found,
+        build: &Build<'_>,
+        (origin, found): (&Origin<'_>, &Found),
         place: &Placement<'_>,
     ) -> Result<bool, Trouble> {
         let [entry] = found.entries.as_slice() else { return Ok(false) };
@@ -195,7 +214,9 @@ impl Task {
         let into = place.open(&self.destination, flags).map_err(failed)?;
         let archive = origin.open(&entry.path, OFlags::RDONLY);
         let archive = archive.map_err(super::trouble::call("openat2", &entry.path))?;
-        let unpack = Unpack { whiteouts: Whiteouts::Applied, ..Unpack::default() };
+        place.owning.take(std::os::fd::AsFd::as_fd(&into), &self.destination)?;
+        let Diff { ownership, ids, .. } = build.diff.clone();
+        let unpack = Unpack { whiteouts: Whiteouts::Applied, ownership, ids, ..Unpack::default() };
         unpack.apply(std::fs::File::from(archive), std::os::fd::AsFd::as_fd(&into))?;
         Ok(true)
     }

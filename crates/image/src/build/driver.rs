@@ -10,6 +10,7 @@ use rustix::fs::{Mode, OFlags};
 use super::copy::{Archives, Task, excluded};
 use super::gather::Origin;
 use super::layer::{self, Key};
+use super::owning::Owning;
 use super::place::Placement;
 use super::stage::Stage;
 use super::trouble::{Trouble, call};
@@ -135,7 +136,7 @@ impl Driver<'_> {
     fn image(&self, text: &str, platform: &crate::platform::Platform) -> Result<Image, Trouble> {
         let reference: Reference = text.parse()?;
         let image = (self.build.find)(&reference, platform)?;
-        self.build.store.unpack(&image, self.build.unpacker, &())?;
+        self.build.store.unpack(&image, self.build.unpacker(), &())?;
         Ok(image)
     }
 
@@ -187,8 +188,11 @@ impl Driver<'_> {
         let key = Key { version: KEY_VERSION, before: stage.identity()?, instruction: text, more };
         layer::make(build, stage, &key, |layers, scratch| {
             let mounted = build.workshop.mount(layers, scratch)?;
-            let place = Placement { root: mounted.root(), owner: (0, 0), mode: None };
-            place.directory(path.as_ref(), 0o755).map(drop)
+            let owning = Owning::new(build, mounted.root());
+            let place =
+                Placement { root: mounted.root(), owner: (0, 0), mode: None, owning: &owning };
+            place.directory(path.as_ref(), 0o755)?;
+            owning.finish()
         })
     }
 
@@ -222,7 +226,9 @@ impl Driver<'_> {
             (None, Some(context)) => Some((context.as_fd(), &build.ignore)),
             (None, None) => None,
         };
-        let origin = origin.map(|(root, ignore)| Origin { root, ignore, exclude });
+        // The caller reads what the caller may read, of layers what their root may.
+        let ids = build.diff.ids.as_ref().filter(|_| mounted.is_some());
+        let origin = origin.map(|(root, ignore)| Origin { root, ignore, exclude, ids });
         let looked = task.look(build, origin.as_ref())?;
         let more = format!("{task:?} {}", looked.digest);
         let key = Key { version: KEY_VERSION, before: stage.identity()?, instruction: text, more };
@@ -236,10 +242,10 @@ impl Driver<'_> {
     fn other(&mut self, at: usize, text: &str) -> Result<Vec<Layer>, Trouble> {
         let store = self.build.store;
         match self.before(text, at) {
-            Some(stage) => self.stage(stage)?.open_layers(store, &self.build.unpacker.form()),
+            Some(stage) => self.stage(stage)?.open_layers(store, &self.build.unpacker().form()),
             None if text.parse::<usize>().is_ok() => Err(Trouble::NoStage(text.to_owned())),
             None => {
-                Ok(self.image(text, &self.build.platform)?.layers(&self.build.unpacker.form())?)
+                Ok(self.image(text, &self.build.platform)?.layers(&self.build.unpacker().form())?)
             }
         }
     }
@@ -260,6 +266,6 @@ fn context(build: &Build<'_>, has_other: bool) -> Result<Option<OwnedFd>, Troubl
 /// Directories for a tree to which nothing is written.
 fn scratch_of(build: &Build<'_>) -> Result<(crate::store::ScratchDirectory, Scratch), Trouble> {
     let directory = build.store.scratch()?;
-    let scratch = layer::directories(&directory)?;
+    let scratch = layer::directories(&directory, build.diff.ids.as_ref())?;
     Ok((directory, scratch))
 }

@@ -11,10 +11,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::io::Errno;
 
+use super::others;
 use super::trouble::{Trouble, call};
 use crate::containerfile::{Ignore, Pattern, ProblemKind, Separator};
 use crate::digest::{Algorithm, Digest, Digester};
+use crate::ids::MappedIds;
 use crate::source::each_chunk;
 
 /// How deep a tree may be.
@@ -27,6 +30,8 @@ pub(super) struct Origin<'a> {
     pub(super) ignore: &'a Ignore,
     /// Patterns of this instruction's own, relative to the source.
     pub(super) exclude: Vec<Pattern>,
+    /// Who reads what the caller may not.
+    pub(super) ids: Option<&'a MappedIds>,
 }
 
 /// One file, link or directory of a source.
@@ -128,7 +133,10 @@ impl Origin<'_> {
         }
         for name in names(dir.as_fd(), path)? {
             let (path, below) = (path.join(&name), below.join(&name));
-            let stat = rustix::fs::statat(&dir, &name, AtFlags::SYMLINK_NOFOLLOW);
+            let stat = match rustix::fs::statat(&dir, &name, AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::ACCESS) => self.open(&path, others::NAME).and_then(rustix::fs::fstat),
+                stat => stat,
+            };
             let stat = stat.map_err(call("fstatat", &path))?;
             let kind = FileType::from_raw_mode(stat.st_mode);
             let left_out = self.left_out(&path, &below);
@@ -138,7 +146,10 @@ impl Origin<'_> {
             }
             if kind == FileType::Directory && (!left_out || self.ignore.has_exceptions()) {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let inner = rustix::fs::openat(&dir, &name, flags, Mode::empty());
+                let inner = match rustix::fs::openat(&dir, &name, flags, Mode::empty()) {
+                    Err(Errno::ACCESS) => self.open(&path, flags),
+                    inner => inner,
+                };
                 self.walk(inner.map_err(call("openat", &path))?, &path, &below, entries)?;
                 if left_out && entries.len() > at {
                     // Something in it is kept, and needs its directory.
@@ -162,16 +173,16 @@ impl Origin<'_> {
         // O_PATH takes no other flag along.
         let flags = if flags.contains(OFlags::PATH) { flags - OFlags::NONBLOCK } else { flags };
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        rustix::fs::openat2(self.root, path, flags, Mode::empty(), resolve)
+        match (rustix::fs::openat2(self.root, path, flags, Mode::empty(), resolve), self.ids) {
+            (Err(Errno::ACCESS), Some(ids)) => others::open(ids, self.root, path, flags),
+            (opened, _) => opened,
+        }
     }
 
     /// What a link says.
     pub(super) fn link(&self, path: &Path) -> Result<std::ffi::CString, Trouble> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY;
-        let parent = path.parent().unwrap_or(Path::new(""));
-        let parent = self.open(parent, flags).map_err(call("openat2", path))?;
-        let name = path.file_name().unwrap_or_default();
-        rustix::fs::readlinkat(parent, name, Vec::new()).map_err(call("readlinkat", path))
+        let link = self.open(path, others::NAME).map_err(call("openat2", path))?;
+        rustix::fs::readlinkat(link, c"", Vec::new()).map_err(call("readlinkat", path))
     }
 
     /// A digest of everything that is copied: names, kinds, modes and content; not of times.
@@ -212,7 +223,9 @@ impl Origin<'_> {
 /// The names in a directory, in order.
 fn names(dir: BorrowedFd<'_>, path: &Path) -> Result<Vec<PathBuf>, Trouble> {
     let mut names = Vec::new();
-    for entry in Dir::read_from(dir).map_err(call("getdents64", path))? {
+    // Not opened again: who may read a directory may perhaps not enter it.
+    let copy = rustix::io::fcntl_dupfd_cloexec(dir, 3).map_err(call("fcntl", path))?;
+    for entry in Dir::new(copy).map_err(call("getdents64", path))? {
         let entry = entry.map_err(call("getdents64", path))?;
         let name: &CStr = entry.file_name();
         if !matches!(name.to_bytes(), b"." | b"..") {

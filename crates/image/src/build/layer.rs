@@ -17,6 +17,8 @@ use crate::descriptor::Descriptor;
 use crate::diff::{Diff, TreeRoot};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
+use crate::ids::MappedIds;
+use crate::ids::hand_over::{self, Given};
 use crate::media_type::MediaType;
 use crate::progress::Reporter;
 use crate::reference::Reference;
@@ -59,7 +61,7 @@ pub(super) fn make(
         match store.image(&name) {
             Ok(image) => {
                 // It may have been collected since.
-                store.unpack(&image, build.unpacker, &())?;
+                store.unpack(&image, build.unpacker(), &())?;
                 stage.take_over(&image);
                 return Ok(Outcome::FromCache);
             }
@@ -67,17 +69,18 @@ pub(super) fn make(
             Err(error) => return Err(error.into()),
         }
     }
-    let layers = stage.open_layers(store, &build.unpacker.form())?;
+    let layers = stage.open_layers(store, &build.unpacker().form())?;
     let scratch = store.scratch()?;
-    let directories = directories(&scratch)?;
-    let root = layers.last().map(|layer| like(layer, &directories.upper)).transpose()?;
+    let ids = build.diff.ids.as_ref();
+    let directories = directories(&scratch, ids)?;
+    let root = layers.last().map(|layer| like(layer, &directories.upper, ids)).transpose()?;
     work(&layers, &directories)?;
     drop(layers);
     let packed = pack(build, &scratch, root)?;
     stage.note(&build.created, key.instruction, packed.is_none());
     if let Some((layer, diff_id)) = packed {
         let mut reporter = Reporter::new(&(), (0, 1), &layer);
-        store.unpack_layer(&layer, &diff_id, build.unpacker, &mut reporter)?;
+        store.unpack_layer(&layer, &diff_id, build.unpacker(), &mut reporter)?;
         stage.config.rootfs.diff_ids.push(diff_id);
         stage.layers.push(layer);
     }
@@ -86,12 +89,15 @@ pub(super) fn make(
     Ok(Outcome::Done)
 }
 
-pub(super) fn directories(scratch: &ScratchDirectory) -> Result<Scratch, Trouble> {
+pub(super) fn directories(
+    scratch: &ScratchDirectory,
+    ids: Option<&MappedIds>,
+) -> Result<Scratch, Trouble> {
     let [upper, empty] = ["upper", "empty"].map(|name| scratch.path().join(name));
     for path in [&upper, &empty] {
         make_directory(path)?;
     }
-    Ok(Scratch { upper, empty })
+    Ok(Scratch { upper, empty, ids: ids.cloned() })
 }
 
 fn make_directory(path: &PathBuf) -> Result<(), Trouble> {
@@ -113,7 +119,7 @@ fn root_of(fd: impl AsFd, path: &Path) -> Result<Root, Trouble> {
 }
 
 /// Gives an upper directory what the uppermost layer's root has: the tree's root is the upper one's.
-fn like(layer: &Layer, upper: &Path) -> Result<Root, Trouble> {
+fn like(layer: &Layer, upper: &Path, ids: Option<&MappedIds>) -> Result<Root, Trouble> {
     let open = |path: &Path| {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::open(path, flags, Mode::empty()).map_err(call("open", path))
@@ -121,6 +127,13 @@ fn like(layer: &Layer, upper: &Path) -> Result<Root, Trouble> {
     let wanted @ (mode, uid, gid) = root_of(open(layer.path())?, layer.path())?;
     let made = open(upper)?;
     let (_, own_uid, own_gid) = root_of(&made, upper)?;
+    if let Some(ids) = ids.filter(|_| (own_uid, own_gid, 0o755) != (uid, gid, mode)) {
+        let mode = Some(Mode::from_raw_mode(mode));
+        let owner = ids.inside(uid, gid).unwrap_or_default();
+        hand_over::give(ids, made.as_fd(), [(Vec::new(), Given { owner, mode })])
+            .map_err(|(_, operation, errno)| call(operation, upper)(errno))?;
+        return Ok(wanted);
+    }
     if (own_uid, own_gid) != (uid, gid) {
         let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
         rustix::fs::fchown(&made, owner.0, owner.1).map_err(call("fchown", upper))?;

@@ -17,6 +17,8 @@ mod driver;
 mod gather;
 mod image_builder;
 mod layer;
+mod others;
+mod owning;
 mod place;
 mod run;
 mod settings;
@@ -92,7 +94,9 @@ pub type FindImage<'a> = dyn Fn(&Reference, &Platform) -> Result<Image> + 'a;
 pub struct Build<'a> {
     store: &'a Store,
     workshop: &'a dyn Workshop,
-    unpacker: &'a dyn Unpacker,
+    unpacker: Option<&'a dyn Unpacker>,
+    /// Where no other one is given.
+    suited: Unpack,
     find: Box<FindImage<'a>>,
     context: Option<PathBuf>,
     ignore: Ignore,
@@ -121,9 +125,6 @@ impl std::fmt::Debug for Build<'_> {
     }
 }
 
-/// How files are unpacked where nothing else is said.
-static UNPACK: std::sync::LazyLock<Unpack> = std::sync::LazyLock::new(Unpack::suited);
-
 impl<'a> Build<'a> {
     /// A build in `store`, whose images come from there, and whose programs run in `workshop`.
     #[must_use]
@@ -131,7 +132,8 @@ impl<'a> Build<'a> {
         Self {
             store,
             workshop,
-            unpacker: &*UNPACK,
+            unpacker: None,
+            suited: store.suited(),
             find: Box::new(|reference, _| store.image(reference)),
             context: None,
             ignore: Ignore::default(),
@@ -140,7 +142,7 @@ impl<'a> Build<'a> {
             platform: Platform::host(),
             network: RunNetwork::Host,
             cache: Cache::Used,
-            diff: Diff::suited(),
+            diff: Diff::suited_with(store.ids()),
             #[cfg(feature = "registry")]
             downloads: (Default::default(), crate::unpack::Quotas::default().bytes),
             created: timestamp(SystemTime::now()),
@@ -208,12 +210,12 @@ impl<'a> Build<'a> {
         self
     }
 
-    /// How layers are unpacked, and how what is written over them is packed; otherwise as suits the caller
-    /// ([`Unpack::suited`], [`Diff::suited`]). Both must agree on owners and whiteouts.
+    /// How layers are unpacked, and how what is written over them is packed; otherwise as suits the store
+    /// ([`Store::suited`], [`Diff::suited_with`]). Both must agree on owners, ids and whiteouts.
     #[must_use]
     pub fn layers(mut self, unpacker: &'a dyn Unpacker, diff: Diff) -> Self {
         let epoch = self.diff.source_date_epoch;
-        self.unpacker = unpacker;
+        self.unpacker = Some(unpacker);
         self.diff = diff;
         self.diff.source_date_epoch = epoch.or(self.diff.source_date_epoch);
         self
@@ -252,6 +254,11 @@ impl<'a> Build<'a> {
     /// the line. The name stays what it was then.
     pub fn run(&self, file: &Containerfile, name: &Reference) -> Result<Image> {
         driver::build(self, file, name)
+    }
+
+    /// How layers are unpacked.
+    fn unpacker(&self) -> &dyn Unpacker {
+        self.unpacker.unwrap_or(&self.suited)
     }
 }
 

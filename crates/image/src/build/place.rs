@@ -9,12 +9,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid,
-};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use super::gather::{Entry, Found, Origin};
+use super::owning::Owning;
 use super::trouble::{Trouble, call};
 
 /// Mode of a directory that is made on the way.
@@ -27,6 +26,8 @@ pub(super) struct Placement<'a> {
     pub(super) owner: (u32, u32),
     /// The mode of everything that is made; otherwise each one's own.
     pub(super) mode: Option<u32>,
+    /// How they get their owner.
+    pub(super) owning: &'a Owning<'a>,
 }
 
 impl Placement<'_> {
@@ -80,7 +81,7 @@ impl Placement<'_> {
             FileType::Symlink => {
                 let target = origin.link(&entry.path)?;
                 rustix::fs::symlinkat(target, &parent, &name).map_err(call("symlinkat", place))?;
-                self.own(parent.as_fd(), &name, place)?;
+                self.own(parent.as_fd(), (&name, place), None)?;
                 let flags = AtFlags::SYMLINK_NOFOLLOW;
                 rustix::fs::utimensat(&parent, &name, &times(&entry.stat), flags)
                     .map_err(call("utimensat", place))?;
@@ -125,7 +126,7 @@ impl Placement<'_> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(0o600));
         let file = file.map_err(call("openat", place))?;
-        self.own(parent, name, place)?;
+        self.own(parent, (name, place), Some(Mode::from_raw_mode(mode)))?;
         // After the owner: a change of owner clears set-user-id.
         rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).map_err(call("fchmod", place))?;
         Ok(file.into())
@@ -145,7 +146,7 @@ impl Placement<'_> {
             // A link to what is not there.
             Err(errno) => return Err(call("mkdirat", place)(errno)),
         }
-        self.own(parent.as_fd(), &name, place)?;
+        self.own(parent.as_fd(), (&name, place), Some(mode))?;
         let made = self.open(place, OFlags::RDONLY | OFlags::DIRECTORY);
         made.and_then(|made| rustix::fs::fchmod(made, mode)).map_err(call("fchmod", place))?;
         Ok(true)
@@ -164,7 +165,9 @@ impl Placement<'_> {
             }
             opened => opened,
         };
-        Ok((opened.map_err(call("openat2", parent))?, name.into()))
+        let opened = opened.map_err(call("openat2", parent))?;
+        self.owning.take(opened.as_fd(), parent)?;
+        Ok((opened, name.into()))
     }
 
     /// Opens below the tree's root.
@@ -172,18 +175,21 @@ impl Placement<'_> {
         let path = path.strip_prefix("/").unwrap_or(path);
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        rustix::fs::openat2(self.root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+        let flags = flags | OFlags::CLOEXEC;
+        match rustix::fs::openat2(self.root, path, flags, Mode::empty(), resolve) {
+            Err(Errno::ACCESS) => self.owning.open(path, flags),
+            opened => opened,
+        }
     }
 
-    /// Gives a file to its owner. Who is not root makes files that belong to the tree's root anyway.
-    fn own(&self, parent: BorrowedFd<'_>, name: &Path, place: &Path) -> Result<(), Trouble> {
-        let (uid, gid) = self.owner;
-        if (uid, gid) == (0, 0) && !rustix::process::geteuid().is_root() {
-            return Ok(());
-        }
-        let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-        rustix::fs::chownat(parent, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(call("fchownat", place))
+    /// Gives a file to its owner.
+    fn own(
+        &self,
+        parent: BorrowedFd<'_>,
+        file: (&Path, &Path),
+        mode: Option<Mode>,
+    ) -> Result<(), Trouble> {
+        self.owning.own(parent, file, (self.owner, mode))
     }
 }
 

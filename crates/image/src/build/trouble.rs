@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use super::workshop::{Foreign, RunEnd};
 use crate::containerfile::{Problem, ProblemKind};
+use crate::diff::OwnerRange;
 use crate::error::{Error, ErrorKind, Fact};
+use crate::ids::IdKind;
 
 /// What went wrong with one instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub(crate) enum Trouble {
     NoContext,
     /// Something that cannot be done here.
     Unsupported(&'static str),
+    /// An owner that the ids at hand do not have.
+    NotMapped { kind: IdKind, id: u32, ranges: Vec<OwnerRange> },
     /// Another error of this crate.
     Inner(Error),
 }
@@ -58,6 +62,7 @@ impl Trouble {
             Self::Workshop(_) => ErrorKind::Workshop,
             Self::NoSource(_) | Self::NoContext => ErrorKind::NotFound,
             Self::Unsupported(_) => ErrorKind::Unsupported,
+            Self::NotMapped { .. } => ErrorKind::NotMapped,
             Self::Inner(error) => error.kind(),
         }
     }
@@ -101,6 +106,10 @@ impl fmt::Display for Trouble {
             Self::NoStage(text) => write!(f, "there is no stage {text:?} before this one"),
             Self::NoContext => f.write_str("no directory was given to copy from"),
             Self::Unsupported(what) => write!(f, "{what} cannot be done"),
+            Self::NotMapped { kind, id, ranges } => {
+                let ranges = crate::error::shown_ranges(ranges);
+                write!(f, "{kind} {id} is none of the ids at hand ({ranges})")
+            }
             Self::Inner(error) => error.fmt(f),
         }
     }

@@ -8,6 +8,7 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use crate::containerfile::RunNetwork;
+use crate::ids::MappedIds;
 use crate::store::Layer;
 
 /// What a workshop reports; it is the source of the build's error.
@@ -54,6 +55,7 @@ pub trait Mounted {
 pub struct Scratch {
     pub(super) upper: PathBuf,
     pub(super) empty: PathBuf,
+    pub(super) ids: Option<MappedIds>,
 }
 
 impl Scratch {
@@ -67,6 +69,13 @@ impl Scratch {
     #[must_use]
     pub fn empty(&self) -> &Path {
         &self.empty
+    }
+
+    /// The ids of the layers' files, and of those of the upper directory, where they are more than the caller's: what is
+    /// mounted and what runs has them.
+    #[must_use]
+    pub fn ids(&self) -> Option<&MappedIds> {
+        self.ids.as_ref()
     }
 }
 

@@ -192,25 +192,58 @@ impl Walk<'_> {
         if batch.is_empty() {
             return Ok(());
         }
-        let mut draft = Draft::default();
-        let root = self.root.try_clone_to_owned();
-        let root = root.map_err(|error| (Vec::new(), Trouble::stream(&error)))?;
-        let (root, opened) = (draft.inherit(root), draft.slots.take());
-        // Which file the step of a position is about.
-        let (mut steps, mut about) = (Vec::new(), Vec::new());
-        for (index, found) in batch.iter().enumerate() {
-            let new = found.steps(root, opened);
-            let new = new.map_err(|trouble| (found.path.clone(), trouble))?;
-            about.extend(std::iter::repeat_n(index, new.len()));
-            steps.extend(new);
-        }
-        let run = process::run(self.ids, draft, steps);
-        run.map(drop).map_err(|failed| {
-            let file = failed.step.and_then(|step| batch.get(*about.get(step)?));
-            let path = file.map_or_else(Vec::new, |found| found.path.clone());
-            (path, Trouble::System(failed.operation, failed.errno))
-        })
+        run(self.ids, self.root, &batch)
     }
+}
+
+/// One process gives these files, each found from `root`, to their owners.
+fn run(ids: &MappedIds, root: BorrowedFd<'_>, batch: &[Found]) -> Result<(), Located> {
+    let mut draft = Draft::default();
+    let root = root.try_clone_to_owned();
+    let root = root.map_err(|error| (Vec::new(), Trouble::stream(&error)))?;
+    let (root, opened) = (draft.inherit(root), draft.slots.take());
+    // Which file the step of a position is about.
+    let (mut steps, mut about) = (Vec::new(), Vec::new());
+    for (index, found) in batch.iter().enumerate() {
+        let new = found.steps(root, opened);
+        let new = new.map_err(|trouble| (found.path.clone(), trouble))?;
+        about.extend(std::iter::repeat_n(index, new.len()));
+        steps.extend(new);
+    }
+    let run = process::run(ids, draft, steps);
+    run.map(drop).map_err(|failed| {
+        let file = failed.step.and_then(|step| batch.get(*about.get(step)?));
+        let path = file.map_or_else(Vec::new, |found| found.path.clone());
+        (path, Trouble::System(failed.operation, failed.errno))
+    })
+}
+
+/// What one file of a tree becomes: owner and group as the namespace has them, and permissions, which a link has not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Given {
+    pub(crate) owner: (u32, u32),
+    pub(crate) mode: Option<Mode>,
+}
+
+/// Gives files to their owners, by their paths from `root`; what failed is told with the path.
+pub(crate) fn give(
+    ids: &MappedIds,
+    root: BorrowedFd<'_>,
+    files: impl IntoIterator<Item = (Vec<u8>, Given)>,
+) -> Result<(), (Vec<u8>, &'static str, Errno)> {
+    let found = |(path, given): (Vec<u8>, Given)| {
+        let (uid, gid) = given.owner;
+        let kind = given.mode.map_or(FileType::Symlink, |_| FileType::RegularFile);
+        let owner = Some(Owner { uid, gid, mode: given.mode });
+        Found { path, kind, owner, capability: None, tight: None }
+    };
+    let found: Vec<Found> = files.into_iter().map(found).collect();
+    found.chunks(BATCH).try_for_each(|batch| {
+        run(ids, root, batch).map_err(|(path, trouble)| match trouble {
+            Trouble::System(operation, errno) => (path, operation, errno),
+            _ => (path, "openat2", Errno::IO),
+        })
+    })
 }
 
 impl Found {

@@ -15,7 +15,7 @@ pub(crate) mod process;
 pub(crate) mod read;
 
 use std::fmt;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::process::{getegid, geteuid};
@@ -87,8 +87,14 @@ impl MappedIds {
     }
 
     /// The user namespace.
-    pub(crate) fn namespace(&self) -> &OwnedFd {
-        &self.0.namespace
+    #[must_use]
+    pub fn namespace(&self) -> BorrowedFd<'_> {
+        self.0.namespace.as_fd()
+    }
+
+    /// What an owner and a group of the host are in images.
+    pub(crate) fn inside(&self, uid: u32, gid: u32) -> Option<(u32, u32)> {
+        OwnerRange::find(self.uid_map(), uid).zip(OwnerRange::find(self.gid_map(), gid))
     }
 
     /// Whether an image may have such a file; `Err` says which of its ids is none of these.
