@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ampoule::{Builder, Capability, Container, ErrorKind, Namespace, Stdio, User};
+use ampoule::{Builder, Capability, Container, ErrorKind, Namespace, NewPrivileges, Stdio, User};
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
@@ -25,7 +25,7 @@ const ROUND: Duration = Duration::from_secs(2);
 /// A container whose payload is the test below, in this very program.
 fn hostile(builder: Builder, what: &str) -> Container {
     let own = std::env::current_exe().expect("this program");
-    let builder = builder.user(User::ids(0, 0)).cap_add(Capability::SysPtrace);
+    let builder = builder.user(User::ids(0, 0));
     let command = builder.bind_to(own, "/hostile").command("/hostile").env("HOSTILE", what);
     let command = command.args(["--exact", "payload", "--nocapture"]);
     let mut container =
@@ -63,6 +63,27 @@ fn shared() -> Builder {
     Container::host_view().share(Namespace::User)
 }
 
+fn tracing(builder: Builder) -> Builder {
+    builder.cap_add(Capability::SysPtrace)
+}
+
+/// Without no_new_privs, what joins has `CAP_SYS_ADMIN` until its filter is loaded: root in the container, which may not
+/// trace, sees that and cannot get at it.
+#[test]
+fn the_privilege_that_a_filter_takes_is_out_of_reach() {
+    tier::root();
+    unchanged(|| {
+        let mut privileged = 0;
+        for _ in 0..times(2, 100) {
+            let builder = shared().new_privileges(NewPrivileges::Allowed);
+            let seen = join_meanwhile(hostile(builder, "reach"));
+            assert!(!seen.contains("FOUND"), "{seen}");
+            privileged += seen.matches("saw privilege").count();
+        }
+        assert!(privileged > 0, "no joining process was seen while it had it");
+    });
+}
+
 /// The root of a container without a user namespace of its own can trace what joins: it finds nothing there.
 #[test]
 fn the_hosts_root_in_a_container_gains_nothing() {
@@ -70,7 +91,7 @@ fn the_hosts_root_in_a_container_gains_nothing() {
     unchanged(|| {
         let mut traced = 0;
         for _ in 0..times(2, 100) {
-            let seen = join_meanwhile(hostile(shared(), "trace"));
+            let seen = join_meanwhile(hostile(tracing(shared()), "trace"));
             assert!(!seen.contains("FOUND"), "{seen}");
             traced += seen.matches("traced ampoule-init").count();
         }
@@ -84,7 +105,7 @@ fn a_containers_own_root_sees_nothing() {
     tier::root();
     unchanged(|| {
         for _ in 0..times(1, 100) {
-            let seen = join_meanwhile(hostile(Container::host_view(), "trace"));
+            let seen = join_meanwhile(hostile(tracing(Container::host_view()), "trace"));
             assert!(!seen.contains("FOUND") && !seen.contains("traced ampoule-init"), "{seen}");
         }
     });
@@ -96,7 +117,7 @@ fn what_joins_is_stopped_and_killed() {
     tier::root();
     for what in ["stop", "kill"] {
         unchanged(|| {
-            let mut container = hostile(Container::host_view(), what);
+            let mut container = hostile(tracing(Container::host_view()), what);
             for _ in 0..times(30, 1000) {
                 let exec = container.exec("/bin/true").start_timeout(Duration::from_millis(50));
                 let exec = exec.timeout(Duration::from_millis(100));
@@ -125,11 +146,15 @@ fn payload() {
     let begun = Instant::now();
     let own = capabilities("self");
     let mut said = BTreeSet::new();
-    while begun.elapsed() < ROUND || what != "trace" {
+    while begun.elapsed() < ROUND || ["stop", "kill"].contains(&what.as_str()) {
         for pid in others() {
             let signal = match what.as_str() {
                 "stop" => nix::sys::signal::SIGSTOP,
                 "kill" => nix::sys::signal::SIGKILL,
+                "reach" => {
+                    said.extend(reach(pid, own).into_iter().map(str::to_owned));
+                    continue;
+                }
                 _ => {
                     said.extend(look(pid, own));
                     continue;
@@ -189,6 +214,25 @@ fn look(pid: Pid, own: u64) -> Vec<String> {
     if traced {
         let _gone = ptrace::detach(pid, None);
     }
+    said
+}
+
+/// Ways to a process that has more capabilities; once it has executed, it has no more and may be traced.
+fn reach(pid: Pid, own: u64) -> Vec<&'static str> {
+    let path = |name: &str| format!("/proc/{pid}/{name}");
+    let has_more = || capabilities(&pid.to_string()) & !own != 0;
+    if !has_more() {
+        return Vec::new();
+    }
+    let mut said = vec!["saw privilege"];
+    if ptrace::attach(pid).is_ok() {
+        let _gone = waitpid(pid, Some(WaitPidFlag::__WALL));
+        said.extend(has_more().then_some("FOUND a way to trace it"));
+        let _gone = ptrace::detach(pid, None);
+    }
+    let opens = fs::OpenOptions::new().read(true).write(true).open(path("mem")).is_ok();
+    let links = ["cwd", "root", "exe", "fd/0"].iter().any(|name| fs::read_link(path(name)).is_ok());
+    said.extend(((opens || links) && has_more()).then_some("FOUND a way into it"));
     said
 }
 

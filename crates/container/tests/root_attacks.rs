@@ -28,3 +28,15 @@ in_tier!(root, attacks:
 alone_in_tier!(root, attacks:
     inheritable_capabilities_of_the_host_stay_there
 );
+
+in_tier!(root, exec_attacks:
+    what_joins_finds_no_way_out_in_procfs
+    what_joins_meets_the_containers_own_file_systems
+    users_of_what_joins_are_read_within_limits
+    the_kernels_surface_is_closed_to_what_joins
+    the_hosts_terminal_is_not_that_of_what_joins
+    init_survives_changes_of_its_mode_by_what_joined
+    capabilities_of_what_joins_are_those_that_were_asked_for
+    lengths_of_what_joins_do_not_wrap
+    what_floods_its_streams_is_ended
+);

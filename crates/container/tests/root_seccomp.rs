@@ -12,6 +12,8 @@ in_tier!(root, seccomp:
     terminal_input_is_refused_in_all_its_spellings
     the_kernel_shows_what_the_report_says
     the_kernel_shows_what_the_report_says_for_other_users
+    the_kernel_shows_what_the_report_says_without_a_user_namespace
+    what_could_be_traced_with_more_privilege_is_refused
     the_default_profile_follows_the_capabilities
     a_filter_that_locks_out_the_exec_is_refused
     the_least_filter_is_enough

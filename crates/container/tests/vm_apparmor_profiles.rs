@@ -52,6 +52,72 @@ fn the_payload_has_the_profile() {
 }
 
 #[test]
+fn what_joins_has_the_profile() {
+    tier::vm();
+    load("ampoule-test-joined", "attach_disconnected");
+    unchanged(|| {
+        let builder = view().apparmor_profile("ampoule-test-joined");
+        let script = "cat /proc/self/attr/apparmor/current; cat /secret 2>/dev/null || echo denied";
+        let wanted = "ampoule-test-joined (enforce)\ndenied\n";
+        let show = |container: &Container| {
+            let output = container.exec("/bin/sh").args(["-c", script]).output();
+            scene::printed(output.expect("a run"))
+        };
+        let command = builder.clone().command("sleep").arg("1000").stdin(ampoule::Stdio::null());
+        let container = command.spawn().expect("a container");
+        assert_eq!(show(&container), wanted);
+        let idle = builder.clone().idle().expect("a container");
+        assert_eq!(show(&idle), wanted);
+        let detail = "profile \"ampoule-test-joined\" (enforce); for each process that joins";
+        let state = idle.report().state(Control::AppArmor);
+        assert_eq!(state, Some(&State::InForce(detail.to_owned())));
+        let init = std::fs::read_to_string(format!("/proc/{}/attr/apparmor/current", idle.pid()));
+        assert_eq!(init.expect("a label"), "unconfined\n", "init stays outside");
+        // One that lives is looked at from the host.
+        let mut process = idle.exec("sleep").arg("1000").spawn().expect("a process");
+        let shown = format!("/proc/{}/attr/apparmor/current", process.pid());
+        let shown = std::fs::read_to_string(shown).expect("a label");
+        assert_eq!(shown, "ampoule-test-joined (enforce)\n");
+        process.kill(9).expect("a signal");
+        process.wait().expect("a status");
+        assert_eq!(show(&view().idle().expect("a container")), "unconfined\nsecret\n");
+        // A profile that goes meanwhile: nothing runs without it.
+        std::fs::write("/sys/kernel/security/apparmor/.remove", "ampoule-test-joined")
+            .expect("the profile");
+        let error = refused(idle.exec("true").status());
+        is_error(&error, ErrorKind::AppArmor, Stage::Namespaces, &["attr/apparmor/exec"]);
+    });
+}
+
+#[test]
+fn an_ordinary_user_has_it_too() {
+    tier::vm();
+    load("ampoule-test-user", "attach_disconnected");
+    let script = "cat /proc/self/attr/apparmor/current";
+    let own = std::env::current_exe().expect("this program");
+    unchanged(|| {
+        let mut user = Command::new("setpriv");
+        user.args(["--reuid=1000", "--regid=1000", "--clear-groups"]).arg(&own);
+        user.args(["--exact", "as_the_user", "--nocapture"]).env("AMPOULE_TEST_SCRIPT", script);
+        let user = user.output().expect("setpriv");
+        let text = String::from_utf8_lossy(&user.stdout);
+        let wanted = "payload: ampoule-test-user (enforce)\njoined: ampoule-test-user (enforce)\n";
+        assert!(user.status.success() && text.contains(wanted), "{user:?}");
+    });
+}
+
+/// What [`an_ordinary_user_has_it_too`] runs as another user; by itself there is nothing to do.
+#[test]
+fn as_the_user() {
+    let Ok(script) = std::env::var("AMPOULE_TEST_SCRIPT") else { return };
+    let builder = || Container::host_view().apparmor_profile("ampoule-test-user");
+    let payload = print(builder(), &script);
+    let idle = builder().idle().expect("a container");
+    let joined = idle.exec("/bin/sh").args(["-c", script.as_str()]).output().expect("a run");
+    println!("payload: {payload}joined: {}", scene::printed(joined).trim_end());
+}
+
+#[test]
 fn a_profile_that_only_complains_is_reported() {
     tier::vm();
     load("ampoule-test-complains", "complain,attach_disconnected");

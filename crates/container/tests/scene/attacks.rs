@@ -291,6 +291,10 @@ pub(crate) fn inheritable_capabilities_of_the_host_stay_there() {
         let status = super::Look::at(builder).status();
         assert_eq!((status.inheritable, status.ambient), (0, 0));
     }
+    let container = rooted(&root).idle().expect("a container");
+    let exec = container.exec("/bin/sh").args(["-c", super::Look::script()]);
+    let joined = super::Look::parse(&super::printed(exec.output().expect("a run"))).status();
+    assert_eq!((joined.inheritable, joined.ambient), (0, 0));
 }
 
 /// Lengths at which integers of 16 bits wrap are refused or taken whole, and never hang (CVE-2021-43784).

@@ -22,9 +22,9 @@ use rustix::process::{Pid, test_kill_process};
 use super::{is_error, print, refused, rooted, run};
 use crate::oracle::{fixture, payload};
 
-pub(super) const DENIED: i32 = 13;
+pub(crate) const DENIED: i32 = 13;
 pub(super) const REFUSED: i32 = 111;
-pub(super) const NOT_PERMITTED: i32 = 1;
+pub(crate) const NOT_PERMITTED: i32 = 1;
 
 /// What `payload_main` does: each word is tried, and its error number, or 0, printed.
 pub(crate) fn payload_main() {
@@ -62,7 +62,7 @@ fn attempt(word: &str) -> i32 {
 }
 
 /// What the test binary needs to run.
-pub(super) fn program_only() -> Landlock {
+pub(crate) fn program_only() -> Landlock {
     let own = payload::own_program("");
     let directory = own.program.parent().expect("a directory");
     Landlock::new().execute(directory).execute("/usr").read("/etc").read("/proc")
@@ -100,6 +100,24 @@ fn denies(builder: Builder, rules: Landlock, wanted: &[(&str, i32)]) {
     let denied = wanted.iter().filter(|(_, number)| [DENIED, NOT_PERMITTED].contains(number));
     for (word, number) in denied {
         assert_ne!(without.get(*word), Some(number), "{word} is denied without the rule, too");
+    }
+}
+
+/// Tries words in a process that joins.
+#[track_caller]
+pub(super) fn tries_in(container: &Container, words: &[&str]) -> BTreeMap<String, i32> {
+    let own = payload::own_program(&words.join(" "));
+    let exec = container.exec(&own.program).args(own.args).env(own.env.0, own.env.1);
+    numbers(exec.output().unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// Tries words in a process that joins, which must give these numbers.
+#[track_caller]
+pub(crate) fn denies_in(container: &Container, wanted: &[(&str, i32)]) {
+    let words: Vec<&str> = wanted.iter().map(|(word, _)| *word).collect();
+    let seen = tries_in(container, &words);
+    for (word, number) in wanted {
+        assert_eq!(seen.get(*word), Some(number), "{word}: {seen:?}");
     }
 }
 
@@ -211,7 +229,7 @@ pub(crate) fn every_launch_of_a_plan_has_the_same_rules() {
 }
 
 /// A view of the host that has the test binary.
-pub(super) fn view() -> Builder {
+pub(crate) fn view() -> Builder {
     let own = payload::own_program("");
     Container::host_view().bind(own.program.parent().expect("a directory"))
 }

@@ -12,6 +12,7 @@ pub(crate) mod defaults;
 pub(crate) mod ends;
 pub(crate) mod errors;
 pub(crate) mod exec;
+pub(crate) mod exec_attacks;
 pub(crate) mod exec_limits;
 pub(crate) mod fault;
 pub(crate) mod files;

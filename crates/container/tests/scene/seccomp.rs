@@ -5,11 +5,13 @@
 
 use ampoule::seccomp::{Action, Arch, Filter, Granted, Profile, Rule, syscall};
 use ampoule::{
-    Builder, Capabilities, Capability, Control, ErrorKind, NewPrivileges, Seccomp, Stage, State,
+    Builder, Capabilities, Capability, Control, ErrorKind, Namespace, NewPrivileges, Report,
+    Seccomp, Stage, State,
 };
 
 use super::{Look, is_error, refused, rooted};
 use crate::oracle::fixture::{self, Gate, Rootfs, one_call};
+use crate::oracle::payload::Status;
 
 /// `CLONE_NEWUSER`.
 const NEW_USER: u64 = 0x1000_0000;
@@ -158,29 +160,37 @@ fn cells(root: &Rootfs, uids: &[u32]) -> Vec<Cell> {
     cells
 }
 
-/// Capabilities × profile × user: what the kernel shows of the payload is what the report says.
+/// Capabilities × profile × user: what the kernel shows of the payload, and of what joins, is what the report says.
 #[track_caller]
-fn assert_matrix(uids: &[u32]) {
+fn assert_matrix(uids: &[u32], settings: impl Fn(Builder) -> Builder) {
     let root = fixture::rootfs();
-    let own = crate::oracle::payload::status(
-        &std::fs::read_to_string("/proc/self/status").expect("a status"),
-    )
-    .expect("a status");
-    for Cell { said, builder, capabilities, profile, new_privileges } in cells(&root, uids) {
-        let plan = builder
-            .clone()
-            .command("true")
-            .plan()
-            .unwrap_or_else(|error| panic!("{said}: {error}"));
-        let report = plan.report();
-        let status = Look::at(builder).status();
-        let filtered = profile != Seccomp::Unconfined;
+    for mut cell in cells(&root, uids) {
+        cell.builder = settings(cell.builder);
+        let said = &cell.said;
+        let plan = cell.builder.clone().command("true").plan();
+        let plan = plan.unwrap_or_else(|error| panic!("{said}: {error}"));
+        cell.assert_shown(plan.report(), &Look::at(cell.builder.clone()).status());
+        let idle = cell.builder.clone().idle().unwrap_or_else(|error| panic!("{said}: {error}"));
+        let joined = idle.exec("/bin/sh").args(["-c", Look::script()]).output();
+        let joined = joined.unwrap_or_else(|error| panic!("{said}: {error}"));
+        let joined = Look::parse(&super::printed(joined)).status();
+        cell.assert_shown(idle.report(), &joined);
+    }
+}
+
+impl Cell {
+    #[track_caller]
+    fn assert_shown(&self, report: &Report, status: &Status) {
+        let own = std::fs::read_to_string("/proc/self/status").expect("a status");
+        let own = crate::oracle::payload::status(&own).expect("a status");
+        let Self { said, capabilities, profile, new_privileges, .. } = self;
+        let filtered = *profile != Seccomp::Unconfined;
         assert_eq!(report.is_in_force(Control::Seccomp), filtered, "{said}\n{report}");
         let filters = own.seccomp_filters.unwrap_or(0) + u32::from(filtered);
         assert_eq!(status.seccomp_filters.unwrap_or(filters), filters, "{said}");
         assert_eq!(status.seccomp, if filters > 0 { 2 } else { 0 }, "{said}");
         let forbidden = report.is_in_force(Control::NoNewPrivileges);
-        assert_eq!(forbidden, new_privileges == NewPrivileges::Forbidden, "{said}");
+        assert_eq!(forbidden, *new_privileges == NewPrivileges::Forbidden, "{said}");
         assert_eq!(status.no_new_privs, forbidden || own.no_new_privs, "{said}");
         let [bounding, permitted, inheritable, ambient] = [
             capabilities.bounding,
@@ -198,11 +208,38 @@ fn assert_matrix(uids: &[u32]) {
 }
 
 pub(crate) fn the_kernel_shows_what_the_report_says() {
-    assert_matrix(&[0]);
+    assert_matrix(&[0], |builder| builder);
 }
 
 pub(crate) fn the_kernel_shows_what_the_report_says_for_other_users() {
-    assert_matrix(&[1, 1000]);
+    assert_matrix(&[1, 1000], |builder| builder);
+}
+
+/// Without no_new_privs what joins holds a capability until its filter is loaded, here one of the host's.
+pub(crate) fn the_kernel_shows_what_the_report_says_without_a_user_namespace() {
+    assert_matrix(&[0, 1000], |builder| builder.share(Namespace::User));
+}
+
+/// Where somebody in the container could trace it, such a process is refused.
+pub(crate) fn what_could_be_traced_with_more_privilege_is_refused() {
+    let root = fixture::rootfs();
+    let builder = || {
+        let shared = rooted(&root).share(Namespace::User);
+        shared.new_privileges(NewPrivileges::Allowed)
+    };
+    let words = ["without no_new_privs", "CAP_SYS_PTRACE"];
+    let traces = builder().cap_add(Capability::SysPtrace).idle().expect("a container");
+    let error = refused(traces.exec("true").status());
+    is_error(&error, ErrorKind::Unsupported, Stage::Launch, &words);
+    let idle = builder().idle().expect("a container");
+    let tracer = Capabilities::default().add(Capability::SysPtrace);
+    let error = refused(idle.exec("true").capabilities(tracer).status());
+    is_error(&error, ErrorKind::Unsupported, Stage::Launch, &words);
+    assert!(idle.exec("true").status().expect("a run").success());
+    // No filter, no privilege.
+    let open = builder().seccomp(Seccomp::Unconfined).cap_add(Capability::SysPtrace);
+    let open = open.idle().expect("a container");
+    assert!(open.exec("true").status().expect("a run").success());
 }
 
 /// What a capability is for is permitted with it, and only then.
