@@ -17,6 +17,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
+use crate::created::Waiting;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::exit::{ExitStatus, Outcome, Usage};
 use crate::joining::Joined;
@@ -80,6 +81,8 @@ pub struct Container {
     pub(crate) upper: InMemory,
     /// The processes that joined it.
     pub(crate) joined: Arc<Joined>,
+    /// What starts its program, while it is only created.
+    pub(crate) waiting: Option<Waiting>,
 }
 
 impl Container {

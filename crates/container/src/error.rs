@@ -79,6 +79,8 @@ pub enum ErrorKind {
     Image,
     /// The label cannot be had: the policy does not have it or does not permit it.
     Selinux,
+    /// The container is not in the state that this takes: created, running, paused or stopped.
+    WrongState,
     /// Another system call failed.
     System,
 }
@@ -395,6 +397,7 @@ impl fmt::Display for ErrorKind {
             Self::Ended => "the container has ended",
             Self::Image => "the image cannot be used",
             Self::TooLarge => "more than the limit",
+            Self::WrongState => "the container is in another state",
             Self::System => "a system call failed",
         })
     }

@@ -6,7 +6,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{ChildStderr, ChildStdin, ChildStdout};
 
-use ampoule_init::{First, Launch, Parameter, PidNamespace, Started, Timings};
+use ampoule_init::{Begin, First, Launch, Parameter, PidNamespace, Started, Timings};
 
 use crate::children::Child;
 use crate::container::OnDrop;
@@ -51,6 +51,7 @@ impl Ready {
             timeout: None,
             timings: Timings::Off,
             deadline: self.deadline,
+            begin: Begin::AtOnce,
             fault: self.fault,
         };
         ampoule_init::start(&self.plan.program, &launch).map_err(|error| {

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use ampoule_init::steps::{launch as l, process as p};
-use ampoule_init::{Draft, Fd, First, Program, Step};
+use ampoule_init::{Draft, Fd, First, Program, Step, Tail};
 use ampoule_ns::prepared::{attributes, credentials, id_maps, namespaces};
 use ampoule_ns::{Namespace, Setting};
 use ampoule_overlay as overlay;
@@ -139,6 +139,11 @@ impl Prepared {
 
     pub(crate) fn first(&self) -> First {
         if self.is_idle() { First::Idle } else { First::Payload }
+    }
+
+    /// What is left to be done at the start of a created container.
+    pub(crate) fn tail(&self) -> Tail {
+        Tail::of(&self.program)
     }
 
     /// The stage that a step belongs to.
@@ -346,6 +351,8 @@ fn become_payload(settings: &Settings, to: &mut Ordered) {
     #[cfg(feature = "landlock")]
     to.first(settings.landlock.iter().map(|rules| rules.enforce.clone()));
     to.first(payload::last());
+    // A created container waits here, where a filter cannot refuse what that takes.
+    to.first([l::hold()]);
     // The clock is read before the filter can refuse it.
     to.mark("process");
     to.first(payload::filter(settings, capabilities));

@@ -10,7 +10,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open
 
 use crate::control::{self, Incoming, Message};
 use crate::error::{Error, ErrorKind};
-use crate::launch::{Launch, PidNamespace, Started};
+use crate::held::Held;
+use crate::launch::{Begin, Launch, PidNamespace, Started};
 use crate::process::{self, Until};
 use crate::program::Program;
 use crate::sys::vfork::Spawned;
@@ -34,6 +35,8 @@ struct Seen {
     fds: Vec<(u32, OwnedFd)>,
     marks: Vec<(u32, u64)>,
     running: bool,
+    /// It waits before its program.
+    held: bool,
 }
 
 /// What a failed step reports.
@@ -86,7 +89,8 @@ impl Attempt {
         launch: &Launch<'_>,
     ) -> Self {
         let (deadline, pid_namespace) = (launch.deadline, launch.pid_namespace);
-        let until = match program.reports() > FEW_REPORTS {
+        // One that is held does not close its socket.
+        let until = match program.reports() > FEW_REPORTS || launch.begin == Begin::Held {
             true => Until::Readable,
             false => Until::Closed,
         };
@@ -152,10 +156,11 @@ impl Attempt {
 
     /// Reads reports until the setup socket closes, then reaps the launcher.
     fn run(&mut self) -> Result<(), Failure> {
-        while let Some(message) = self.next_report(self.deadline)? {
+        while !self.seen.held {
+            let Some(message) = self.next_report(self.deadline)? else { break };
             self.note(message)?;
         }
-        if !self.seen.running || self.seen.first.is_none() {
+        if !(self.seen.running || self.seen.held) || self.seen.first.is_none() {
             return Err(Failure::Died);
         }
         self.reap_launchers()
@@ -200,6 +205,7 @@ impl Attempt {
             }
             (record::MARK, _) => self.seen.marks.push((record.aux, record.words[0])),
             (record::EXECING | record::IDLE, _) => self.seen.running = true,
+            (record::HELD, _) => self.seen.held = true,
             _ => {}
         }
         Ok(())
@@ -220,11 +226,13 @@ impl Attempt {
     }
 
     fn started(self) -> Result<Started, Error> {
-        let (Some((pid, pidfd)), Some(Sockets { control, .. })) = (self.seen.first, self.sockets)
+        let (Some((pid, pidfd)), Some(Sockets { setup, control })) =
+            (self.seen.first, self.sockets)
         else {
             return Err(Error::new(ErrorKind::InitDied, "no first process"));
         };
-        Ok(Started { pid, pidfd, control, fds: self.seen.fds, marks: self.seen.marks })
+        let held = self.seen.held.then(|| Held::new(setup));
+        Ok(Started { pid, pidfd, control, fds: self.seen.fds, marks: self.seen.marks, held })
     }
 
     /// Ends what was started and makes the error.
@@ -362,7 +370,7 @@ fn step_error(program: &Program, report: Report) -> Error {
     let index = report.step as usize;
     let step = program.step(index);
     let kind = match step {
-        Some(step) if step.has(wire::code::EXEC) => ErrorKind::Exec,
+        Some(step) if step.has(wire::code::EXEC) || step.has(wire::code::HOLD) => ErrorKind::Exec,
         Some(step) if step.has(wire::code::FIRST) || step.has(wire::code::RELAY) => {
             ErrorKind::Clone
         }

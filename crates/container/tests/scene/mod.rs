@@ -8,6 +8,7 @@
 pub(crate) mod attacks;
 pub(crate) mod attributes;
 pub(crate) mod container_events;
+pub(crate) mod created;
 pub(crate) mod defaults;
 pub(crate) mod ends;
 pub(crate) mod errors;
