@@ -164,6 +164,7 @@ impl Container {
         };
         let named = Signal::from_named_raw(signal).ok_or_else(invalid)?;
         match self.plan.pid1() {
+            Pid1::Reaper if self.is_reopened() => self.kill_by_pid(named),
             Pid1::Reaper => Ok(reaper::signal(&self.control, signal.unsigned_abs())?),
             Pid1::Payload => process::signal(&self.pidfd, named)
                 .map_err(|error| Error::io(Stage::Running, "pidfd_send_signal", &error)),
@@ -196,7 +197,7 @@ impl Container {
     /// descendants, which nobody could find after its own end.
     pub(crate) fn kill_all(&self) -> Result<(), Error> {
         let own = *self.plan.settings.namespaces.get(Namespace::Pid) == Setting::New;
-        if !own && !self.reaped && self.plan.pid1() == Pid1::Reaper {
+        if !own && !self.reaped && !self.is_reopened() && self.plan.pid1() == Pid1::Reaper {
             reaper::end(&self.control)?;
             let ended = wait_readable(self.end_fd(), Some(Instant::now() + END_LIMIT));
             if ended.map_err(|error| Error::io(Stage::Running, "poll", &error))? {

@@ -36,6 +36,8 @@ pub struct Launch {
     pub(crate) namespaces: Vec<(Namespace, OwnedFd)>,
     pub(crate) status_fd: Option<OwnedFd>,
     pub(crate) id: Option<String>,
+    /// Its group's own name, in place of one that is made for it.
+    pub(crate) group_name: Option<String>,
     pub(crate) start_timeout: Duration,
     pub(crate) timings: Wanted,
     pub(crate) fault: Option<Fault>,
@@ -53,6 +55,7 @@ impl Launch {
             namespaces: Vec::new(),
             status_fd: None,
             id: None,
+            group_name: None,
             start_timeout: START_TIMEOUT,
             timings: Wanted::Off,
             fault: None,

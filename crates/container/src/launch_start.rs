@@ -171,7 +171,8 @@ impl Launch {
     /// The group of this launch.
     fn group(&self, id: &str) -> Result<Option<Made>, Error> {
         let plan = self.plan.settings.group.plan();
-        plan.map(|group| group.make(id, self.plan.on_drop())).transpose()
+        let name = self.group_name.as_deref();
+        plan.map(|group| group.make(id, self.plan.on_drop(), name)).transpose()
     }
 
     fn pid_namespace(&self) -> PidNamespace {

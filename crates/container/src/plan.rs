@@ -47,6 +47,15 @@ pub(crate) struct Prepared {
     pub(crate) execs: ExecPlans,
     stages: Vec<(Stage, usize)>,
     report: Report,
+    origin: PlanOrigin,
+}
+
+/// Where a plan comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PlanOrigin {
+    Command,
+    /// The file of a container that runs: only processes that join can be made of it.
+    File,
 }
 
 impl Plan {
@@ -81,6 +90,7 @@ impl Plan {
             execs: ExecPlans::default(),
             stages,
             report,
+            origin: PlanOrigin::Command,
         };
         Ok(Self(Arc::new(prepared)))
     }
@@ -117,6 +127,32 @@ impl fmt::Display for Plan {
 }
 
 impl Prepared {
+    /// As much of a plan as a process needs to join.
+    pub(crate) fn for_joining(
+        settings: Settings,
+        draft: Draft,
+        environment: Environment,
+        current_dir: CString,
+    ) -> Result<Arc<Self>, Error> {
+        Ok(Arc::new(Self {
+            program: Program::seal(draft)?,
+            settings,
+            at_launch: Vec::new(),
+            environment,
+            argv: vec![OsString::new()],
+            current_dir,
+            execs: ExecPlans::default(),
+            stages: Vec::new(),
+            report: Report::default(),
+            origin: PlanOrigin::File,
+        }))
+    }
+
+    /// Whether it comes from the file of a container.
+    pub(crate) fn is_reopened(&self) -> bool {
+        self.origin == PlanOrigin::File
+    }
+
     pub(crate) fn report(&self) -> &Report {
         &self.report
     }

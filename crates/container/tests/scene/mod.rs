@@ -25,6 +25,7 @@ pub(crate) mod idle;
 pub(crate) mod image_layers;
 pub(crate) mod images;
 pub(crate) mod inside;
+pub(crate) mod kept;
 #[cfg(feature = "landlock")]
 pub(crate) mod landlock;
 pub(crate) mod layers;
