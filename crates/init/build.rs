@@ -8,15 +8,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 12] = [
     "program/main.rs",
     "program/arch_x86_64.rs",
     "program/arch_aarch64.rs",
     "program/compose.rs",
     "program/first.rs",
+    "program/hold.rs",
     "program/kernel.rs",
     "program/machine.rs",
     "program/reaper.rs",
+    "program/relay.rs",
     "program/share.rs",
     "program/sockets.rs",
 ];

@@ -10,6 +10,8 @@ use ampoule_init::Fd;
 use ampoule_init::Step;
 use ampoule_init::steps::file;
 
+use crate::group::Shape;
+
 /// Descriptors of one group.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -18,6 +20,14 @@ pub struct Membership {
     pub joins: Vec<OwnedFd>,
     /// The directory on v2.
     pub group: Option<OwnedFd>,
+}
+
+impl Membership {
+    /// How many descriptors it has.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        Shape { joins: self.joins.len(), group: self.group.is_some() }
+    }
 }
 
 /// The launcher's step that joins a v1 group, given its descriptor.

@@ -88,6 +88,29 @@ impl Place {
         }
     }
 
+    /// The place with these directories ([`Place::paths`]), of this or another process. Makes nothing; directories that are
+    /// not there, or below no hierarchy that is mounted, are left out.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) when none is there.
+    pub fn reopen<P: AsRef<Path>>(hierarchies: &Hierarchies, paths: &[P]) -> Result<Self> {
+        let mut dirs = Vec::new();
+        for path in paths.iter().map(AsRef::as_ref) {
+            match Way::along(hierarchies, path).map(Way::look_to_use) {
+                Some(Ok(dir)) => dirs.push(dir),
+                Some(Err(error)) if error.kind() != ErrorKind::NotFound => return Err(error),
+                Some(Err(_)) | None => {}
+            }
+        }
+        match (dirs.is_empty(), paths.first()) {
+            (true, path) => {
+                let path = path.map_or(Path::new("cgroup"), AsRef::as_ref);
+                Err(Error::at("open", path, Errno::NOENT))
+            }
+            (false, _) => Ok(Self::new(dirs, None)),
+        }
+    }
+
     /// The controllers that groups made here have.
     #[must_use]
     pub fn controllers(&self) -> Controllers {

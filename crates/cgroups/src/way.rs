@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use crate::controller::Controllers;
 use crate::error::{Error, Result};
-use crate::hierarchy::Hierarchy;
+use crate::hierarchy::{Hierarchies, Hierarchy};
 use crate::place::{read, write};
 use crate::table::Version;
 use crate::uses::{Keep, Used};
@@ -134,6 +134,26 @@ impl Way {
         }
         let used = Used::new(Vec::new(), Keep::Found);
         Ok(self.opened(path, fd, used))
+    }
+
+    /// The way to a directory by its path, below the hierarchy that is mounted there.
+    pub(crate) fn along(hierarchies: &Hierarchies, path: &Path) -> Option<Self> {
+        let below = |one: &&Hierarchy| path.starts_with(&one.mount);
+        let hierarchy =
+            hierarchies.iter().filter(below).max_by_key(|one| one.mount.as_os_str().len())?;
+        let rest = path.strip_prefix(&hierarchy.mount).ok()?;
+        let names = rest.iter().map(|name| name.to_str().map(str::to_owned));
+        let (names, keep) = (names.collect::<Option<Vec<String>>>()?, Keep::Found);
+        let (hierarchy, top) = (hierarchy.clone(), hierarchy.mount.clone());
+        Some(Self { hierarchy, top, names, hand_down: HandDown::Nothing, keep })
+    }
+
+    /// As [`Way::look`]; the directory of all groups of this crate goes with its last use.
+    pub(crate) fn look_to_use(self) -> Result<Dir> {
+        let ours = self.names.last().is_some_and(|name| name == NAME);
+        let dir = self.look()?;
+        let paths = if ours { vec![dir.path.clone()] } else { Vec::new() };
+        Ok(Dir { _used: Used::new(paths, Keep::Nothing), ..dir })
     }
 
     fn opened(self, path: PathBuf, fd: OwnedFd, used: Used) -> Dir {

@@ -245,6 +245,12 @@ impl Command {
         self.order.stdio.iter().flatten().any(Stdio::is_piped)
     }
 
+    /// The launch, and what the plan was made of.
+    pub(crate) fn into_parts(mut self) -> Result<(Launch, Self), Error> {
+        let plan = self.plan()?;
+        Ok((Launch::new(&plan, std::mem::take(&mut self.order)), self))
+    }
+
     /// Plans, and hands over what belongs to the launch.
     pub(crate) fn into_launch(mut self) -> Result<Launch, Error> {
         let plan = self.plan()?;

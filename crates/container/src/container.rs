@@ -17,6 +17,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
+use crate::created::Waiting;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::exit::{ExitStatus, Outcome, Usage};
 use crate::joining::Joined;
@@ -86,6 +87,8 @@ pub struct Container {
     /// The ruleset that its init built.
     #[cfg(feature = "landlock")]
     pub(crate) ruleset: Option<OwnedFd>,
+    /// What starts its program, while it is only created.
+    pub(crate) waiting: Option<Waiting>,
 }
 
 impl Container {
@@ -167,6 +170,7 @@ impl Container {
         };
         let named = Signal::from_named_raw(signal).ok_or_else(invalid)?;
         match self.plan.pid1() {
+            Pid1::Reaper if self.is_reopened() => self.kill_by_pid(named),
             Pid1::Reaper => Ok(reaper::signal(&self.control, signal.unsigned_abs())?),
             Pid1::Payload => process::signal(&self.pidfd, named)
                 .map_err(|error| Error::io(Stage::Running, "pidfd_send_signal", &error)),
@@ -199,7 +203,7 @@ impl Container {
     /// descendants, which nobody could find after its own end.
     pub(crate) fn kill_all(&self) -> Result<(), Error> {
         let own = *self.plan.settings.namespaces.get(Namespace::Pid) == Setting::New;
-        if !own && !self.reaped && self.plan.pid1() == Pid1::Reaper {
+        if !own && !self.reaped && !self.is_reopened() && self.plan.pid1() == Pid1::Reaper {
             reaper::end(&self.control)?;
             let ended = wait_readable(self.end_fd(), Some(Instant::now() + END_LIMIT));
             if ended.map_err(|error| Error::io(Stage::Running, "poll", &error))? {

@@ -27,6 +27,10 @@ impl Environment {
         environment
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(OsString, OsString)> {
+        self.0.iter()
+    }
+
     pub(crate) fn set(&mut self, name: OsString, value: OsString) {
         self.remove(&name);
         self.0.push((name, value));

@@ -84,6 +84,14 @@ pub enum ErrorKind {
     Network,
     /// The label cannot be had: the policy does not have it or does not permit it.
     Selinux,
+    /// The container is not in the state that this takes: created, running, paused or stopped.
+    WrongState,
+    /// A container with this id is there already.
+    Exists,
+    /// There is no container with this id.
+    NotFound,
+    /// The file of a container is not whole, or of another version.
+    StateFile,
     /// Another system call failed.
     System,
 }
@@ -402,6 +410,10 @@ impl fmt::Display for ErrorKind {
             Self::Ended => "the container has ended",
             Self::Image => "the image cannot be used",
             Self::TooLarge => "more than the limit",
+            Self::WrongState => "the container is in another state",
+            Self::Exists => "a container with this id exists already",
+            Self::NotFound => "there is no such container",
+            Self::StateFile => "the file of the container cannot be used",
             Self::System => "a system call failed",
         })
     }

@@ -291,6 +291,7 @@ impl Exec<'_> {
             order: std::mem::take(&mut self.order),
             joined: Arc::clone(&container.joined),
             on_drop: container.on_drop,
+            streams: Streams::of(container),
             begun,
             deadline: begun + self.start_timeout,
             fault: self.fault,
@@ -345,7 +346,9 @@ impl Exec<'_> {
 
 /// What cannot be, whatever the container does.
 fn check(plan: &Prepared, order: &Order) -> Result<(), Error> {
-    if *plan.settings.namespaces.get(Namespace::Pid) != Setting::New {
+    // What a container leaves that is written down ends with its group.
+    let own = *plan.settings.namespaces.get(Namespace::Pid) == Setting::New;
+    if !own && !plan.is_reopened() {
         return Err(Error::new(ErrorKind::Unsupported, Stage::Launch)
             .about("exec into a container without a pid namespace of its own")
             .with_hint("nothing would end what the process leaves behind; launch the plan again"));
@@ -361,6 +364,22 @@ fn check(plan: &Prepared, order: &Order) -> Result<(), Error> {
     Ok(())
 }
 
+/// What the streams are unless something else is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Streams {
+    /// As [`std::process`] has them.
+    Usual,
+    /// Empty: the container outlives this process by choice of this process.
+    Empty,
+}
+
+impl Streams {
+    fn of(container: &Container) -> Self {
+        let detached = container.on_drop == crate::container::OnDrop::Detach;
+        if detached && !container.is_reopened() { Self::Empty } else { Self::Usual }
+    }
+}
+
 /// A process that is about to start.
 #[derive(Debug)]
 pub(crate) struct Ready {
@@ -371,6 +390,7 @@ pub(crate) struct Ready {
     pub(crate) order: Order,
     pub(crate) joined: Arc<Joined>,
     pub(crate) on_drop: crate::container::OnDrop,
+    pub(crate) streams: Streams,
     pub(crate) begun: Instant,
     pub(crate) deadline: Instant,
     pub(crate) fault: Option<Fault>,

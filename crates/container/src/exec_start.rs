@@ -6,12 +6,11 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{ChildStderr, ChildStdin, ChildStdout};
 
-use ampoule_init::{First, Launch, Parameter, PidNamespace, Started, Timings};
+use ampoule_init::{Begin, First, Launch, Parameter, PidNamespace, Started, Timings};
 
 use crate::children::Child;
-use crate::container::OnDrop;
 use crate::error::{Error, ErrorKind};
-use crate::exec::Ready;
+use crate::exec::{Ready, Streams};
 use crate::joining;
 use crate::launch_error::explain;
 use crate::process::Process;
@@ -22,7 +21,7 @@ use crate::terminal;
 impl Ready {
     pub(crate) fn start(mut self, defaults: [fn() -> Stdio; 3]) -> Result<Process, Error> {
         let null: fn() -> Stdio = Stdio::null;
-        let empty = self.order.tty.is_some() || self.on_drop == OnDrop::Detach;
+        let empty = self.order.tty.is_some() || self.streams == Streams::Empty;
         let defaults = if empty { [null; 3] } else { defaults };
         let streams = stdio::open_all(std::mem::take(&mut self.order.stdio), defaults)?;
         let started = {
@@ -51,6 +50,7 @@ impl Ready {
             timeout: None,
             timings: Timings::Off,
             deadline: self.deadline,
+            begin: Begin::AtOnce,
             fault: self.fault,
         };
         ampoule_init::start(&self.plan.program, &launch).map_err(|error| {

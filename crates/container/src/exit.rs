@@ -130,6 +130,20 @@ impl ExitStatus {
 }
 
 impl Outcome {
+    /// Reads the line that init writes to a status descriptor ([`Launch::status_fd`](crate::Launch::status_fd)).
+    pub(crate) fn from_line(line: &str) -> Option<Self> {
+        let (word, number) = line.trim_end().split_once(' ').unwrap_or((line.trim_end(), ""));
+        match word {
+            "exited" => number.parse().ok().map(Self::Exited),
+            "signaled" => {
+                let signal = number.parse().ok()?;
+                Some(Self::Signaled { signal, core_dumped: false })
+            }
+            "timed-out" => Some(Self::TimedOut),
+            _ => None,
+        }
+    }
+
     /// Reads a status as `wait4(2)` gives it.
     pub(crate) fn from_wait_status(status: WaitStatus) -> Self {
         let status = std::process::ExitStatus::from_raw(status);

@@ -4,6 +4,7 @@
 //! are in force or the launch fails; a launch that fails leaves no group.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 
 use ampoule_cgroups::events::Above;
@@ -301,13 +302,32 @@ impl GroupPlan {
         }
     }
 
+    /// That of a group that is there, for processes that join it.
+    pub(crate) fn of(group: &Group) -> Result<Self, Error> {
+        let membership = group.membership();
+        let membership = membership.map_err(|error| Error::from_cgroups(Stage::Running, error))?;
+        let place = Arc::new(Mutex::new(group.place().clone()));
+        let (limits, shape) = (Limits::default(), membership.shape());
+        Ok(Self { place, limits, shape, kind: Kind::Asked, name: None })
+    }
+
+    /// The directories in which groups are made.
+    pub(crate) fn places(&self) -> Vec<PathBuf> {
+        locked(&self.place).paths().map(PathBuf::from).collect()
+    }
+
     /// What helps when a limit cannot be changed.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         (self.kind == Kind::Default).then_some("ask for a limit when it is started")
     }
 
     /// Makes the group of one launch.
-    pub(crate) fn make(&self, id: &str, on_drop: OnDrop) -> Result<Made, Error> {
+    pub(crate) fn make(
+        &self,
+        id: &str,
+        on_drop: OnDrop,
+        name: Option<&str>,
+    ) -> Result<Made, Error> {
         let life = match on_drop {
             OnDrop::Kill => Life::WithOwner,
             OnDrop::Detach => Life::Detached,
@@ -318,8 +338,8 @@ impl GroupPlan {
             let hint = "a container with this id runs: give each launch its own (Launch::id)";
             if taken { error.with_hint(hint) } else { error }
         };
-        let name = match &self.name {
-            Some(name) => name.clone(),
+        let name = match name.or(self.name.as_deref()) {
+            Some(name) => name.to_owned(),
             None => owned_name(Some(id), life).map_err(failed)?,
         };
         let place = locked(&self.place).clone();

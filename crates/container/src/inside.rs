@@ -34,8 +34,8 @@ impl Container {
     /// there to answer and the host may not look.
     pub fn namespace(&self, kind: Namespace) -> Result<OwnedFd, Error> {
         match self.plan.pid1() {
-            Pid1::Reaper => self.ask(namespace_number(kind)),
-            Pid1::Payload => self.look(&format!("ns/{}", kind.proc_name()), OFlags::RDONLY),
+            Pid1::Reaper if !self.is_reopened() => self.ask(namespace_number(kind)),
+            _ => self.look(&format!("ns/{}", kind.proc_name()), OFlags::RDONLY),
         }
     }
 
@@ -45,8 +45,8 @@ impl Container {
     /// As [`Container::namespace`].
     pub fn root_fd(&self) -> Result<OwnedFd, Error> {
         match self.plan.pid1() {
-            Pid1::Reaper => self.ask(open::ROOT),
-            Pid1::Payload => self.look("root", OFlags::PATH | OFlags::DIRECTORY),
+            Pid1::Reaper if !self.is_reopened() => self.ask(open::ROOT),
+            _ => self.look("root", OFlags::PATH | OFlags::DIRECTORY),
         }
     }
 

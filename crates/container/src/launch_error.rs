@@ -25,6 +25,16 @@ pub(crate) fn explain(
     stage: Option<Stage>,
     launch: &Launch<'_>,
 ) -> Error {
+    explain_named(error, stage, launch.argv.first(), directory(launch))
+}
+
+/// As [`explain`], with the texts of the launch that the plan's steps do not show.
+pub(crate) fn explain_named(
+    error: ampoule_init::Error,
+    stage: Option<Stage>,
+    program: Option<&CString>,
+    directory: Option<&CString>,
+) -> Error {
     let errno = error.errno().map_or(Errno::IO, Errno::from_raw_os_error);
     let step = error.step_text().unwrap_or_default().to_owned();
     let call = step.split('(').next().unwrap_or_default();
@@ -43,8 +53,8 @@ pub(crate) fn explain(
         .step()
         .map_or_else(|| "the launcher".to_owned(), |index| format!("step {index}, {step}"));
     let about = match (error.kind(), call) {
-        (InitKind::Exec, _) => named(launch.argv.first(), &about),
-        (_, "chdir") => named(directory(launch), &about),
+        (InitKind::Exec, _) => named(program, &about),
+        (_, "chdir") => named(directory, &about),
         _ => about,
     };
     let made = Error::new(kind, stage).about(about).with_errno(errno).caused_by(error);
@@ -66,7 +76,7 @@ fn named(text: Option<&CString>, step: &str) -> String {
 }
 
 /// The working directory of a launch.
-fn directory<'a>(launch: &'a Launch<'_>) -> Option<&'a CString> {
+pub(crate) fn directory<'a>(launch: &'a Launch<'_>) -> Option<&'a CString> {
     match launch.parameters.get(usize::from(CURRENT_DIR)) {
         Some(Parameter::Text(text)) => Some(text),
         _ => None,

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use ampoule_init::steps::{launch as l, process as p};
-use ampoule_init::{Draft, Fd, First, Program, Step};
+use ampoule_init::{Draft, Fd, First, Program, Step, Tail};
 use ampoule_ns::prepared::{attributes, credentials, id_maps, namespaces};
 use ampoule_ns::{Namespace, Setting};
 use ampoule_overlay as overlay;
@@ -47,6 +47,15 @@ pub(crate) struct Prepared {
     pub(crate) execs: ExecPlans,
     stages: Vec<(Stage, usize)>,
     report: Report,
+    origin: PlanOrigin,
+}
+
+/// Where a plan comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PlanOrigin {
+    Command,
+    /// The file of a container that runs: only processes that join can be made of it.
+    File,
 }
 
 impl Plan {
@@ -81,6 +90,7 @@ impl Plan {
             execs: ExecPlans::default(),
             stages,
             report,
+            origin: PlanOrigin::Command,
         };
         Ok(Self(Arc::new(prepared)))
     }
@@ -117,6 +127,32 @@ impl fmt::Display for Plan {
 }
 
 impl Prepared {
+    /// As much of a plan as a process needs to join.
+    pub(crate) fn for_joining(
+        settings: Settings,
+        draft: Draft,
+        environment: Environment,
+        current_dir: CString,
+    ) -> Result<Arc<Self>, Error> {
+        Ok(Arc::new(Self {
+            program: Program::seal(draft)?,
+            settings,
+            at_launch: Vec::new(),
+            environment,
+            argv: vec![OsString::new()],
+            current_dir,
+            execs: ExecPlans::default(),
+            stages: Vec::new(),
+            report: Report::default(),
+            origin: PlanOrigin::File,
+        }))
+    }
+
+    /// Whether it comes from the file of a container.
+    pub(crate) fn is_reopened(&self) -> bool {
+        self.origin == PlanOrigin::File
+    }
+
     pub(crate) fn report(&self) -> &Report {
         &self.report
     }
@@ -139,6 +175,11 @@ impl Prepared {
 
     pub(crate) fn first(&self) -> First {
         if self.is_idle() { First::Idle } else { First::Payload }
+    }
+
+    /// What is left to be done at the start of a created container.
+    pub(crate) fn tail(&self) -> Tail {
+        Tail::of(&self.program)
     }
 
     /// The stage that a step belongs to.
@@ -352,6 +393,8 @@ fn become_payload(settings: &Settings, to: &mut Ordered) {
     #[cfg(feature = "landlock")]
     to.first(settings.landlock.iter().map(|rules| rules.enforce.clone()));
     to.first(payload::last());
+    // A created container waits here, where a filter cannot refuse what that takes.
+    to.first([l::hold()]);
     // The clock is read before the filter can refuse it.
     to.mark("process");
     to.first(payload::filter(settings, capabilities));

@@ -45,7 +45,7 @@ pub(crate) struct Settings {
     pub(crate) layers: Option<LayersPlan>,
     #[cfg(feature = "image")]
     #[expect(dead_code, reason = "their locks hold the layers")]
-    image_layers: Vec<ampoule_image::Layer>,
+    pub(crate) image_layers: Vec<ampoule_image::Layer>,
     pub(crate) apparmor: Option<crate::apparmor::Profile>,
     #[cfg(feature = "landlock")]
     pub(crate) landlock: Option<crate::landlock::Prepared>,
@@ -187,7 +187,7 @@ fn known_capabilities() -> Result<CapabilitySet, Error> {
 }
 
 /// A process that joins a pid namespace is not its first, so that it cannot be its reaper.
-fn effective_pid1(namespaces: &NamespaceSet, asked: Pid1) -> Pid1 {
+pub(crate) fn effective_pid1(namespaces: &NamespaceSet, asked: Pid1) -> Pid1 {
     match namespaces.get(Namespace::Pid) {
         Setting::Join(_) => Pid1::Payload,
         _ => asked,

@@ -59,7 +59,7 @@ const ORDER: &[(&str, &str)] = &[
 
 /// What may stand behind the closing of descriptors: it opens none.
 const BEHIND_CLOSING: &[&str] =
-    &["chdir", "mark", "seccomp", "send_fd", "capset", "prctl", "execve"];
+    &["chdir", "hold", "mark", "seccomp", "send_fd", "capset", "prctl", "execve"];
 
 fn name<'a>(step: &&'a str) -> &'a str {
     step.split('(').next().unwrap_or(step)

@@ -81,14 +81,17 @@ pub mod nr {
     pub const SOCKETPAIR: u64 = 199;
     pub const RECVFROM: u64 = 207;
     pub const SENDMSG: u64 = 211;
+    pub const RECVMSG: u64 = 212;
     pub const EXECVE: u64 = 221;
     pub const LSEEK: u64 = 62;
     pub const MMAP: u64 = 222;
+    pub const ACCEPT4: u64 = 242;
     pub const WAIT4: u64 = 260;
     pub const STATX: u64 = 291;
     pub const CLONE3: u64 = 435;
     pub const CLOSE_RANGE: u64 = 436;
     pub const OPENAT2: u64 = 437;
+    pub const FACCESSAT2: u64 = 439;
     pub const MOUNT_SETATTR: u64 = 442;
     pub const LANDLOCK_ADD_RULE: u64 = 445;
 }

@@ -67,6 +67,7 @@ pub mod nr {
     pub const GETPID: u64 = 39;
     pub const RECVFROM: u64 = 45;
     pub const SENDMSG: u64 = 46;
+    pub const RECVMSG: u64 = 47;
     pub const SOCKETPAIR: u64 = 53;
     pub const EXECVE: u64 = 59;
     pub const WAIT4: u64 = 61;
@@ -84,6 +85,7 @@ pub mod nr {
     pub const MKDIRAT: u64 = 258;
     pub const NEWFSTATAT: u64 = 262;
     pub const PPOLL: u64 = 271;
+    pub const ACCEPT4: u64 = 288;
     pub const SIGNALFD4: u64 = 289;
     pub const DUP3: u64 = 292;
     pub const PIPE2: u64 = 293;
@@ -91,6 +93,7 @@ pub mod nr {
     pub const CLONE3: u64 = 435;
     pub const CLOSE_RANGE: u64 = 436;
     pub const OPENAT2: u64 = 437;
+    pub const FACCESSAT2: u64 = 439;
     pub const MOUNT_SETATTR: u64 = 442;
     pub const LANDLOCK_ADD_RULE: u64 = 445;
 }

@@ -22,6 +22,7 @@ pub const ENOTDIR: i32 = 20;
 pub const EINVAL: i32 = 22;
 pub const EXDEV: i32 = 18;
 pub const EPIPE: i32 = 32;
+pub const ECONNRESET: i32 = 104;
 pub const ESTALE: i32 = 116;
 
 pub const AT_FDCWD: u64 = -100_i64 as u64;
@@ -145,6 +146,29 @@ pub fn send(socket: u64, bytes: &[u8], fds: &[u64]) -> Result<(), i32> {
         flags: 0,
     };
     call3(nr::SENDMSG, socket, &raw const message as u64, MSG_NOSIGNAL).map(drop)
+}
+
+/// Receives one message, with at most one descriptor; waits for it. The length is 0 when the peer has closed.
+pub fn receive(socket: u64, bytes: &mut [u8]) -> Result<(usize, Option<u64>), i32> {
+    const MSG_CMSG_CLOEXEC: u64 = 0x4000_0000;
+    let part = Part { base: bytes.as_mut_ptr() as u64, len: bytes.len() as u64 };
+    let mut rights = Rights { len: 0, level: 0, kind: 0, fds: [-1; 2] };
+    let mut message = Message {
+        name: 0,
+        name_len: 0,
+        parts: &raw const part,
+        part_count: 1,
+        control: &raw mut rights,
+        control_len: 24,
+        flags: 0,
+    };
+    let len = call3(nr::RECVMSG, socket, &raw mut message as u64, MSG_CMSG_CLOEXEC)?;
+    // SAFETY: the kernel wrote into this process's own structure, behind the compiler's back.
+    let [fd, second] = unsafe { (&raw const rights.fds).read_volatile() };
+    if second >= 0 {
+        close(second as u64);
+    }
+    Ok((len as usize, (fd >= 0).then_some(fd as u64)))
 }
 
 /// Device, inode, mode and device number of a descriptor (statx(2)).

@@ -160,6 +160,7 @@ impl Machine {
             code::WRITE => crate::compose::write(args).map(|()| 0),
             code::REAPER => self.reaper(args[0], args[1]).map(|()| 0),
             code::EXEC => self.exec(),
+            code::HOLD => self.hold().map(|()| 0),
             code::MARK => self.mark(args[0]).map(|()| 0),
             code::SEND_FD => self.send_fd(args).map(|()| 0),
             code::SIGNALS => crate::compose::reset_signals().map(|()| 0),

@@ -15,6 +15,7 @@ mod arch;
 mod arch;
 mod compose;
 mod first;
+mod hold;
 mod kernel;
 mod machine;
 mod reaper;

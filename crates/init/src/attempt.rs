@@ -11,7 +11,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open
 use crate::control::{self, Incoming, Message};
 use crate::error::{Error, ErrorKind};
 use crate::gate::{Gate, Refused};
-use crate::launch::{Launch, PidNamespace, Started};
+use crate::held::Held;
+use crate::launch::{Begin, Launch, PidNamespace, Started};
 use crate::process::{self, Until};
 use crate::program::Program;
 use crate::sys::vfork::Spawned;
@@ -35,6 +36,8 @@ struct Seen {
     fds: Vec<(u32, OwnedFd)>,
     marks: Vec<(u32, u64)>,
     running: bool,
+    /// It waits before its program.
+    held: bool,
 }
 
 /// What a failed step reports.
@@ -88,7 +91,9 @@ impl Attempt {
         launch: &Launch<'_>,
     ) -> Self {
         let (deadline, pid_namespace) = (launch.deadline, launch.pid_namespace);
-        let until = match program.reports() > FEW_REPORTS || program.has_gate() {
+        // One that is held does not close its socket, and one that waits at a gate is to be answered.
+        let held = launch.begin == Begin::Held;
+        let until = match held || program.has_gate() || program.reports() > FEW_REPORTS {
             true => Until::Readable,
             false => Until::Closed,
         };
@@ -154,13 +159,14 @@ impl Attempt {
 
     /// Reads reports until the setup socket closes, then reaps the launcher.
     fn run(&mut self, gate: Gate<'_>) -> Result<(), Failure> {
-        while let Some(message) = self.next_report(self.deadline)? {
+        while !self.seen.held {
+            let Some(message) = self.next_report(self.deadline)? else { break };
             match message.record {
                 Some(record) if record.kind == record::GATE => self.pass(gate)?,
                 _ => self.note(message)?,
             }
         }
-        if !self.seen.running || self.seen.first.is_none() {
+        if !(self.seen.running || self.seen.held) || self.seen.first.is_none() {
             return Err(Failure::Died);
         }
         self.reap_launchers()
@@ -212,6 +218,7 @@ impl Attempt {
             }
             (record::MARK, _) => self.seen.marks.push((record.aux, record.words[0])),
             (record::EXECING | record::IDLE, _) => self.seen.running = true,
+            (record::HELD, _) => self.seen.held = true,
             _ => {}
         }
         Ok(())
@@ -232,11 +239,13 @@ impl Attempt {
     }
 
     fn started(self) -> Result<Started, Error> {
-        let (Some((pid, pidfd)), Some(Sockets { control, .. })) = (self.seen.first, self.sockets)
+        let (Some((pid, pidfd)), Some(Sockets { setup, control })) =
+            (self.seen.first, self.sockets)
         else {
             return Err(Error::new(ErrorKind::InitDied, "no first process"));
         };
-        Ok(Started { pid, pidfd, control, fds: self.seen.fds, marks: self.seen.marks })
+        let held = self.seen.held.then(|| Held::new(setup));
+        Ok(Started { pid, pidfd, control, fds: self.seen.fds, marks: self.seen.marks, held })
     }
 
     /// Ends what was started and makes the error.
@@ -375,7 +384,7 @@ fn step_error(program: &Program, report: Report) -> Error {
     let index = report.step as usize;
     let step = program.step(index);
     let kind = match step {
-        Some(step) if step.has(wire::code::EXEC) => ErrorKind::Exec,
+        Some(step) if step.has(wire::code::EXEC) || step.has(wire::code::HOLD) => ErrorKind::Exec,
         Some(step) if step.has(wire::code::FIRST) || step.has(wire::code::RELAY) => {
             ErrorKind::Clone
         }

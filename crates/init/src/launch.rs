@@ -13,6 +13,7 @@ use crate::control;
 use crate::embedded::Embedded;
 use crate::error::{Error, ErrorKind};
 use crate::gate::Gate;
+use crate::held::Held;
 use crate::image::{Image, Sealing};
 use crate::program::Program;
 use crate::sys::vfork::{self, Place, Spawned};
@@ -89,9 +90,21 @@ pub struct Launch<'a> {
     pub timings: Timings,
     /// When the launch has failed if it has not succeeded.
     pub deadline: Instant,
+    /// Whether the program starts at once.
+    pub begin: Begin,
     /// A fault to inject.
     #[doc(hidden)]
     pub fault: Option<Fault>,
+}
+
+/// When the program of a launch starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Begin {
+    /// At once.
+    #[default]
+    AtOnce,
+    /// When [`Held::go`] says so; a program without [`steps::launch::hold`](crate::steps::launch::hold) starts at once.
+    Held,
 }
 
 /// Whether the times of the stages are wanted.
@@ -117,6 +130,8 @@ pub struct Started {
     pub fds: Vec<(u32, OwnedFd)>,
     /// Ends of stages: stage and monotonic time in nanoseconds.
     pub marks: Vec<(u32, u64)>,
+    /// What starts the program of a launch that is held.
+    pub held: Option<Held>,
 }
 
 /// Starts a program.
@@ -201,6 +216,7 @@ impl<'a> Launch<'a> {
             timeout: None,
             timings: Timings::Off,
             deadline,
+            begin: Begin::AtOnce,
             fault: None,
         }
     }
@@ -267,6 +283,7 @@ impl Launch<'_> {
         flag(self.timings == Timings::On, launch_flag::TIMINGS)
             | flag(self.pid_namespace != PidNamespace::Other, launch_flag::PID_NAMESPACE)
             | flag(self.first == First::Idle, launch_flag::IDLE)
+            | flag(self.begin == Begin::Held, launch_flag::HELD)
     }
 
     fn add_parameters(&self, image: &mut Image) -> Result<u32, Error> {

@@ -12,6 +12,7 @@
 //! | [`steps`] | the vocabulary |
 //! | [`Draft`], [`Program`] | steps in order, encoded and sealed |
 //! | [`Launch`], [`start`] | one launch |
+//! | [`Held`] | one that waits before its program |
 //! | [`process`] | pidfds: wait, signal, reap |
 //! | [`reaper`] | what the first process reports and takes |
 //! | [`wire`] | the byte layouts shared with the embedded program |
@@ -26,6 +27,7 @@ pub mod control;
 mod embedded;
 mod error;
 mod gate;
+mod held;
 mod image;
 mod launch;
 pub mod process;
@@ -38,9 +40,12 @@ pub mod wire;
 
 pub use error::{Error, ErrorKind};
 pub use gate::{Gate, Refused};
+pub use held::{Held, Tail, Went};
 #[doc(hidden)]
 pub use launch::Fault;
-pub use launch::{First, Launch, Parameter, PidNamespace, Started, Timings, start, start_gated};
+pub use launch::{
+    Begin, First, Launch, Parameter, PidNamespace, Started, Timings, start, start_gated,
+};
 pub use program::{Draft, Program};
 pub use step::{Arg, Fd, Slot, Slots, Step};
 

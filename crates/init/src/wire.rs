@@ -84,6 +84,8 @@ pub mod code {
     pub const RELAY: u16 = 18;
     /// Tell the host that everything up to here is done, and wait for its answer.
     pub const GATE: u16 = 21;
+    /// Where a launch that is held makes sure that its program is there, and waits.
+    pub const HOLD: u16 = 22;
 }
 
 /// Where an argument's value comes from.
@@ -118,6 +120,8 @@ pub mod launch_flag {
     pub const PID_NAMESPACE: u32 = 2;
     /// There is no payload: stay as the reaper until told to stop.
     pub const IDLE: u32 = 4;
+    /// Wait at `HOLD` until somebody says `GO`.
+    pub const HELD: u32 = 8;
 }
 
 /// What an injected fault does in place of an operation.
@@ -150,6 +154,8 @@ pub mod record {
     pub const RELAY: u32 = 9;
     /// The first process waits at a gate; the host lets it go on with the same record.
     pub const GATE: u32 = 10;
+    /// Everything is done but the program's start, which waits for `GO`.
+    pub const HELD: u32 = 11;
     /// Host to reaper: send signal `aux` to the payload.
     pub const SIGNAL: u32 = 16;
     /// Host to reaper: send signal `aux` to every process.
@@ -160,6 +166,11 @@ pub mod record {
     pub const OPEN: u32 = 19;
     /// Host to reaper: kill the payload and all its descendants, then end.
     pub const END: u32 = 20;
+    /// Whoever starts a held launch: go on, and report here what comes of it.
+    pub const GO: u32 = 21;
+    /// Host to a held launch: from now on wait for those who connect to the listening socket that comes along, and do
+    /// not end with this socket.
+    pub const KEEP: u32 = 22;
 }
 
 /// What the reaper can open for the host: an undumpable process's own files are closed to a host without privilege.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ampoule_init::steps::{launch as l, process as p};
 use ampoule_init::{
-    Draft, Error, First, Launch, PidNamespace, Program, Started, Timings, process, start,
+    Begin, Draft, Error, First, Launch, PidNamespace, Program, Started, Timings, process, start,
 };
 use ampoule_seccomp::{Action, CALLS_OF_EXEC, Filter, Rule, prepared};
 
@@ -40,6 +40,7 @@ fn run(program: &Program, path: &str, script: &str) -> Result<(Started, PipeRead
         timeout: None,
         timings: Timings::Off,
         deadline: Instant::now() + Duration::from_secs(20),
+        begin: Begin::AtOnce,
         fault: None,
     };
     Ok((start(program, &launch)?, read))

@@ -8,6 +8,7 @@
 pub(crate) mod attacks;
 pub(crate) mod attributes;
 pub(crate) mod container_events;
+pub(crate) mod created;
 pub(crate) mod defaults;
 pub(crate) mod ends;
 pub(crate) mod errors;
@@ -25,6 +26,7 @@ pub(crate) mod idle;
 pub(crate) mod image_layers;
 pub(crate) mod images;
 pub(crate) mod inside;
+pub(crate) mod kept;
 #[cfg(feature = "landlock")]
 pub(crate) mod landlock;
 #[cfg(feature = "landlock")]

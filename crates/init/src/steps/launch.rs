@@ -168,6 +168,12 @@ pub fn exec() -> Step {
     Step::operation("execve", code::EXEC, Vec::new()).named("execve", "{program}, {args}, {env}")
 }
 
+/// In a launch that is held, looks whether the program is there and waits until somebody starts it; nothing in others.
+#[must_use]
+pub fn hold() -> Step {
+    Step::operation("hold", code::HOLD, Vec::new())
+}
+
 /// Closes every descriptor that the payload must not inherit but the setup socket, which closes itself
 /// (close_range(2), Linux 5.9).
 #[must_use]

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use ampoule_init::reaper::{self, Ended};
 use ampoule_init::steps::{launch as l, process as p};
 use ampoule_init::{
-    Draft, Error, First, Launch, PidNamespace, Program, Started, Timings, process, start,
+    Begin, Draft, Error, First, Launch, PidNamespace, Program, Started, Timings, process, start,
 };
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -228,6 +228,7 @@ pub(crate) fn launch<'a>(argv: &[&str]) -> Launch<'a> {
         timeout: None,
         timings: Timings::Off,
         deadline: Instant::now() + Duration::from_secs(10),
+        begin: Begin::AtOnce,
         fault: None,
     }
 }

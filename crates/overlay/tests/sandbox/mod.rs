@@ -18,7 +18,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use ampoule_init::steps::{launch as l, process as p};
-use ampoule_init::{Draft, First, Launch, PidNamespace, Program, Timings, start};
+use ampoule_init::{Begin, Draft, First, Launch, PidNamespace, Program, Timings, start};
 use ampoule_overlay::{Base, FileSystem, Mount, Prepared, Root, Situation, UserNamespace, prepare};
 
 /// A directory with a busybox root file system, `lower` layers and a canary beside it.
@@ -164,6 +164,7 @@ fn launch(program: &Program, script: &str) -> Result<String, ampoule_init::Error
         timeout: None,
         timings: Timings::Off,
         deadline: Instant::now() + Duration::from_secs(20),
+        begin: Begin::AtOnce,
         fault: None,
     };
     let before = std::fs::read_to_string("/proc/self/mountinfo").unwrap();

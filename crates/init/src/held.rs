@@ -1,0 +1,135 @@
+//! A launch that waits before its program: started here, or by another process.
+//!
+//! Kernel objects: the host's end of the setup socket, or a connection to the socket that was handed over. Invariant:
+//! while a launch is held it ends with its [`Held`], unless that was handed over.
+
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
+
+use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+
+use crate::control::{self, Incoming};
+use crate::error::{Error, ErrorKind};
+use crate::process;
+use crate::program::Program;
+use crate::wire::{Record, code, record};
+
+/// What starts the program of a launch that is held. Dropping it ends what waits.
+#[derive(Debug)]
+pub struct Held(OwnedFd);
+
+/// The steps behind the one that holds a program, as plain data: whoever starts it need not be who made the program.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tail {
+    /// Position of the first one in the program.
+    pub first: usize,
+    /// What each prints; the last one is the exec.
+    pub steps: Vec<String>,
+}
+
+impl Tail {
+    /// Of a program; without steps where it holds nothing.
+    #[must_use]
+    pub fn of(program: &Program) -> Self {
+        let hold = program.steps().position(|step| step.has(code::HOLD));
+        let first = hold.map_or(usize::MAX, |at| at.saturating_add(1));
+        Self { first, steps: program.steps().skip(first).map(ToString::to_string).collect() }
+    }
+
+    /// The error that a report describes.
+    fn error(&self, report: &Record) -> Error {
+        let index = usize::try_from(report.step).unwrap_or(usize::MAX);
+        let at = index.checked_sub(self.first).unwrap_or(usize::MAX);
+        let kind = match at.checked_add(1) == Some(self.steps.len()) {
+            true => ErrorKind::Exec,
+            false => ErrorKind::Step,
+        };
+        let text = self.steps.get(at).cloned().unwrap_or_default();
+        Error::at_step(kind, index, text, report.error_number(), report.aux)
+    }
+}
+
+/// What came of a start.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Went {
+    /// Descriptors that steps sent, with what they say.
+    pub fds: Vec<(u32, OwnedFd)>,
+}
+
+impl Held {
+    pub(crate) fn new(setup: OwnedFd) -> Self {
+        Self(setup)
+    }
+
+    /// One that was handed over, by a connection to its listening socket.
+    #[must_use]
+    pub fn connected(connection: OwnedFd) -> Self {
+        Self(connection)
+    }
+
+    /// Hands it over: from now on it waits for somebody who connects to `listener` (`SOCK_SEQPACKET`) and says
+    /// [`Held::go`], also past the end of this process.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InitDied`] when it has ended, [`ErrorKind::Host`] when the message cannot be sent.
+    pub fn hand_over(self, listener: BorrowedFd<'_>) -> Result<(), Error> {
+        send(&self.0, &Record::new(record::KEEP, 0, 0, 0), &[listener])
+    }
+
+    /// Starts the program; it runs when this returns `Ok`. `tail` is that of the launch's program.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Exec`] and [`ErrorKind::Step`] with the step that failed, [`ErrorKind::InitDied`] when it has ended,
+    /// [`ErrorKind::StartTimeout`] past the deadline. What waited has ended then, or ends by itself.
+    pub fn go(self, tail: &Tail, deadline: Instant) -> Result<Went, Error> {
+        send(&self.0, &Record::new(record::GO, 0, 0, 0), &[])?;
+        let mut went = Went::default();
+        let mut running = false;
+        loop {
+            match control::incoming(&self.0)? {
+                Incoming::Message(message) => {
+                    let Some(record) = message.record else { continue };
+                    match (record.kind, message.fds.into_iter().next()) {
+                        (record::ERROR, _) => return Err(tail.error(&record)),
+                        (record::EXECING, _) => running = true,
+                        (record::FD, Some(fd)) => {
+                            went.fds.push((record.aux, crate::above_stdio(fd)?));
+                        }
+                        _ => {}
+                    }
+                }
+                Incoming::Closed if running => return Ok(went),
+                Incoming::Closed => return Err(died()),
+                Incoming::Nothing => {
+                    let ready = process::wait_readable(self.0.as_fd(), Some(deadline));
+                    if !ready.map_err(|error| Error::host("poll", error))? {
+                        return Err(Error::new(ErrorKind::StartTimeout, "while starting"));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn died() -> Error {
+    Error::new(ErrorKind::InitDied, "before its program was started")
+}
+
+/// Sends a request with descriptors.
+fn send(socket: &OwnedFd, record: &Record, fds: &[BorrowedFd<'_>]) -> Result<(), Error> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
+        return Err(Error::host("sendmsg", Errno::INVAL));
+    }
+    let bytes = record.encode();
+    match sendmsg(socket, &[IoSlice::new(&bytes)], &mut control, SendFlags::NOSIGNAL) {
+        Ok(_) => Ok(()),
+        Err(Errno::PIPE | Errno::CONNRESET) => Err(died()),
+        Err(errno) => Err(Error::host("sendmsg", errno)),
+    }
+}
