@@ -104,5 +104,5 @@ fn without_a_group_nothing_is_counted() {
 #[test]
 fn the_network_is_counted_until_the_end() {
     tier::root();
-    unchanged(|| scene::network::is_counted_until_the_end());
+    unchanged(scene::network::is_counted_until_the_end);
 }

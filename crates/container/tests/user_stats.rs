@@ -26,5 +26,5 @@ fn a_group_where_possible() {
 #[test]
 fn the_network_is_counted_until_the_end() {
     tier::user();
-    unchanged(|| scene::network::is_counted_until_the_end());
+    unchanged(scene::network::is_counted_until_the_end);
 }
