@@ -69,7 +69,8 @@ Shown
   --explain             print the steps, one a line, and run nothing
   --report              print what is in force, then run
   --timings             print how long the stages of the start took
-  --stats               print at the end what was used: peak memory, CPU time, throttled time, processes, block devices
+  --stats               print at the end what was used: peak memory, CPU time, throttled time, processes, block devices,
+                        network
   --doctor              print what this machine can do
   -h, --help            this text
 

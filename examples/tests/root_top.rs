@@ -202,9 +202,16 @@ fn a_sandbox_tells_what_was_used() {
         done.err.trim_end().strip_suffix(" % of a CPU").and_then(|text| text.rsplit(' ').next());
     let share: f64 = share.unwrap_or_else(|| panic!("{}", done.err)).parse().unwrap();
     assert!(share > 5.0 && share <= 60.0, "{}", done.err);
-    for measure in
-        ["memory peak ", "CPU time ", "throttled ", "processes at once", "read ", "written "]
-    {
+    for measure in [
+        "memory peak ",
+        "CPU time ",
+        "throttled ",
+        "processes at once",
+        "read ",
+        "written ",
+        "network received ",
+        "sent ",
+    ] {
         assert!(done.err.contains(measure), "{measure}: {}", done.err);
     }
     let without_limits = run("sandbox", &["--stats", "--", "sh", "-c", "exit 3"]);

@@ -101,7 +101,7 @@ impl Place {
 }
 
 /// The hierarchy of pure v2.
-fn unified(hierarchies: &Hierarchies) -> Option<&Hierarchy> {
+pub(crate) fn unified(hierarchies: &Hierarchies) -> Option<&Hierarchy> {
     hierarchies.iter().next().filter(|_| hierarchies.mode() == Mode::V2)
 }
 

@@ -6,6 +6,7 @@
 //! | to say what a group may use | [`Limits`], with [`Bytes`], [`Cpus`], [`Weight`], [`Max`] |
 //! | to know what this machine has | [`Hierarchies::detect`] |
 //! | a place where I may make groups | [`Place::find`], [`Place::open`], [`Place::within`] |
+//! | to know where I may make some | [`Prospect::of`] |
 //! | systemd to make the place | [`Place::choose`] with a [`Placement`], feature `systemd` |
 //! | a group with limits | [`Group::create`], [`Group::create_in`] a place |
 //! | a group that is there | [`Group::find`], [`Group::open`] |
@@ -57,6 +58,7 @@ mod path;
 mod place;
 mod placement;
 pub mod pressure;
+mod prospect;
 mod reason;
 pub mod stat;
 #[cfg_attr(not(feature = "systemd"), path = "no_systemd.rs")]
@@ -80,6 +82,7 @@ pub use owner::{Life, Reconciled, owned_name, reconcile, sweep};
 pub use path::GroupPath;
 pub use place::Place;
 pub use placement::{Placement, Scope, Slice};
+pub use prospect::{Prospect, Site};
 pub use stat::Stats;
 pub use table::Version;
 pub use unit::{Bytes, Cpus, Max, Micros, NumberList, Percent, Shares, Weight};

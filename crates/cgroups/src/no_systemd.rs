@@ -19,6 +19,10 @@ pub(crate) fn place(_hierarchy: Option<&Hierarchy>, _scope: &Scope) -> Result<Pl
     Err(Error::no_systemd(NoSystemd::Feature))
 }
 
+pub(crate) fn answers(_hierarchy: Option<&Hierarchy>) -> Result<()> {
+    Err(Error::no_systemd(NoSystemd::Feature))
+}
+
 #[cfg(test)]
 mod tests {
     use crate::{Controllers, ErrorKind, Hierarchies, Limits, Place, Placement, Scope};

@@ -1,9 +1,9 @@
 //! Looking at a group: statistics, events, pressure; and the device program, which is no file.
 //!
-//! Kernel objects: the group's directory in each of its hierarchies, opened for one call. Invariant:
-//! no descriptor is kept but those of a stream.
+//! Kernel objects: files of the group in each of its hierarchies, opened for one call. Invariant: no descriptor is kept
+//! but those of a stream.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::controller::{Controller, Controllers};
 use crate::error::Result;
@@ -12,8 +12,11 @@ use crate::group::Group;
 use crate::limits::Limits;
 use crate::place::Dir;
 use crate::pressure::{Pressure, PressureWatch, Resource, Trigger};
-use crate::stat::{self, Stats};
+use crate::stat::{self, Files, Stats, Totals};
 use crate::table::Version;
+
+/// Finds the directory of a controller.
+type Find<'f, 'a> = &'f dyn Fn(Controller) -> Option<stat::Dir<'a>>;
 
 impl Group {
     /// Everything that the kernel counts for it: some thirty small reads, about 50 µs.
@@ -23,9 +26,7 @@ impl Group {
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound) when the group has been removed.
     pub fn stat(&self) -> Result<Stats> {
-        let open = self.open_dirs()?;
-        let find = |controller| find(&open, controller);
-        stat::read(&find)
+        self.read(stat::read_with, |_| true)
     }
 
     /// Only what these controllers count, in fewer reads than [`Group::stat`]; the rest is as when nobody counts it.
@@ -33,12 +34,33 @@ impl Group {
     /// # Errors
     /// As [`Group::stat`].
     pub fn stat_of(&self, controllers: Controllers) -> Result<Stats> {
-        let counts =
-            |dir: &&Dir| dir.version == Version::V2 || dir.controllers.intersects(controllers);
-        let open = self.dirs().filter(counts).map(|dir| Ok((dir, self.open_dir(dir)?)));
-        let open = open.collect::<Result<Vec<_>>>()?;
-        let wanted = |one: &Controller| *one != Controller::Core && controllers.contains(one.set());
-        stat::read(&|controller| Some(controller).filter(wanted).and_then(|one| find(&open, one)))
+        let wanted = |one: Controller| one != Controller::Core && controllers.contains(one.set());
+        self.read(stat::read_with, wanted)
+    }
+
+    /// What it counted in all, in some six reads: for a report of its end.
+    ///
+    /// # Errors
+    /// As [`Group::stat`].
+    pub fn totals(&self) -> Result<Totals> {
+        self.read(stat::totals::read, |_| true)
+    }
+
+    /// Reads files by their paths from the directories above.
+    fn read<'a, T>(
+        &'a self,
+        read: impl Fn(&mut Files, Find<'_, 'a>) -> Result<T>,
+        wanted: impl Fn(Controller) -> bool,
+    ) -> Result<T> {
+        let above: Vec<_> = self.dirs().map(|dir| (dir, dir.fd.as_fd())).collect();
+        let mut files = Files::below(self.name());
+        let find = |one| if wanted(one) { find(&above, one) } else { None };
+        let counted = read(&mut files, &find)?;
+        if files.found() == 0 {
+            // A group that has been removed has no files; opening it says so.
+            self.open_dirs()?;
+        }
+        Ok(counted)
     }
 
     /// What happens to it from now on: out of memory, a limit reached, empty, frozen.
@@ -47,6 +69,7 @@ impl Group {
     /// [`NotFound`](crate::ErrorKind::NotFound) when the group has been removed.
     pub fn events(&self) -> Result<EventStream> {
         let open = self.open_dirs()?;
+        let open: Vec<_> = open.iter().map(|(dir, fd)| (*dir, fd.as_fd())).collect();
         EventStream::open(&|controller| find(&open, controller))
     }
 
@@ -92,9 +115,9 @@ impl Group {
 }
 
 /// The directory that has a controller's files.
-fn find<'a>(open: &'a [(&Dir, OwnedFd)], controller: Controller) -> Option<stat::Dir<'a>> {
+fn find<'a>(open: &[(&Dir, BorrowedFd<'a>)], controller: Controller) -> Option<stat::Dir<'a>> {
     let in_v2 = open.iter().any(|(dir, _)| dir.version == Version::V2);
-    let fits = |(dir, _): &&(&Dir, OwnedFd)| match (controller, dir.version) {
+    let fits = |(dir, _): &&(&Dir, BorrowedFd<'a>)| match (controller, dir.version) {
         // Freezing is done by v2 where the group is in it.
         (Controller::Freezer, Version::V1) if in_v2 => false,
         (Controller::Core, Version::V2) => true,
@@ -105,7 +128,7 @@ fn find<'a>(open: &'a [(&Dir, OwnedFd)], controller: Controller) -> Option<stat:
     };
     let (dir, fd) = open.iter().find(fits)?;
     Some(match dir.version {
-        Version::V1 => stat::Dir::V1(fd.as_fd()),
-        Version::V2 => stat::Dir::V2(fd.as_fd()),
+        Version::V1 => stat::Dir::V1(*fd),
+        Version::V2 => stat::Dir::V2(*fd),
     })
 }

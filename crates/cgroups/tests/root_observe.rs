@@ -59,6 +59,10 @@ fn statistics_show_limits_and_use() {
     assert_eq!(stats.memory.max, Some(Max::Limit(64 << 20)));
     assert_eq!((stats.pids.max, stats.pids.current), (Some(Max::Limit(7)), Some(1)));
     assert_eq!(stats.state.populated, Some(true));
+    let totals = occupied.group.totals().unwrap();
+    assert!(totals.memory_peak >= stats.memory.current && totals.oom_kills == Some(0));
+    assert!(totals.cpu.is_some() && totals.cpu >= stats.cpu.usage, "{totals:?}");
+    assert_eq!(totals.pids_peak, stats.pids.peak);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! Kernel objects: transient scopes and their groups. Invariant: nothing of them is left.
 
+mod prospect;
 mod scope;
 
 use std::path::Path;
@@ -112,4 +113,9 @@ fn what_systemd_refuses_is_an_error_and_leaves_nothing() {
     assert_eq!(error.kind(), ErrorKind::Systemd, "{error}");
     assert!(error.to_string().starts_with("systemd, StartTransientUnit: "), "{error}");
     assert!(error.to_string().contains("lice"), "it is about the slice: {error}");
+}
+
+#[test]
+fn what_is_told_is_what_happens() {
+    prospect::it_is_what_happens();
 }

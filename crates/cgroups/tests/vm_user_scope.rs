@@ -2,6 +2,7 @@
 //!
 //! Kernel objects: as in `vm_systemd_scope.rs`. Invariant: nothing of them is left, and the host stays where it was.
 
+mod prospect;
 mod scope;
 
 use std::path::Path;
@@ -105,4 +106,9 @@ fn without_a_bus_the_error_says_what_to_do() {
     limits_are_in_force(&place);
     let found = Place::find(&Hierarchies::detect().expect("control groups")).expect("a place");
     assert_eq!(dir(&found), Path::new(MANAGER).join("ampoule"));
+}
+
+#[test]
+fn what_is_told_is_what_happens() {
+    prospect::it_is_what_happens();
 }

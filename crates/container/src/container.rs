@@ -78,6 +78,8 @@ pub struct Container {
     pub(crate) group: Option<ampoule_cgroups::Group>,
     /// How often the groups above had met their limits before it was started.
     pub(crate) above: Above,
+    /// Where its network is counted, until it has ended.
+    pub(crate) network: Option<OwnedFd>,
     /// The root's upper layer, where it is in memory.
     pub(crate) upper: InMemory,
     /// What was made for its networks.

@@ -131,7 +131,8 @@ pub enum OwnGroup {
     /// nobody would remove it.
     #[default]
     WherePossible,
-    /// Also without limits where those with limits are, so that everything is counted; where that is not possible, as
+    /// Also without limits where those with limits are, so that everything is counted, a network of its own until the
+    /// end ([`Resources::network`](crate::Resources::network)) too; where that is not possible, as
     /// [`OwnGroup::WherePossible`].
     Counted,
     /// As [`OwnGroup::Counted`]; where that is not possible, nothing starts.

@@ -8,6 +8,7 @@ use crate::container::Container;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::exit::Outcome;
 use crate::group::GroupPlan;
+use crate::network_at_end;
 use crate::resources::Resources;
 
 impl Container {
@@ -60,9 +61,17 @@ impl Container {
 
     /// Reads what the group counted, and removes it; everything in it has ended.
     pub(crate) fn close_group(&mut self) {
-        let Some(group) = self.group.take() else { return };
+        let network = self.network.take().and_then(|file| network_at_end::read(&file));
+        let Some(group) = self.group.take() else {
+            self.ended = self
+                .ended
+                .take()
+                .map(|status| status.with_resources(Resources { network, ..Resources::default() }));
+            return;
+        };
         if let Some(status) = self.ended.take() {
-            let resources = Resources::of(&group, &self.above).unwrap_or_default();
+            let counted = Resources::of(&group, &self.above).unwrap_or_default();
+            let resources = Resources { network, ..counted };
             let killed = matches!(status.outcome(), Outcome::Signaled { signal: 9, .. });
             let oom = killed && resources.oom_kills > 0;
             let status = status.with_resources(resources);

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use ampoule_cgroups::{Hierarchies, Prospect};
 use ampoule_ns::Namespace;
 use rustix::fs::CWD;
 use rustix::mount::OpenTreeFlags;
@@ -63,6 +64,8 @@ pub struct Host {
     pub security_modules: Vec<String>,
     /// How control groups are mounted.
     pub cgroups: CgroupMode,
+    /// Where groups with limits can be made: below delegated groups, in a scope of systemd, or why nowhere.
+    pub cgroup_placement: Result<Prospect, ampoule_cgroups::Error>,
     /// A path below the host's `/proc` that is covered, which forbids new procfs mounts in user namespaces.
     pub proc_covered_by: Option<String>,
 }
@@ -84,6 +87,7 @@ impl Host {
             seccomp_actions: seccomp_actions(),
             security_modules: list(&text("/sys/kernel/security/lsm").unwrap_or_default()),
             cgroups: cgroup_mode(&text("/proc/self/mountinfo").unwrap_or_default()),
+            cgroup_placement: Hierarchies::detect().map(|found| Prospect::of(&found)),
             proc_covered_by: proc_covered_by(&text("/proc/self/mountinfo").unwrap_or_default()),
         }
     }
@@ -276,6 +280,10 @@ impl fmt::Display for Host {
         writeln!(out, "overlay          {overlay}")?;
         writeln!(out, "new /proc        {proc}")?;
         writeln!(out, "control groups   {:?}", self.cgroups)?;
+        match &self.cgroup_placement {
+            Ok(prospect) => writeln!(out, "groups           {prospect}")?,
+            Err(error) => writeln!(out, "groups           NONE: {error}")?,
+        }
         writeln!(out, "seccomp          {}", self.seccomp_actions.join(" "))?;
         writeln!(out, "security modules {}", self.security_modules.join(" "))
     }

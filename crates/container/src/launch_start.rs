@@ -26,6 +26,7 @@ use crate::launch::Launch;
 use crate::launch_error::{directory, explain};
 use crate::layers::{self, InMemory};
 use crate::network::Attached;
+use crate::network_at_end;
 use crate::pid1::Pid1;
 use crate::pty::Pty;
 use crate::stdio::{self, Stdio, Stream};
@@ -127,13 +128,14 @@ impl Launch {
             .and_then(|limit| begun.checked_add(limit));
         let timings =
             (self.timings == Wanted::On).then(|| Timings::of(&self.plan, &started, begun));
-        let (mut pty, mut upper, mut listener) = (None, None, None);
+        let (mut pty, mut upper, mut listener, mut network) = (None, None, None, None);
         #[cfg(feature = "landlock")]
         let mut ruleset = None;
         for (what, fd) in started.fds {
             match what {
                 terminal::MASTER => pty = Some(Pty::new(fd)),
                 layers::UPPER => upper = Some(fd),
+                network_at_end::COUNTERS => network = Some(fd),
                 syscalls::LISTENER => listener = Some(Listener::from(fd)),
                 #[cfg(feature = "landlock")]
                 crate::landlock::RULESET => ruleset = Some(fd),
@@ -171,6 +173,7 @@ impl Launch {
             above: Above::default(),
             upper,
             networks: Attached::default(),
+            network,
             joined: Arc::default(),
             #[cfg(feature = "landlock")]
             ruleset,

@@ -196,6 +196,7 @@ mod network;
 #[cfg(not(feature = "net"))]
 #[path = "network_off.rs"]
 mod network;
+mod network_at_end;
 mod nodes;
 #[cfg(feature = "oci")]
 pub mod oci;
@@ -247,6 +248,7 @@ pub use ampoule_cgroups::{
     Bytes, Cpus, DeviceAccess, DeviceAction, DeviceKind, DeviceRule, Group, Limits, Max, Micros,
     NumberList, Placement, Scope, Slice, Weight,
 };
+pub use ampoule_cgroups::{Prospect, Site};
 pub use ampoule_ns::{
     Capabilities, Capability, CapabilitySet, CpuSet, ExecutionDomain, IdMap, IdMapping, IdOrName,
     IdRange, Interface, Interfaces, IoClass, IoPriority, MemoryPolicy, MemoryPolicyFlags,

@@ -20,6 +20,7 @@ use crate::error::{Error, Problem, Stage};
 use crate::exec_plan::ExecPlans;
 use crate::host::SuidDumpable;
 use crate::launch::Launch;
+use crate::network_at_end;
 use crate::payload;
 use crate::pid1::Pid1;
 use crate::report::Report;
@@ -342,6 +343,8 @@ fn set_up(settings: &Settings, to: &mut Ordered) {
     }
     // The caller's own settings come after the defaults.
     to.first(settings.network.sysctls(settings.container_proc()));
+    let counters = network_at_end::send(settings, to);
+    to.first(counters);
     // A private handle: never a path that the container's root could redirect.
     to.first(
         settings.sysctls.iter().map(|sysctl| attributes::sysctl(sysctl, settings.container_proc())),

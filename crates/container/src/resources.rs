@@ -8,13 +8,7 @@ use std::time::Duration;
 use ampoule_cgroups::events::Above;
 pub use ampoule_cgroups::events::LimitOf;
 use ampoule_cgroups::{Bytes, Controllers, Group};
-
-/// What [`Resources`] are read from.
-const REPORTED: Controllers = Controllers::MEMORY
-    .union(Controllers::CPU)
-    .union(Controllers::CPUACCT)
-    .union(Controllers::IO)
-    .union(Controllers::PIDS);
+use ampoule_ns::Interfaces;
 
 /// What a container's group counted until the end (`ExitStatus::resources`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +26,9 @@ pub struct Resources {
     pub read: Option<Bytes>,
     /// What was written to block devices.
     pub written: Option<Bytes>,
+    /// What its network received and sent, the loopback device included by name; where everything is counted
+    /// ([`OwnGroup::Counted`](crate::OwnGroup::Counted)) and the network is not the host's.
+    pub network: Option<Interfaces>,
     /// How many processes were killed for want of memory.
     pub oom_kills: u64,
     /// Whose limit it was: the container's own, or that of a group above it, by its path.
@@ -41,17 +38,20 @@ pub struct Resources {
 impl Resources {
     /// What a group counted since it was made; `above` is from then.
     pub(crate) fn of(group: &Group, above: &Above) -> Option<Self> {
-        let stats = group.stat_of(REPORTED).ok()?;
-        let (memory, io) = (&stats.memory, stats.io.total());
+        let totals = group.totals().ok()?;
+        let oom_kills = totals.oom_kills.unwrap_or(0);
+        // Whose limit it was takes more reads than all else.
+        let stats = (oom_kills > 0).then(|| group.stat_of(Controllers::MEMORY).ok()).flatten();
         Some(Self {
-            memory_peak: memory.peak.map(Bytes::new),
-            cpu: stats.cpu.usage,
-            throttled: stats.cpu.throttled,
-            pids_peak: stats.pids.peak,
-            read: io.rbytes.map(Bytes::new),
-            written: io.wbytes.map(Bytes::new),
-            oom_kills: memory.events.oom_kill.unwrap_or(0),
-            oom_by: group.limit_of(&stats, above),
+            memory_peak: totals.memory_peak.map(Bytes::new),
+            cpu: totals.cpu,
+            throttled: totals.throttled,
+            pids_peak: totals.pids_peak,
+            read: totals.io.rbytes.map(Bytes::new),
+            written: totals.io.wbytes.map(Bytes::new),
+            network: None,
+            oom_kills,
+            oom_by: stats.and_then(|stats| group.limit_of(&stats, above)),
         })
     }
 }
@@ -70,6 +70,10 @@ impl fmt::Display for Resources {
         // A device that was never used is not counted.
         let [read, written] = [self.read, self.written].map(Option::unwrap_or_default);
         write!(out, ", read {read}, written {written}")?;
+        if let Some(network) = self.network.as_ref().map(Interfaces::total) {
+            let [received, sent] = [network.received.bytes, network.sent.bytes].map(Bytes::new);
+            write!(out, ", network received {received}, sent {sent}")?;
+        }
         match &self.oom_by {
             Some(limit) => write!(out, ", {} killed for {limit}", self.oom_kills),
             None => Ok(()),

@@ -16,7 +16,7 @@ use crate::attributes::Attributes;
 use crate::command::Command;
 use crate::container::OnDrop;
 use crate::error::{Error, ErrorKind, Problem, Stage};
-use crate::group::Grouping;
+use crate::group::{Grouping, OwnGroup};
 use crate::host::{self, Privilege};
 use crate::identity::Identity;
 use crate::layers::LayersPlan;
@@ -67,6 +67,7 @@ pub(crate) struct Settings {
     pub(crate) with_host: WithHost,
     pub(crate) stop_signal: i32,
     pub(crate) group: Grouping,
+    pub(crate) own_group: OwnGroup,
     pub(crate) selinux: Labelling,
     pub(crate) network: crate::network::Planned,
     pub(crate) id: Option<String>,
@@ -150,6 +151,7 @@ impl Settings {
             with_host: builder.with_host,
             stop_signal: builder.stop_signal,
             group,
+            own_group: builder.own_group,
             selinux,
             network: checked.network,
             id: builder.id.clone(),
@@ -182,6 +184,7 @@ impl Settings {
     }
 }
 
+/// The capabilities that this kernel has.
 fn known_capabilities() -> Result<CapabilitySet, Error> {
     CapabilitySet::supported().map_err(|error| Error::from_ns(Stage::Plan, error))
 }

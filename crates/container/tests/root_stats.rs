@@ -100,3 +100,9 @@ fn without_a_group_nothing_is_counted() {
         assert_eq!(refused(container.stats()).kind(), ErrorKind::Limits);
     });
 }
+
+#[test]
+fn the_network_is_counted_until_the_end() {
+    tier::root();
+    unchanged(scene::network::is_counted_until_the_end);
+}

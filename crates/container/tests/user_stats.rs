@@ -22,3 +22,9 @@ fn a_group_where_possible() {
         assert_eq!(status.resources().cpu.is_some(), possible, "{}", plan.report());
     });
 }
+
+#[test]
+fn the_network_is_counted_until_the_end() {
+    tier::user();
+    unchanged(scene::network::is_counted_until_the_end);
+}

@@ -43,7 +43,12 @@ pub(crate) fn shown() {
     let help = sandbox(&["--help"]);
     assert_eq!((help.code, help.err.as_str()), (Some(0), ""));
     assert!(help.out.contains("--explain"));
-    assert!(sandbox(&["--doctor"]).out.contains("user namespaces"));
+    let doctor = sandbox(&["--doctor"]).out;
+    assert!(doctor.contains("user namespaces"));
+    let groups = doctor.lines().find_map(|line| line.strip_prefix("groups "));
+    let groups = groups.map(str::trim_start).unwrap_or_default();
+    let said = ["below /", "in a transient scope", "NONE: "];
+    assert!(said.iter().any(|said| groups.starts_with(said)), "{doctor}");
 
     let plan = sandbox(&["--explain", "--", "sh", "-c", "echo ran"]);
     assert_eq!(plan.code, Some(0));

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use super::cause::{Counters, OomCause, oom_cause};
 use crate::controller::Controllers;
 use crate::group::Group;
-use crate::place::{self, Dir};
-use crate::stat::{MemoryEvents, Stats};
+use crate::place::Dir;
+use crate::stat::{Files, MemoryEvents, Stats};
 use crate::table::Version;
 
 /// How often the groups above a group met their limits of memory, at one moment.
@@ -63,7 +63,9 @@ impl Group {
     pub fn above(&self) -> Above {
         let Some(dir) = self.memory_dir() else { return Above::default() };
         let counted = dir.path.ancestors().take_while(|path| path.starts_with(dir.mount()));
-        let read = |(level, path): (usize, &Path)| Some((path.to_owned(), local(dir, level)?));
+        let mut files = Files::new();
+        let read =
+            |(level, path): (usize, &Path)| Some((path.to_owned(), local(&mut files, dir, level)?));
         Above(counted.enumerate().filter_map(read).collect())
     }
 
@@ -106,9 +108,12 @@ impl Group {
 }
 
 /// The counters of the group so many levels above a place's directory, 0 being that itself.
-fn local(dir: &Dir, level: usize) -> Option<MemoryEvents> {
+fn local(files: &mut Files, dir: &Dir, level: usize) -> Option<MemoryEvents> {
     let up = "../".repeat(level);
-    let read = |name: &str| place::read(&dir.fd, &format!("{up}{name}")).ok();
+    let mut read = |name: &str| {
+        let text = files.read(&dir.fd, &format!("{up}{name}")).ok().flatten();
+        text.map(str::to_owned)
+    };
     match dir.version {
         Version::V2 => read("memory.events.local").map(|text| MemoryEvents::parse(&text)),
         Version::V1 => {

@@ -38,22 +38,41 @@ impl AsFd for Dir<'_> {
 #[derive(Debug)]
 pub(crate) struct Files {
     buffer: Vec<u8>,
+    /// Names are relative to what stands here, the group's name and a slash.
+    path: String,
+    prefix: usize,
+    /// How many were there.
+    found: usize,
 }
 
 impl Files {
     pub(crate) fn new() -> Self {
-        Self { buffer: vec![0; SIZE_FIRST] }
+        Self { buffer: vec![0; SIZE_FIRST], path: String::new(), prefix: 0, found: 0 }
+    }
+
+    /// For the files of this group, from the directory above it: that saves opening the group's own.
+    pub(crate) fn below(group: &str) -> Self {
+        let path = format!("{group}/");
+        Self { prefix: path.len(), path, ..Self::new() }
+    }
+
+    /// How many of the files that were asked for were there.
+    pub(crate) fn found(&self) -> usize {
+        self.found
     }
 
     /// The text of `name` in `dir`; `None` where the kernel does not have the file (an older kernel, a
     /// controller that is not on, pressure switched off).
     pub(crate) fn read(&mut self, dir: impl AsFd, name: &str) -> Result<Option<&str>> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = match rustix::fs::openat(dir, name, flags, Mode::empty()) {
+        self.path.truncate(self.prefix);
+        self.path.push_str(name);
+        let file = match rustix::fs::openat(dir, self.path.as_str(), flags, Mode::empty()) {
             Ok(file) => file,
             Err(Errno::NOENT | Errno::OPNOTSUPP) => return Ok(None),
             Err(errno) => return Err(Error::at("openat", Path::new(name), errno)),
         };
+        self.found += 1;
         match self.read_open(&file) {
             Ok(text) => Ok(Some(text)),
             Err(Errno::OPNOTSUPP) => Ok(None),

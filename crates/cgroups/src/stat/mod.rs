@@ -14,6 +14,7 @@
 //! | `tree.rs` | [`State`], [`Descendants`], [`Cpuset`] |
 //! | `usage.rs` | [`Usage`], between two samples |
 //! | `read.rs` | [`read()`]: one sample of all |
+//! | `totals.rs` | [`Totals`], in few reads |
 //! | `files.rs`, `keyed.rs` | reading files; the shapes of text |
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ pub mod memory_stat;
 pub mod pids;
 mod read;
 pub mod resources;
+pub(crate) mod totals;
 pub mod tree;
 pub mod usage;
 
@@ -40,7 +42,9 @@ pub use memory::{Memory, MemoryEvents, Swap};
 pub use memory_stat::MemoryStat;
 pub use pids::Pids;
 pub use read::read;
+pub(crate) use read::read_with;
 pub use resources::{Hugetlb, Rdma, ScalarResource};
+pub use totals::Totals;
 pub use tree::{Cpuset, Descendants, State};
 pub use usage::Usage;
 

@@ -23,8 +23,14 @@ use crate::error::Result;
 /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when the group has been removed, `Denied`
 /// without permission, `System` otherwise.
 pub fn read<'a>(dir: &dyn Fn(Controller) -> Option<Dir<'a>>) -> Result<Stats> {
-    let mut files = Files::new();
-    let files = &mut files;
+    read_with(&mut Files::new(), dir)
+}
+
+/// The same, with the reader that is given.
+pub(crate) fn read_with<'a>(
+    files: &mut Files,
+    dir: &dyn Fn(Controller) -> Option<Dir<'a>>,
+) -> Result<Stats> {
     let group = dir(Controller::Core);
     let v1 = [Controller::Freezer, Controller::Pids, Controller::Memory].into_iter().find_map(dir);
     Ok(Stats {

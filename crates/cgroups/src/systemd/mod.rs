@@ -63,6 +63,12 @@ pub(crate) fn place(hierarchy: Option<&Hierarchy>, scope: &Scope) -> Result<Plac
     open(hierarchy, Path::new(&group), unit, keeper)
 }
 
+/// Whether a scope could be asked for: where cgroup v2 is all that is mounted, and somebody listens on the bus.
+pub(crate) fn answers(hierarchy: Option<&Hierarchy>) -> Result<()> {
+    hierarchy.ok_or_else(|| Error::no_systemd(NoSystemd::NotV2))?;
+    bus::connect_to_systemd().map(drop)
+}
+
 /// A name that no other scope has, also not one that an ended process with the same id left running.
 fn unit_name() -> Result<String> {
     static COUNT: AtomicU64 = AtomicU64::new(0);

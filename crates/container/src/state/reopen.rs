@@ -134,6 +134,7 @@ pub(crate) fn container(record: &Record, pidfd: OwnedFd) -> Result<Container, Er
         above: Above::default(),
         upper: InMemory::of(None, None),
         networks: Attached::default(),
+        network: None,
         joined: Arc::default(),
         // An exec makes the rules again where init's are out of reach.
         #[cfg(feature = "landlock")]

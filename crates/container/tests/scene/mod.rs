@@ -34,6 +34,7 @@ pub(crate) mod landlock_exec;
 pub(crate) mod layers;
 pub(crate) mod look;
 pub(crate) mod model;
+pub(crate) mod network;
 #[cfg(feature = "net")]
 pub(crate) mod networks;
 pub(crate) mod noise;

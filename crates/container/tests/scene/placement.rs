@@ -59,7 +59,12 @@ pub(crate) fn a_container_in_a_scope() {
     let second = plan.launch().spawn().expect("another one");
     drop(plan);
     let group = first.group().and_then(|group| group.paths().next()).expect("a group");
-    assert_eq!(group.parent(), Some(scope.as_path()));
+    let other = second.group().and_then(|group| group.paths().next()).expect("its group");
+    assert_ne!(group, other, "containers of one scope share no limits");
+    for group in [&group, &other] {
+        assert_eq!(group.parent(), Some(scope.as_path()));
+        assert_eq!(read_to_string(group.join("pids.max")).expect("a limit"), "64\n");
+    }
     for (file, text) in
         [("memory.max", "134217728\n"), ("cpu.max", "50000 100000\n"), ("pids.max", "64\n")]
     {

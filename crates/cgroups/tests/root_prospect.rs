@@ -1,0 +1,10 @@
+//! Where groups could be made, told to root.
+//!
+//! Kernel objects: one group for a moment. Invariant: nothing of it is left.
+
+mod prospect;
+
+#[test]
+fn what_is_told_is_what_happens() {
+    prospect::it_is_what_happens();
+}
