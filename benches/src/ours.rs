@@ -35,7 +35,12 @@ pub fn launches(builder: Builder) -> Result<Box<dyn Contender>, Failure> {
 
 /// The builder of a configuration, with the mounts and settings that the floor has.
 pub fn builder(configuration: Configuration, rootfs: &Path) -> Builder {
-    let builder = Container::from_rootfs(rootfs)
+    configured(configuration, Container::from_rootfs(rootfs))
+}
+
+/// The same with another root.
+pub fn configured(configuration: Configuration, builder: Builder) -> Builder {
+    let builder = builder
         .hostname("ampoule")
         .masked_paths(Vec::<String>::new())
         .read_only_paths(Vec::<String>::new());

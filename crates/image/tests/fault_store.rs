@@ -67,32 +67,64 @@ fn commit(place: &Path, store: &Store, image: &Image) -> Result<Image> {
     store.commit(&NewImage::on(image, &reference), tree.as_fd(), &diff)
 }
 
-/// How many times a loop was begun by any process so far.
-fn begun(place: &Path) -> u64 {
-    fs::metadata(place.join("loops")).map_or(0, |file| file.len())
+/// What one loop does, one after the other: a letter for each in the file `phases`.
+const PHASES: &[u8] = b"pucrg";
+
+/// Notes that a phase begins.
+fn begin(place: &Path, phase: u8) {
+    let file = fs::File::options().append(true).create(true).open(place.join("phases"));
+    file.and_then(|mut file| file.write_all(&[phase])).expect("phases");
 }
 
-/// Waits until so many loops were begun.
-fn wait_for(place: &Path, loops: u64) {
-    while begun(place) < loops {
-        std::thread::sleep(Duration::from_millis(1));
+/// How often a phase was begun by any process so far.
+fn begun(place: &Path, phase: u8) -> usize {
+    let begun = fs::read(place.join("phases")).unwrap_or_default();
+    begun.iter().filter(|one| **one == phase).count()
+}
+
+/// Waits until a phase was begun so many times.
+fn wait_for(place: &Path, phase: u8, times: usize) {
+    while begun(place, phase) < times {
+        std::thread::sleep(Duration::from_micros(50));
     }
 }
 
-/// Pulls, unpacks, names again, removes, collects: over and over.
+/// A number from 0 up to 1, another one each time.
+fn random() -> f64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    let bits = RandomState::new().build_hasher().finish();
+    f64::from(u32::try_from(bits >> 32).expect("32 bits")) / f64::from(u32::MAX)
+}
+
+/// How long each phase takes, by a process that works alone.
+fn phase_times(place: &Path) -> Vec<Duration> {
+    let mut one = start(place);
+    let mut begins = Vec::new();
+    for (phase, times) in PHASES.iter().zip([1; 5]).chain([(&PHASES[0], 2)]) {
+        wait_for(place, *phase, times);
+        begins.push(Instant::now());
+    }
+    one.kill().and_then(|()| one.wait()).expect("kill");
+    begins.windows(2).map(|pair| pair[1] - pair[0]).collect()
+}
+
+/// Pulls, unpacks, commits, names again and removes, collects: over and over.
 fn work(place: &Path) {
     let layout = Layout::directory(place.join("L"), None).expect("layout");
     let unpack = Unpack::default();
-    let mut loops = fs::File::options().append(true).create(true).open(place.join("loops"));
     let parent = std::os::unix::process::parent_id();
     // A test that is ended itself leaves nobody behind.
     for at in (0..1000).take_while(|_| std::os::unix::process::parent_id() == parent) {
-        loops.as_mut().expect("loops").write_all(b".").expect("loops");
+        begin(place, b'p');
         let store = Store::open(place.join("S")).expect("store");
         let own = name(&format!("x:{}", at % 2));
-        let image = store.pull(&layout, &own, &Pull::new().unpack(&unpack)).expect("pull");
-        store.tag(image.descriptor(), &name("y")).expect("tag");
+        let image = store.pull(&layout, &own, &Pull::new()).expect("pull");
+        begin(place, b'u');
+        store.unpack(&image, &unpack, &()).expect("unpack");
+        begin(place, b'c');
         commit(place, &store, &image).expect("commit");
+        begin(place, b'r');
+        store.tag(image.descriptor(), &name("y")).expect("tag");
         drop(image);
         for entry in store.list().expect("list") {
             // The other one may have been faster.
@@ -100,6 +132,7 @@ fn work(place: &Path) {
                 assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
             }
         }
+        begin(place, b'g');
         store.gc(Patience::Wait).expect("gc");
     }
 }
@@ -152,22 +185,16 @@ fn killed_at_any_instant() {
     let place = place();
     layout(place.path());
     let long = std::env::var_os("AMPOULE_LONG").is_some();
-    let rounds: u32 = if long { 500 } else { 20 };
-    let mut one = start(place.path());
-    wait_for(place.path(), 1);
-    let first = Instant::now();
-    wait_for(place.path(), 2);
-    let loop_time = first.elapsed();
-    one.kill().and_then(|()| one.wait()).expect("kill");
+    let rounds: usize = if long { 500 } else { 20 };
+    let times = phase_times(place.path());
     for round in 0..rounds {
         // One that works alone, or two that work at once.
         let both = 1 + round % 2;
-        let before = begun(place.path());
+        let at = round % PHASES.len();
+        let before = begun(place.path(), PHASES[at]);
         let mut children: Vec<Child> = (0..both).map(|_| start(place.path())).collect();
-        wait_for(place.path(), before + u64::from(both));
-        // Spread evenly over what a loop takes: the golden section never comes back.
-        let share = (f64::from(round) * 0.618_034).fract() * f64::from(both);
-        std::thread::sleep(loop_time.mul_f64(share));
+        wait_for(place.path(), PHASES[at], before + both);
+        std::thread::sleep(times[at].mul_f64(random() * 1.2));
         for child in &mut children {
             child.kill().expect("kill");
             let status = child.wait().expect("wait");
