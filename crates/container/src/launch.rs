@@ -32,6 +32,7 @@ use crate::output::{self, Output};
 use crate::pid1::Pid1;
 use crate::plan::{Plan, Prepared};
 use crate::pty::Pty;
+use crate::selinux::Label;
 use crate::stdio::{self, Stdio, Stream};
 use crate::syscalls;
 use crate::terminal;
@@ -242,16 +243,18 @@ impl Launch {
         let mut parameters = vec![Parameter::Text(texts.current_dir)];
         if let Some(label) = &label {
             parameters.extend(label.parameters()?);
+            self.plan.settings.relabelling.apply(label.mount())?;
         }
+        let lock = label.as_ref().and_then(Label::lock);
         let mut payload_fds: Vec<(i32, BorrowedFd<'_>)> =
             (0..).zip(streams.iter().map(|stream| stream.payload.as_fd())).collect();
         payload_fds
             .extend(self.order.fds.iter().map(|(number, fd)| (i32::from(*number), fd.as_fd())));
         let mut fds: Vec<BorrowedFd<'_>> = joined.iter().map(AsFd::as_fd).collect();
         fds.extend(group.iter().flat_map(Made::fds));
-        let [host, status] = [host.as_ref(), self.status_fd.as_ref()].map(|fd| {
-            let fd = fd?;
-            fds.push(fd.as_fd());
+        let [host, status] = [host.as_ref(), self.status_fd.as_ref()].map(|fd| fd.map(AsFd::as_fd));
+        let [host, status, kept] = [host, status, lock].map(|fd| {
+            fds.push(fd?);
             u16::try_from(fds.len() - 1).ok()
         });
         let launch = InitLaunch {
@@ -263,6 +266,7 @@ impl Launch {
             fds,
             host,
             status,
+            kept,
             first: self.plan.first(),
             pid_namespace: self.pid_namespace(),
             timeout: self.order.timeout,
