@@ -5,7 +5,7 @@
 
 use ampoule_cgroups::Bytes;
 use ampoule_cgroups::events::Above;
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{ChildStderr, ChildStdin, ChildStdout};
@@ -240,11 +240,7 @@ impl Launch {
         let id = self.own_id();
         let group = self.group(&id)?;
         let label = self.plan.settings.selinux.label()?;
-        let mut parameters = vec![Parameter::Text(texts.current_dir)];
-        if let Some(label) = &label {
-            parameters.extend(label.parameters()?);
-            self.plan.settings.relabelling.apply(label.mount())?;
-        }
+        let parameters = self.parameters(texts.current_dir, label.as_ref())?;
         let lock = label.as_ref().and_then(Label::lock);
         let mut payload_fds: Vec<(i32, BorrowedFd<'_>)> =
             (0..).zip(streams.iter().map(|stream| stream.payload.as_fd())).collect();
@@ -295,6 +291,20 @@ impl Launch {
             profile.verify(&mut container)?;
         }
         Ok(container)
+    }
+
+    /// What the steps refer to; volumes have the label when they do.
+    fn parameters(
+        &self,
+        current_dir: CString,
+        label: Option<&Label>,
+    ) -> Result<Vec<Parameter>, Error> {
+        let mut parameters = vec![Parameter::Text(current_dir)];
+        if let Some(label) = label {
+            parameters.extend(label.parameters()?);
+            self.plan.settings.relabelling.apply(label.mount())?;
+        }
+        Ok(parameters)
     }
 
     /// Makes the handle.
