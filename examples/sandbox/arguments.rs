@@ -2,7 +2,7 @@
 //!
 //! Touches nothing. Invariant: every option is one setter of the library; nothing is decided here.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use ampoule::image::{Image, Reference};
 use ampoule::seccomp::Recording;
 use ampoule::{
     Builder, Capabilities, Capability, Command, Container, IdMapping, Landlock, Namespace,
-    OwnGroup, Owners, Pid1, Root, Seccomp, Setting, User,
+    OwnGroup, Owners, Pid1, Relabel, Root, Seccomp, Selinux, Setting, User,
 };
 use ampoule_examples::arguments::Failure;
 use ampoule_examples::images::owners;
@@ -34,7 +34,8 @@ Files
   --owners WHO          whose the image's files are for an ordinary user (see the example `image`)
   --commit NAME         make an image of it and of what the command wrote
   --root HOW            ro, ephemeral (writes go to memory), inplace, or a directory that keeps the writes
-  --bind SRC:DST[:rw]   show a file or directory of the host, read-only without :rw
+  --bind SRC:DST[:HOW]  show a file or directory of the host, read-only without rw; HOW is ro or rw, and where SELinux is
+                        on z (its files get a label for all containers) or Z (for this one alone): such as rw,Z
   --tmpfs DIR[:SIZE]    an empty writable directory in memory, 64M unless said otherwise
 Namespaces
   --share NS            use the host's: cgroup, ipc, mnt, net, pid, time, user, uts
@@ -50,6 +51,7 @@ Process
   --seccomp PROFILE     system calls: default, unconfined, or a profile of OCI, Docker or Podman (a file)
   --record FILE         note which system calls it makes, and write the smallest profile: OCI, or Rust to FILE.rs
   --apparmor PROFILE    the AppArmor profile that it runs under, which must be loaded
+  --selinux LABEL       the SELinux context that it has, or disable: the caller's
   --landlock RULE       what files and ports it may use, beside all else; can be given several times: read:PATH,
                         exec:PATH (and read), rw:PATH (not exec); connect:PORT, bind:PORT, no-tcp; signals, sockets
                         (end at its own processes). The paths are those inside
@@ -142,6 +144,8 @@ enum Setter {
     Id(String),
     Counted,
     Apparmor(String),
+    Selinux(Selinux),
+    Relabel(PathBuf, Relabel),
 }
 
 /// A change of the capabilities.
@@ -189,7 +193,7 @@ fn setters(name: &str, from: &mut lexopt::Parser) -> Result<Vec<Setter>, Failure
     use lexopt::ValueExt as _;
     let one = match name {
         "root" => Setter::Root(value::root(from.value()?)),
-        "bind" => Setter::Mount(value::bind(&from.value()?)?),
+        "bind" => return bind(&from.value()?),
         "tmpfs" => Setter::Mount(value::tmpfs(&from.value()?.string()?)?),
         "share" => Setter::Namespace(from.value()?.string()?.parse()?, Setting::Host),
         "join" => return join(&from.value()?.string()?),
@@ -201,6 +205,7 @@ fn setters(name: &str, from: &mut lexopt::Parser) -> Result<Vec<Setter>, Failure
         "pids" => Setter::Pids(from.value()?.parse()?),
         "cpuset" => Setter::Cpuset(from.value()?.string()?.parse()?),
         "seccomp" => Setter::Seccomp(value::seccomp(from.value()?)?),
+        "selinux" => Setter::Selinux(value::selinux(&from.value()?.string()?)?),
         "apparmor" => Setter::Apparmor(from.value()?.string()?),
         "id" => Setter::Id(from.value()?.string()?),
         "io" => Setter::Io(value::io(&from.value()?.string()?)?),
@@ -208,6 +213,12 @@ fn setters(name: &str, from: &mut lexopt::Parser) -> Result<Vec<Setter>, Failure
         _ => return Err(format!("there is no option --{name} (see --help)").into()),
     };
     Ok(vec![one])
+}
+
+fn bind(text: &OsStr) -> Result<Vec<Setter>, Failure> {
+    let (mount, relabel) = value::bind(text)?;
+    let relabel = relabel.map(|relabel| Setter::Relabel(mount.target.clone(), relabel));
+    Ok(std::iter::once(Setter::Mount(mount)).chain(relabel).collect())
 }
 
 fn join(text: &str) -> Result<Vec<Setter>, Failure> {
@@ -345,6 +356,8 @@ impl Setter {
             Self::Id(id) => builder.id(id),
             Self::Io(device) => builder.io(device),
             Self::Apparmor(profile) => builder.apparmor_profile(profile),
+            Self::Selinux(selinux) => builder.selinux(selinux),
+            Self::Relabel(target, relabel) => builder.relabel(target, relabel),
             Self::Counted => builder.own_group(OwnGroup::Counted),
         }
     }
@@ -404,6 +417,7 @@ mod tests {
             "--timeout -1 -- true",
             "--cap-add CAP_X -- true",
             "--bind /a -- true",
+            "--selinux container_t -- true",
             "--share nets -- true",
             "--join net -- true",
             "--rlimit nofile -- true",

@@ -4,13 +4,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ampoule::seccomp::Profile;
 use ampoule::{
-    Bytes, IdMap, IdMapping, IdRange, IoDevice, Max, Mount, Namespace, Root, Seccomp, Setting,
-    Target,
+    Bytes, IdMap, IdMapping, IdRange, IoDevice, Max, Mount, Namespace, Relabel, Root, Seccomp,
+    Selinux, Setting, Target,
 };
 use ampoule_examples::arguments::Failure;
 
@@ -40,24 +40,38 @@ pub(crate) fn seccomp(text: OsString) -> Result<Seccomp, Failure> {
     }
 }
 
-/// `SRC:DST[:rw]`; a relative source is one of the working directory.
-pub(crate) fn bind(text: &OsStr) -> Result<Mount, Failure> {
-    let parts: Vec<&Path> = text
-        .as_bytes()
-        .split(|&byte| byte == b':')
-        .map(|part| Path::new(OsStr::from_bytes(part)))
-        .collect();
-    let absolute = |source: &Path| std::path::absolute(source);
-    match parts.as_slice() {
-        [source, target] => Ok(Mount::bind(absolute(source)?, *target)),
-        [source, target, access] if *access == Path::new("ro") => {
-            Ok(Mount::bind(absolute(source)?, *target))
+/// A context, or `disable`.
+pub(crate) fn selinux(text: &str) -> Result<Selinux, Failure> {
+    Ok(match text {
+        "disable" => Selinux::Disabled,
+        _ => Selinux::Label(Box::new(text.parse()?)),
+    })
+}
+
+/// `SRC:DST[:HOW]`, how as `ro` or `rw` and `z` or `Z`; a relative source is one of the working directory.
+pub(crate) fn bind(text: &OsStr) -> Result<(Mount, Option<Relabel>), Failure> {
+    let wrong = || format!("{}: --bind takes SRC:DST or SRC:DST:[ro|rw][,z|,Z]", text.display());
+    let mut parts = text.as_bytes().split(|&byte| byte == b':').map(OsStr::from_bytes);
+    let (Some(source), Some(target), how, None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(wrong().into());
+    };
+    let (mut access, mut relabel) = (None::<fn(PathBuf, PathBuf) -> Mount>, None);
+    for word in how.iter().flat_map(|how| how.as_bytes().split(|&byte| byte == b',')) {
+        let twice = match word {
+            b"ro" => access.replace(Mount::bind).is_some(),
+            b"rw" => access.replace(Mount::bind_rw).is_some(),
+            b"z" => relabel.replace(Relabel::Shared).is_some(),
+            b"Z" => relabel.replace(Relabel::Private).is_some(),
+            _ => true,
+        };
+        if twice {
+            return Err(wrong().into());
         }
-        [source, target, access] if *access == Path::new("rw") => {
-            Ok(Mount::bind_rw(absolute(source)?, *target))
-        }
-        _ => Err(format!("{}: --bind takes SRC:DST or SRC:DST:rw", text.display()).into()),
     }
+    let source = std::path::absolute(source)?;
+    Ok((access.unwrap_or(Mount::bind)(source, target.into()), relabel))
 }
 
 /// `DIR[:SIZE]`.
@@ -173,13 +187,27 @@ mod tests {
     #[test]
     fn mounts_of_the_command_line() {
         let bound = |text: &str| bind(OsStr::new(text)).unwrap();
-        assert_eq!(bound("/a:/b"), Mount::bind("/a", "/b"));
-        assert_eq!(bound("/a:/b:ro"), Mount::bind("/a", "/b"));
-        assert_eq!(bound("/a:/b:rw"), Mount::bind_rw("/a", "/b"));
+        let (read, write) = (Mount::bind("/a", "/b"), Mount::bind_rw("/a", "/b"));
+        assert_eq!(bound("/a:/b"), (read.clone(), None));
+        assert_eq!(bound("/a:/b:ro"), (read.clone(), None));
+        assert_eq!(bound("/a:/b:rw"), (write.clone(), None));
+        assert_eq!(bound("/a:/b:Z"), (read.clone(), Some(Relabel::Private)));
+        assert_eq!(bound("/a:/b:z,ro"), (read, Some(Relabel::Shared)));
+        assert_eq!(bound("/a:/b:rw,Z"), (write, Some(Relabel::Private)));
         assert_eq!(tmpfs("/t:1M").unwrap(), Mount::tmpfs("/t", 1 << 20));
-        for wrong in ["/a", "/a:/b:rx", "/a:/b:rw:x"] {
+        for wrong in
+            ["/a", "/a:/b:rx", "/a:/b:rw:x", "/a:/b:", "/a:/b:rw,ro", "/a:/b:z,Z", "/a:/b:rw,"]
+        {
             assert!(bind(OsStr::new(wrong)).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn labels() {
+        assert_eq!(selinux("disable").unwrap(), Selinux::Disabled);
+        let label: ampoule::SelinuxContext = "u:r:t:s0:c1,c2".parse().unwrap();
+        assert_eq!(selinux("u:r:t:s0:c1,c2").unwrap(), Selinux::Label(Box::new(label)));
+        assert!(selinux("enforcing").is_err());
     }
 
     #[test]

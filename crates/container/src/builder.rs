@@ -22,7 +22,7 @@ use crate::group::OwnGroup;
 use crate::origin::{Defaults, NewPrivileges, Origin, WithHost};
 use crate::pid1::Pid1;
 use crate::report::Control;
-use crate::selinux::Selinux;
+use crate::selinux::Labels;
 use crate::syscalls::Seccomp;
 
 /// A description of a container.
@@ -77,7 +77,7 @@ pub struct Builder {
     #[serde(default)]
     pub(crate) own_group: OwnGroup,
     #[serde(default)]
-    pub(crate) selinux: Selinux,
+    pub(crate) selinux: Labels,
     #[serde(default)]
     pub(crate) id: Option<String>,
     #[serde(default)]
@@ -174,7 +174,7 @@ impl Builder {
             #[cfg(feature = "landlock")]
             landlock: None,
             own_group: OwnGroup::default(),
-            selinux: Selinux::default(),
+            selinux: Labels::default(),
             id: None,
             cgroup_placement: ampoule_cgroups::Placement::default(),
             networking: crate::network::Networking::default(),

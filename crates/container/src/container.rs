@@ -356,7 +356,8 @@ fn has_ended() -> Error {
 impl Drop for Container {
     fn drop(&mut self) {
         if self.on_drop == OnDrop::Detach && !self.reaped {
-            self.label.take().into_iter().for_each(Label::leave);
+            let pid1 = self.plan.pid1();
+            self.label.take().into_iter().for_each(|label| label.leave(pid1));
             self.networks.leave();
         }
         if self.reaped || self.on_drop == OnDrop::Detach {

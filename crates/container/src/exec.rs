@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ampoule_cgroups::{Bytes, FreezeState};
-use ampoule_init::Fault;
+use ampoule_init::{Fault, Parameter};
 use ampoule_ns::layered_root::LayeredRoot;
 use ampoule_ns::{Capabilities, CapabilitySet, Namespace, ResolvedUser, Setting, User};
 use std::os::fd::AsFd;
@@ -283,8 +283,14 @@ impl Exec<'_> {
         container.alive()?;
         let joining = container.joining()?;
         let (user, plan) = self.plan(&joining)?;
+        let texts = self.texts(&user)?;
+        let mut parameters = vec![Parameter::Text(texts.current_dir.clone())];
+        if let Some(label) = &container.label {
+            parameters.extend(label.parameters()?);
+        }
         Ok(Ready {
-            texts: self.texts(&user)?,
+            texts,
+            parameters,
             joining,
             plan,
             freeze_state,
@@ -384,6 +390,7 @@ impl Streams {
 #[derive(Debug)]
 pub(crate) struct Ready {
     pub(crate) texts: Texts,
+    pub(crate) parameters: Vec<Parameter>,
     pub(crate) joining: Arc<Joining>,
     pub(crate) plan: Arc<ExecPlan>,
     pub(crate) freeze_state: Option<Arc<FreezeState>>,

@@ -79,10 +79,6 @@ fn order(settings: &Settings, joiner: &Joiner, to: &mut Ordered) -> Result<(), E
     if let Some(reason) = privilege::exposed(settings, &joiner.capabilities) {
         return Err(Error::new(ErrorKind::Unsupported, Stage::Launch).about(reason));
     }
-    if let Some(control) = settings.only_at_start() {
-        return Err(Error::new(ErrorKind::Unsupported, Stage::Launch)
-            .about(format!("exec into a container whose payload is confined by {control}")));
-    }
     let ruleset = enter(settings, to)?;
     // Nothing but the streams and init's sockets is left for the container to look at; the ruleset for a moment.
     to.launcher(match ruleset {
@@ -128,12 +124,12 @@ fn order(settings: &Settings, joiner: &Joiner, to: &mut Ordered) -> Result<(), E
 
 /// The launcher joins: groups, namespaces, root; gives the ruleset.
 fn enter(settings: &Settings, to: &mut Ordered) -> Result<Option<Fd>, Error> {
-    if settings.oom_score_adj.is_some() || settings.apparmor.is_some() {
-        let proc = to.draft.inherit(open_proc()?);
-        to.launcher(settings.oom_score_adj.map(|score| attributes::oom_score_adj(score, proc)));
-        // The kernel keeps it over a clone, to the exec: no procfs is open where the container could see it.
-        to.launcher(settings.apparmor.iter().map(|profile| profile.step(proc)));
-    }
+    let proc = to.draft.inherit(open_proc()?);
+    to.launcher(settings.oom_score_adj.map(|score| attributes::oom_score_adj(score, proc)));
+    // The kernel keeps them over a clone, to the exec: no procfs is open where the container could see it.
+    to.launcher(settings.apparmor.iter().map(|profile| profile.step(proc)));
+    to.launcher(settings.selinux.key_step(proc));
+    to.launcher(settings.selinux.exec_step(proc));
     to.launcher(settings.attributes.before_exec());
     let set = joining::kinds(settings).fold(NamespaceSet::all(Setting::Host), |set, kind| {
         set.with(kind, Setting::Join(Target::AtLaunch))

@@ -6,7 +6,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{ChildStderr, ChildStdin, ChildStdout};
 
-use ampoule_init::{Begin, First, Launch, Parameter, PidNamespace, Started, Timings};
+use ampoule_init::{Begin, First, Launch, PidNamespace, Started, Timings};
 
 use crate::children::Child;
 use crate::error::{Error, ErrorKind};
@@ -40,11 +40,12 @@ impl Ready {
             argv: self.texts.argv.clone(),
             env: self.texts.env.clone(),
             paths: self.texts.paths.clone(),
-            parameters: vec![Parameter::Text(self.texts.current_dir.clone())],
+            parameters: self.parameters.clone(),
             payload_fds,
             fds: self.joining.fds().collect(),
             host: None,
             status: None,
+            kept: None,
             first: First::Payload,
             pid_namespace: PidNamespace::Joined,
             timeout: None,

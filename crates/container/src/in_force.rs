@@ -28,6 +28,7 @@ impl Settings {
         self.report_root(builder, &mut report);
         self.report_process(&mut report);
         self.selinux.report(&mut report);
+        self.relabelling.report(&mut report);
         self.report_limits(&mut report);
         self.report_ends(command, &mut report);
         if command.program.is_none() {

@@ -29,6 +29,7 @@ use crate::network::Attached;
 use crate::network_at_end;
 use crate::pid1::Pid1;
 use crate::pty::Pty;
+use crate::selinux::Label;
 use crate::stdio::{self, Stdio, Stream};
 use crate::syscalls;
 use crate::terminal;
@@ -48,19 +49,17 @@ impl Launch {
         let id = self.own_id();
         let group = self.group(&id)?;
         let label = self.plan.settings.selinux.label()?;
-        let mut parameters = vec![Parameter::Text(texts.current_dir)];
-        if let Some(label) = &label {
-            parameters.extend(label.parameters()?);
-        }
+        let parameters = self.parameters(texts.current_dir, label.as_ref())?;
+        let lock = label.as_ref().and_then(Label::lock);
         let mut payload_fds: Vec<(i32, BorrowedFd<'_>)> =
             (0..).zip(streams.iter().map(|stream| stream.payload.as_fd())).collect();
         payload_fds
             .extend(self.order.fds.iter().map(|(number, fd)| (i32::from(*number), fd.as_fd())));
         let mut fds: Vec<BorrowedFd<'_>> = joined.iter().map(AsFd::as_fd).collect();
         fds.extend(group.iter().flat_map(Made::fds));
-        let [host, status] = [host.as_ref(), self.status_fd.as_ref()].map(|fd| {
-            let fd = fd?;
-            fds.push(fd.as_fd());
+        let [host, status] = [host.as_ref(), self.status_fd.as_ref()].map(|fd| fd.map(AsFd::as_fd));
+        let [host, status, kept] = [host, status, lock].map(|fd| {
+            fds.push(fd?);
             u16::try_from(fds.len() - 1).ok()
         });
         let launch = InitLaunch {
@@ -72,6 +71,7 @@ impl Launch {
             fds,
             host,
             status,
+            kept,
             first: self.plan.first(),
             pid_namespace: self.pid_namespace(),
             // Of one that is held the time begins with its start, which its reaper does not see.
@@ -98,6 +98,20 @@ impl Launch {
             profile.verify(&mut container)?;
         }
         Ok(container)
+    }
+
+    /// What the steps refer to; volumes have the label when they do.
+    fn parameters(
+        &self,
+        current_dir: CString,
+        label: Option<&Label>,
+    ) -> Result<Vec<Parameter>, Error> {
+        let mut parameters = vec![Parameter::Text(current_dir)];
+        if let Some(label) = label {
+            parameters.extend(label.parameters()?);
+            self.plan.settings.relabelling.apply(label.mount())?;
+        }
+        Ok(parameters)
     }
 
     /// What a failed start says.

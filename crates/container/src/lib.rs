@@ -126,7 +126,7 @@
 //! | capabilities | none | 11 for user 0 (the set that Podman gives), none for others | the same |
 //! | no_new_privs | on | on | on |
 //! | system calls | the default profile, for these capabilities ([`Seccomp`]) | the same | the same |
-//! | SELinux, where it is on | as the caller: programs of the host cannot be entered | the policy's type for containers, categories of its own | as the caller |
+//! | SELinux, where it is on | as the caller: programs of the host cannot be entered | the policy's type for containers, categories of its own; volumes by [`Builder::relabel`] | as the caller |
 //! | host name | `ampoule` | `ampoule` | the host's |
 //! | environment | `PATH`, `HOME`, `LANG` | the same | the same |
 //! | umask, directory | 0022, `/` | the same | the same |
@@ -214,6 +214,7 @@ mod process;
 mod processes;
 mod pty;
 mod recording;
+mod relabel;
 mod report;
 mod resources;
 mod root;
@@ -285,6 +286,7 @@ pub use plan::Plan;
 pub use pod::{Pod, PodBuilder};
 pub use process::Process;
 pub use pty::{Pty, WindowSize};
+pub use relabel::Relabel;
 pub use report::{Control, Entry, Level, Report, State};
 pub use resources::{LimitOf, Resources};
 pub use selinux::Selinux;

@@ -64,7 +64,6 @@ impl Plan {
     pub(crate) fn new(command: &Command) -> Result<Self, Error> {
         let mut draft = Draft::default();
         let settings = Settings::gather(command, &mut draft)?;
-        settings.confine_a_payload(command)?;
         let mut problems = Vec::new();
         let environment = environment(command, &settings);
         let argv: Vec<OsString> = command.program.iter().chain(&command.args).cloned().collect();

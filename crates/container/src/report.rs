@@ -38,6 +38,8 @@ pub enum Control {
     Landlock,
     /// The payload and what it writes have a label of SELinux that other containers do not have.
     Selinux,
+    /// The volumes of [`Builder::relabel`](crate::Builder::relabel) get the container's label.
+    Relabel,
     /// The container ends with the host's process.
     DieWithHost,
     /// It has a control group of its own: it can be counted, paused and killed as a whole.

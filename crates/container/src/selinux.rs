@@ -4,6 +4,7 @@
 //! that the policy lets the payload enter it; what was asked for by name is then in force or an error.
 
 use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use ampoule_init::Parameter;
@@ -16,9 +17,10 @@ use ampoule_selinux::{
 use serde::{Deserialize, Serialize};
 
 use crate::builder::Builder;
-use crate::command::Command;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::origin::Origin;
+use crate::pid1::Pid1;
+use crate::relabel::Relabel;
 use crate::report::{Control, Report};
 
 /// Positions among a launch's parameters, behind [`CURRENT_DIR`](crate::plan::CURRENT_DIR).
@@ -39,6 +41,15 @@ pub enum Selinux {
     /// This context. One with two categories shares them with whoever names them, too; they are never given to others.
     /// An error where it cannot be had.
     Label(Box<Context>),
+}
+
+/// What a builder asks of SELinux.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Labels {
+    label: Selinux,
+    /// Targets of bind mounts whose files get a label.
+    pub(crate) volumes: Vec<(PathBuf, Relabel)>,
 }
 
 /// What a plan has found.
@@ -70,7 +81,7 @@ pub(crate) struct Label {
 }
 
 /// Why there is no label: an error, or a line of the report.
-fn from_selinux(stage: Stage, error: ampoule_selinux::Error) -> Error {
+pub(crate) fn from_selinux(stage: Stage, error: ampoule_selinux::Error) -> Error {
     let kind = match error.kind() {
         ampoule_selinux::ErrorKind::Denied => ErrorKind::PermissionDenied,
         ampoule_selinux::ErrorKind::Disabled => ErrorKind::Unsupported,
@@ -83,20 +94,14 @@ fn from_selinux(stage: Stage, error: ampoule_selinux::Error) -> Error {
 }
 
 /// Finds the label that launches get.
-pub(crate) fn prepare(command: &Command) -> Result<Labelling, Error> {
-    let builder = &command.builder;
-    let (asked, wanted) = match (&builder.selinux, &builder.origin) {
+pub(crate) fn prepare(builder: &Builder) -> Result<Labelling, Error> {
+    let (asked, wanted) = match (&builder.selinux.label, &builder.origin) {
         (Selinux::Disabled, _) | (Selinux::Default, Origin::Bare) => return Ok(Labelling::Off),
         (Selinux::Default, _) => (false, None),
         (Selinux::Label(context), _) => (true, Some(&**context)),
     };
     let tolerated = !asked || builder.best_effort.contains(&Control::Selinux);
-    let planned = match command.program {
-        Some(_) => plan(builder, wanted),
-        None => Err(Error::new(ErrorKind::Unsupported, Stage::Plan)
-            .about("a label without a payload: what joins a container gets none")),
-    };
-    match planned {
+    match plan(builder, wanted) {
         Ok(plan) => Ok(Labelling::Planned(Box::new(plan))),
         Err(error) if tolerated => Ok(Labelling::NotPossible(error.to_string())),
         Err(error) => Err(error),
@@ -185,22 +190,22 @@ impl Builder {
     /// How SELinux confines it.
     #[must_use]
     pub fn selinux(mut self, setting: Selinux) -> Self {
-        self.selinux = setting;
+        self.selinux.label = setting;
         self
     }
 }
 
 impl Labelling {
-    /// Whether the payload has a label of its own.
-    pub(crate) fn is_planned(&self) -> bool {
-        self.plan().is_some()
-    }
-
     fn plan(&self) -> Option<&LabelPlan> {
         match self {
             Self::Planned(plan) => Some(plan),
             _ => None,
         }
+    }
+
+    /// The label of files, without the pair of a launch.
+    pub(crate) fn file(&self) -> Option<&Context> {
+        self.plan().map(|plan| &plan.file)
     }
 
     /// The label of a launch, if it gets one.
@@ -279,8 +284,21 @@ impl Label {
         &self.process
     }
 
-    /// Keeps the pair in use until this process ends: the container goes on without its handle.
-    pub(crate) fn leave(self) {
-        std::mem::forget(self.lease);
+    pub(crate) fn mount(&self) -> &Context {
+        &self.mount
+    }
+
+    /// What keeps the pair in use.
+    pub(crate) fn lock(&self) -> Option<BorrowedFd<'_>> {
+        self.lease.as_ref().map(AsFd::as_fd)
+    }
+
+    /// The container goes on without its handle: its init keeps the pair in use, or, where it has none, this process
+    /// does to its own end.
+    pub(crate) fn leave(self, pid1: Pid1) {
+        match (pid1, self.lease) {
+            (Pid1::Reaper, lease) => lease.into_iter().for_each(Lease::leave),
+            (Pid1::Payload, lease) => std::mem::forget(lease),
+        }
     }
 }

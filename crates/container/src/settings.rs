@@ -25,6 +25,7 @@ use crate::origin::{NewPrivileges, WithHost};
 use crate::pid1::Pid1;
 use crate::plan::{ProcFd, RootSteps};
 use crate::pty::WindowSize;
+use crate::relabel::Relabelling;
 use crate::selinux::Labelling;
 use crate::syscalls::Confined;
 
@@ -70,30 +71,17 @@ pub(crate) struct Settings {
     pub(crate) own_group: OwnGroup,
     pub(crate) selinux: Labelling,
     pub(crate) network: crate::network::Planned,
+    pub(crate) relabelling: Relabelling,
     pub(crate) id: Option<String>,
 }
 
 impl Settings {
-    /// What confines the payload but no process that joins later.
-    pub(crate) fn only_at_start(&self) -> Option<&'static str> {
-        self.selinux.is_planned().then_some("a label of SELinux")
-    }
-
     /// Whether a ruleset of Landlock is in force, and so handed to what joins.
     pub(crate) fn has_ruleset(&self) -> bool {
         #[cfg(feature = "landlock")]
         return self.landlock.is_some();
         #[cfg(not(feature = "landlock"))]
         false
-    }
-
-    /// Refuses what would confine nothing: without a payload there are only processes that join.
-    pub(crate) fn confine_a_payload(&self, command: &Command) -> Result<(), Error> {
-        match self.only_at_start().filter(|_| command.program.is_none()) {
-            Some(control) => Err(Error::new(ErrorKind::Unsupported, Stage::Plan)
-                .about(format!("{control} without a payload: what joins a container gets none"))),
-            None => Ok(()),
-        }
     }
 
     /// Validates and resolves a command's settings; opens what the steps need.
@@ -114,7 +102,7 @@ impl Settings {
         let leave = (privilege, &mut left_out);
         let seccomp = crate::syscalls::prepare(builder, &namespaces, &identity, leave, draft)?;
         let proc = draft.inherit(open_proc()?);
-        let selinux = crate::selinux::prepare(command)?;
+        let selinux = crate::selinux::prepare(builder)?;
         let mounts = (privilege, selinux.mounts(builder));
         let root = crate::root::prepare(builder, &namespaces, mounts, &identity, draft)?;
         let apparmor = crate::apparmor::prepare(builder, &mut left_out)?;
@@ -152,6 +140,7 @@ impl Settings {
             stop_signal: builder.stop_signal,
             group,
             own_group: builder.own_group,
+            relabelling: crate::relabel::prepare(builder, &selinux)?,
             selinux,
             network: checked.network,
             id: builder.id.clone(),

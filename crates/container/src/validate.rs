@@ -67,6 +67,7 @@ pub(crate) fn check(
     #[cfg(feature = "image")]
     problems.0.extend(builder.image.iter().flat_map(crate::from_image::FromImage::problems));
     problems.0.extend(builder.apparmor_problem());
+    problems.0.extend(builder.relabel_problems());
     #[cfg(feature = "landlock")]
     problems.0.extend(builder.landlock_problems());
     namespaces(builder, sets, &checked, &mut problems);

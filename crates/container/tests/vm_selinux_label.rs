@@ -4,34 +4,13 @@
 //! guest is unchanged.
 
 mod oracle;
+mod svirt;
 
 use std::fs;
-use std::path::Path;
-use std::process::Command as Process;
 
-use ampoule::{Builder, Container, Control, ErrorKind, Output, Selinux, SelinuxContext};
+use ampoule::{Container, Control, ErrorKind, Selinux};
 use ampoule_selinux::Relabel;
-
-/// A root with one static program.
-fn root() -> tempfile::TempDir {
-    let dir = tempfile::tempdir_in("/root").expect("a directory on the disk");
-    fs::create_dir(dir.path().join("bin")).expect("a directory");
-    fs::copy("/bin/busybox", dir.path().join("bin/busybox")).expect("busybox");
-    dir
-}
-
-fn context(text: &str) -> SelinuxContext {
-    text.parse().expect("a context")
-}
-
-fn labelled(root: &Path, categories: &str) -> Builder {
-    let label = context(&format!("system_u:system_r:container_t:s0:{categories}"));
-    Container::from_rootfs(root).selinux(Selinux::Label(Box::new(label)))
-}
-
-fn busybox(builder: Builder, args: &[&str]) -> Output {
-    builder.command("/bin/busybox").args(args).output().expect("a container")
-}
+use svirt::{busybox, context, denials, label_of, labelled, on_disk, payload, root};
 
 #[test]
 fn a_payload_has_the_label_that_is_told() {
@@ -44,11 +23,8 @@ fn a_payload_has_the_label_that_is_told() {
     let told = |container: &Container| container.selinux_label().expect("a label").to_string();
     assert_ne!(told(&one), told(&other));
     for container in [&one, &other] {
-        let children = format!("/proc/{0}/task/{0}/children", container.pid());
-        let payload = fs::read_to_string(children).expect("its payload");
-        let path = format!("/proc/{}/attr/current", payload.trim());
-        let found = fs::read_to_string(path).expect("a label");
-        assert_eq!(found.trim_end_matches('\0'), told(container));
+        let found = label_of(&payload(container));
+        assert_eq!(found, told(container));
         assert!(found.contains(":container_t:s0:c"), "{found}");
     }
     let text = "container_file_t:s0:c";
@@ -61,7 +37,7 @@ fn a_payload_has_the_label_that_is_told() {
 fn a_volume_is_for_its_container_only() {
     oracle::tier::vm();
     let root = root();
-    let volume = tempfile::tempdir_in("/root").expect("a directory on the disk");
+    let volume = on_disk();
     fs::write(volume.path().join("file"), "mine\n").expect("a file");
     // The policy does not log who may not search a directory, so that this one is everybody's.
     for (path, level) in [("", "s0"), ("file", "s0:c101,c202")] {
@@ -79,11 +55,7 @@ fn a_volume_is_for_its_container_only() {
     assert_eq!(other.stdout, b"");
     let said = String::from_utf8_lossy(&other.stderr).into_owned();
     assert!(said.contains("Permission denied"), "{said}");
-    let log = Process::new("dmesg").output().expect("the kernel's log").stdout;
-    let log = String::from_utf8_lossy(&log).into_owned();
-    let denied = log.lines().filter(|line| line.contains("avc:  denied"));
-    let denied = denied.filter(|line| line.contains("s0:c103,c204")).count();
-    assert!(denied > 0, "{log}");
+    assert!(!denials(&["s0:c103,c204"]).is_empty(), "nothing was logged");
 }
 
 #[test]

@@ -11,13 +11,15 @@ use crate::machine::Machine;
 use crate::share::{Stack, clone_onto};
 use crate::wire::{NONE, RECORD_LEN, Record, cause, internal_fd, launch_flag, open, record};
 
-/// Where the reaper keeps its descriptors: 0 control, 1 host, 2 status, 3 the list of its children, 4 signals, 5 procfs.
+/// Where the reaper keeps its descriptors: 0 control, 1 host, 2 status, 3 the list of its children, 4 signals, 5 procfs,
+/// 6 what it keeps for the host.
 const CONTROL: u64 = 0;
 const HOST: u64 = 1;
 const STATUS: u64 = 2;
 const CHILDREN: u64 = 3;
 const SIGNALS: u64 = 4;
 const PROC: u64 = 5;
+const KEPT: u64 = 6;
 const POLLIN: u32 = 1;
 
 /// `struct pollfd` as fd and events/revents.
@@ -130,6 +132,7 @@ impl Machine {
         move_to(self.fd(internal_fd::CONTROL), CONTROL)?;
         let host = wanted(self.order.host, HOST)?;
         let status = wanted(self.order.status, STATUS)?;
+        let kept = wanted(self.order.kept, KEPT)?;
         let children = self.children != u64::from(NONE);
         if children {
             move_to(self.children, CHILDREN)?;
@@ -137,11 +140,11 @@ impl Machine {
         if let Some(proc) = proc {
             move_to(proc, PROC)?;
         }
-        let unused = [(HOST, host), (STATUS, status), (CHILDREN, children)];
+        let has_proc = (PROC, proc.is_some());
+        let unused = [(HOST, host), (STATUS, status), (CHILDREN, children), has_proc, (KEPT, kept)];
         unused.iter().filter(|(_, used)| !used).for_each(|&(fd, _)| kernel::close(fd));
-        let rest = if proc.is_some() { PROC + 1 } else { PROC };
         kernel::call3(nr::CLOSE_RANGE, SIGNALS, SIGNALS, 0)?;
-        kernel::call3(nr::CLOSE_RANGE, rest, u64::from(u32::MAX), 0)?;
+        kernel::call3(nr::CLOSE_RANGE, KEPT + 1, u64::from(u32::MAX), 0)?;
         let child = 1_u64 << (SIGCHLD - 1);
         const NONBLOCK_CLOEXEC: u64 = 0o2_004_000;
         let signals = kernel::call(nr::SIGNALFD4, [u64::MAX, &raw const child as u64, 8, NONBLOCK_CLOEXEC, 0, 0])?;

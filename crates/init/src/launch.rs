@@ -80,6 +80,8 @@ pub struct Launch<'a> {
     pub host: Option<u16>,
     /// Position in `fds` of the descriptor that gets the exit status as text.
     pub status: Option<u16>,
+    /// Position in `fds` of a descriptor that the reaper keeps open until it ends, such as a lock.
+    pub kept: Option<u16>,
     /// Whether there is a payload.
     pub first: First,
     /// Whether the pid namespace is new.
@@ -211,6 +213,7 @@ impl<'a> Launch<'a> {
             fds: vec![host],
             host: Some(0),
             status: None,
+            kept: None,
             first: First::Idle,
             pid_namespace,
             timeout: None,
@@ -237,7 +240,7 @@ impl Launch<'_> {
             return refuse("two of the payload's descriptors have one number", libc::EEXIST);
         }
         let missing = |index: Option<u16>| index.is_some_and(|i| usize::from(i) >= self.fds.len());
-        if missing(self.host) || missing(self.status) {
+        if [self.host, self.status, self.kept].into_iter().any(missing) {
             return refuse("the position of a launch's descriptor", libc::EBADF);
         }
         Ok(())
@@ -270,6 +273,7 @@ impl Launch<'_> {
             paths,
             host: self.host.map_or(NONE, u32::from),
             status: self.status.map_or(NONE, u32::from),
+            kept: self.kept.map_or(NONE, u32::from),
             fault_op: fault.operation,
             fault: fault.outcome,
             timeout: self.timeout.map_or(0, nanos),

@@ -374,6 +374,8 @@ pub struct LaunchHeader {
     pub host: u32,
     /// Launch descriptor that gets the exit status as text, or [`NONE`].
     pub status: u32,
+    /// Launch descriptor that the reaper keeps until it ends, or [`NONE`].
+    pub kept: u32,
     /// Operation at which a fault is injected, or [`NONE`].
     pub fault_op: u32,
     /// What happens there: an errno or a [`fault`].
@@ -402,7 +404,7 @@ impl LaunchHeader {
             self.status,
             self.fault_op,
             self.fault,
-            0,
+            self.kept,
         ];
         let mut out = [0; LAUNCH_HEADER_LEN];
         for (to, word) in out.chunks_exact_mut(4).zip(words) {
@@ -433,6 +435,7 @@ impl LaunchHeader {
             status: word(12)?,
             fault_op: word(13)?,
             fault: word(14)?,
+            kept: word(15)?,
             timeout: u64_at(image, 64)?,
         };
         let relocs_end =

@@ -9,8 +9,8 @@ use std::time::Duration;
 use ampoule_init::reaper::{self, Cause, Ended};
 use ampoule_init::{ErrorKind, PidNamespace, process};
 use support::{
-    children_of, comm_and_state, direct, ends_within, eventually, finish, launch, pidfds_of_tree,
-    pipe, reap, reaped, refused, run, seal, shell, status_line, tree, turn,
+    children_of, comm_and_state, direct, drained, ends_within, eventually, finish, launch,
+    pidfds_of_tree, pipe, reap, reaped, refused, run, seal, shell, status_line, tree, turn,
 };
 
 fn status_of(script: &str) -> Ended {
@@ -246,4 +246,20 @@ fn a_dropped_handle_leaves_the_container_to_itself() {
     drop(control);
     assert_eq!(support::drained(reader), b"still here\n");
     process::reap(&pidfd).expect("the first process");
+}
+
+#[test]
+fn what_the_reaper_keeps_is_open_until_it_ends_and_never_the_payloads() {
+    let _turn = turn();
+    let (reader, writer) = pipe();
+    let script = "for fd in 3 4 5 6 7 8 9; do test -e /proc/self/fd/$fd && exit 1; done; sleep 0.2";
+    let mut launch = shell(script);
+    (launch.fds, launch.kept) = (vec![writer.as_fd()], Some(0));
+    let started = run(&reaped(), &launch);
+    drop(launch);
+    drop(writer);
+    let open = process::wait_readable(&reader, Some(std::time::Instant::now())).expect("poll");
+    assert!(!open, "it is closed early");
+    assert_eq!(finish(&started).map(|ended| ended.status), Some(0));
+    assert!(drained(reader).is_empty());
 }

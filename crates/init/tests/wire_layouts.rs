@@ -39,11 +39,12 @@ fn image(ops: &[Op], child: u32, relocations: &[u32]) -> (ProgramHeader, Vec<u8>
 prop_compose! {
     fn launch()(
         (len, flags, relocs, reloc_count, params, param_count) in any::<(u32, u32, u32, u32, u32, u32)>(),
-        (argv, envp, paths, host, status) in any::<(u32, u32, u32, u32, u32)>(),
+        (argv, envp, paths, host, status, kept) in any::<(u32, u32, u32, u32, u32, u32)>(),
         (fault_op, fault, timeout) in any::<(u32, u32, u64)>(),
     ) -> LaunchHeader {
         LaunchHeader {
-            len, flags, relocs, reloc_count, params, param_count, argv, envp, paths, host, status, fault_op, fault, timeout,
+            len, flags, relocs, reloc_count, params, param_count, argv, envp, paths, host, status,
+            fault_op, fault, kept, timeout,
         }
     }
 }

@@ -35,6 +35,7 @@ fn run(program: &Program, path: &str, script: &str) -> Result<(Started, PipeRead
         fds: Vec::new(),
         host: None,
         status: None,
+        kept: None,
         first: First::Payload,
         pid_namespace: PidNamespace::Other,
         timeout: None,

@@ -6,7 +6,9 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, XattrFlags, getxattr, openat, setxattr};
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, StatxFlags, XattrFlags, getxattr, openat, setxattr, statx,
+};
 use rustix::io::Errno;
 
 use crate::attribute::procfs;
@@ -52,6 +54,21 @@ impl FileLabels {
         parsed.map(Some).map_err(|problem| Error::malformed(&shown(&file), problem))
     }
 
+    /// Whether SELinux keeps labels on this file's file system, as its mount says (`seclabel` among the options in
+    /// `/proc/self/mountinfo`): not on those without attributes, nor on those that have one label for all.
+    ///
+    /// # Errors
+    /// [`ErrorKind::System`](crate::ErrorKind::System).
+    pub fn can_be_set(&self, file: impl AsFd) -> Result<bool> {
+        let found = statx(&file, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID);
+        let mount = found.map_err(|errno| Error::on("statx", &shown(&file), errno))?.stx_mnt_id;
+        let table = std::fs::read_to_string("/proc/thread-self/mountinfo").map_err(|error| {
+            let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+            Error::on("read", Path::new("mountinfo"), errno)
+        })?;
+        Ok(keeps_labels(&table, mount))
+    }
+
     /// Sets the label of an open file.
     ///
     /// # Errors
@@ -69,6 +86,13 @@ impl FileLabels {
     }
 }
 
+/// Whether the options of the file system of this mount have `seclabel`.
+fn keeps_labels(table: &str, mount: u64) -> bool {
+    let is_it = |line: &&str| line.split(' ').next().and_then(|id| id.parse().ok()) == Some(mount);
+    let options = table.lines().find(is_it).and_then(|line| line.rsplit(' ').next());
+    options.is_some_and(|options| options.split(',').any(|option| option == "seclabel"))
+}
+
 /// A path that leads to an open file, whatever it is.
 fn way(file: &impl AsFd) -> PathBuf {
     PathBuf::from(format!("/proc/thread-self/fd/{}", file.as_fd().as_raw_fd()))
@@ -84,4 +108,19 @@ pub(crate) fn shown(file: &impl AsFd) -> PathBuf {
 pub(crate) fn open_path(path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(CWD, path, flags, Mode::empty()).map_err(|errno| Error::on("open", path, errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::keeps_labels;
+
+    #[test]
+    fn the_mounts_own_line_says_it() {
+        let table = "21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/vda rw,seclabel,discard
+22 21 0:5 / /seclabel rw - tmpfs seclabel rw,size=4k
+30 21 0:6 / /x rw - 9p rw rw,context=system_u:object_r:t:s0\n";
+        let kept: Vec<_> =
+            [21, 22, 30, 2].into_iter().map(|mount| keeps_labels(table, mount)).collect();
+        assert_eq!(kept, [true, false, false, false]);
+    }
 }

@@ -223,6 +223,7 @@ pub(crate) fn launch<'a>(argv: &[&str]) -> Launch<'a> {
         fds: vec![],
         host: None,
         status: None,
+        kept: None,
         first: First::Payload,
         pid_namespace: PidNamespace::New,
         timeout: None,

@@ -159,6 +159,7 @@ fn launch(program: &Program, script: &str) -> Result<String, ampoule_init::Error
         fds: vec![],
         host: None,
         status: None,
+        kept: None,
         first: First::Payload,
         pid_namespace: PidNamespace::New,
         timeout: None,
