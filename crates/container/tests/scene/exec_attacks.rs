@@ -110,7 +110,8 @@ pub(crate) fn users_of_what_joins_are_read_within_limits() {
     ] {
         print(&canary, &container, change);
         let error = attack(&canary, as_app()).expect_err(change);
-        assert_eq!(error.kind(), ErrorKind::User, "{change}: {error}");
+        // What cannot be opened in the root says so with its number.
+        assert!(error.kind() == ErrorKind::User || error.errno().is_some(), "{change}: {error}");
     }
     canary.assert_untouched();
 }
