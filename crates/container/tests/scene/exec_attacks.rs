@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use ampoule::seccomp::{Arch, syscall};
-use ampoule::{Bytes, Capabilities, Container, Error, ErrorKind, Exec, Output, Root};
+use ampoule::{Bytes, Capabilities, Capability, Container, Error, ErrorKind, Exec, Output, Root};
 
 use super::rooted;
 use crate::oracle::fixture::{self, Canary, Gate, Rootfs, one_call};
@@ -98,8 +98,11 @@ pub(crate) fn users_of_what_joins_are_read_within_limits() {
     let canary = fixture::canary();
     let root = fixture::rootfs();
     let container = idle(&root);
-    let as_app = || container.exec("id").arg("-u").user("app".parse().expect("a user"));
-    assert_eq!(attack(&canary, as_app()).expect("a run").stdout, b"1000\n");
+    let run_as = |user: &str| {
+        let exec = container.exec("id").arg("-u").user(user.parse().expect("a user"));
+        attack(&canary, exec)
+    };
+    assert_eq!(run_as("root").expect("a run").stdout, b"0\n");
     for change in [
         "rm /etc/passwd; mkfifo /etc/passwd",
         "rm /etc/passwd; ln -s /dev/zero /etc/passwd",
@@ -109,7 +112,7 @@ pub(crate) fn users_of_what_joins_are_read_within_limits() {
         "rm /etc/passwd; echo app:x:-1:0::/:/bin/sh > /etc/passwd",
     ] {
         print(&canary, &container, change);
-        let error = attack(&canary, as_app()).expect_err(change);
+        let error = run_as("app").expect_err(change);
         // What cannot be opened in the root says so with its number.
         assert!(error.kind() == ErrorKind::User || error.errno().is_some(), "{change}: {error}");
     }
@@ -193,8 +196,10 @@ pub(crate) fn capabilities_of_what_joins_are_those_that_were_asked_for() {
     let none = "0000000000000000 ";
     let dropped = container.exec("/bin/sh").capabilities(Capabilities::drop_all());
     assert_eq!(show(dropped), none.repeat(4));
-    let user = container.exec("/bin/sh").user("app".parse().expect("a user"));
-    assert_eq!(show(user), none.repeat(4));
+    let one = Capabilities::drop_all().add(Capability::NetBindService);
+    let one = show(container.exec("/bin/sh").capabilities(one));
+    let wanted = "0000000000000400 ";
+    assert_eq!(one, [none, wanted, wanted, none].concat());
     let usual = show(container.exec("/bin/sh"));
     assert!(usual.starts_with(none) && usual.ends_with(none), "{usual}");
 }
