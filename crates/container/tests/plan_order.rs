@@ -55,6 +55,17 @@ const ORDER: &[(&str, &str)] = &[
     // The listener is there before it is sent.
     ("seccomp(", "send_fd(3"),
     ("capset(", "execve("),
+    // A ruleset is built before the payload's limits, and enforced when nothing is opened any more.
+    #[cfg(feature = "landlock")]
+    ("landlock_create_ruleset(", "become_reaper("),
+    #[cfg(feature = "landlock")]
+    ("landlock_create_ruleset(", "prlimit64("),
+    #[cfg(feature = "landlock")]
+    ("pivot_root(", "landlock_create_ruleset("),
+    #[cfg(feature = "landlock")]
+    ("prctl(PR_SET_NO_NEW_PRIVS", "landlock_restrict_self("),
+    #[cfg(feature = "landlock")]
+    ("landlock_restrict_self(", "close_range("),
 ];
 
 /// What may stand behind the closing of descriptors: it opens none.
@@ -123,6 +134,8 @@ struct Choice {
     shared: Vec<usize>,
     root: bool,
     tty: bool,
+    #[cfg(feature = "landlock")]
+    landlock: bool,
 }
 
 fn choices() -> impl Strategy<Value = Choice> {
@@ -143,6 +156,9 @@ fn choices() -> impl Strategy<Value = Choice> {
             shared,
             root,
             tty,
+            // Beside a terminal or without one, both often enough.
+            #[cfg(feature = "landlock")]
+            landlock: payload != root,
         },
     )
 }
@@ -156,6 +172,11 @@ fn builder(choice: &Choice, rootfs: &std::path::Path) -> Builder {
     builder = builder
         .seccomp(choice.seccomp.clone())
         .rlimit(ResourceLimit { resource: Resource::Nofile, limit: Rlimit::new(64, 64) });
+    #[cfg(feature = "landlock")]
+    if choice.landlock && !choice.allowed {
+        let rules = ampoule::Landlock::new().execute("/").deny_tcp();
+        builder = builder.landlock(rules).best_effort(ampoule::Control::Landlock);
+    }
     if choice.root {
         builder = builder.user(User::ids(0, 0));
     }

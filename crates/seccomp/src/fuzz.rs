@@ -1,9 +1,9 @@
-//! The parser of this crate, for the fuzz target. Not a public interface.
+//! The parser of this crate and its interpreter, for the fuzz targets. Not a public interface.
 //!
 //! Kernel objects: none. Invariant: no input makes this panic, and time and memory stay bounded.
 
 use crate::arch::Arch;
-use crate::bpf::Data;
+use crate::bpf::{Data, Instruction, Program, code};
 use crate::host::{Granted, Host, Kernel};
 use crate::profile::Profile;
 use crate::syscall;
@@ -41,11 +41,57 @@ pub fn profile(data: &[u8]) {
     }
 }
 
+/// A program and a call: what the kernel would take runs to a return, in no more steps than it has instructions.
+pub fn program(data: &[u8]) {
+    let Some((call, rest)) = data.split_first_chunk::<64>() else { return };
+    let word = |at: usize| {
+        let bytes = call.get(at..).and_then(|bytes| bytes.first_chunk()).copied();
+        u64::from_le_bytes(bytes.unwrap_or_default())
+    };
+    let half = |at: usize| u32::try_from(word(at) & 0xffff_ffff).unwrap_or_default();
+    let args = [16, 24, 32, 40, 48, 56].map(word);
+    let call = Data { number: half(0), arch: half(4), instruction_pointer: word(8), args };
+    let (chunks, _) = rest.as_chunks::<8>();
+    let instructions: Vec<_> = chunks.iter().map(|one| instruction(*one)).collect();
+    let Ok(program) = Program::check(instructions.clone()) else { return };
+    let run = program.run(&call);
+    assert!((1..=instructions.len()).contains(&run.instructions), "{run:?}");
+    assert_eq!(program.instructions(), instructions);
+    assert_eq!(program.words().len(), instructions.len());
+}
+
+/// The code is one of those that there are more often than 16 random bits would be.
+fn instruction([kind, scale, jt, jf, k @ ..]: [u8; 8]) -> Instruction {
+    const CODES: [u16; 9] = [
+        code::LOAD,
+        code::AND,
+        code::JUMP,
+        code::IF_EQ,
+        code::IF_GT,
+        code::IF_GE,
+        code::IF_SET,
+        code::RETURN,
+        0x80,
+    ];
+    let code = CODES.get(usize::from(kind)).copied().unwrap_or(code::RETURN);
+    let k = u32::from_le_bytes(k);
+    // Small numbers are jumps and offsets that can be taken.
+    let k = if scale == 0 { k % 64 } else { k };
+    Instruction { code, jt, jf, k }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn any_program_ends(call in any::<[u8; 32]>(), more in any::<[u8; 32]>(), code in prop::collection::vec((0..10_u8, 0..2_u8, 0..4_u8, 0..4_u8, any::<[u8; 4]>()), 0..40)) {
+            let code = code.into_iter().flat_map(|(a, b, c, d, k)| [a, b, c, d, k[0], k[1], k[2], k[3]]);
+            let data: Vec<u8> = call.into_iter().chain(more).chain(code).chain([7, 0, 0, 0, 0, 0, 0, 0]).collect();
+            super::program(&data);
+        }
+
         #[test]
         fn any_bytes_are_read(data: Vec<u8>) {
             super::profile(&data);
