@@ -98,14 +98,19 @@ fn of_a_user_namespace() {
     tier::root();
     unchanged(|| {
         let map = json!([{"containerID": 0, "hostID": 300_000, "size": 1000}]);
-        let said = bundle("cat /proc/self/uid_map /proc/self/gid_map; stat -c '%u %t:%T' /dev/null; echo x >/dev/null")
-            .namespaces(&["pid", "ipc", "uts", "network", "user"])
+        let data = fixture::directory("data");
+        let source = data.path().to_str().expect("a path");
+        let said = bundle("cat /proc/self/uid_map /proc/self/gid_map; stat -c '%u %t:%T' /dev/null; echo x >/dev/null; stat -c %u /plain /mapped")
+            .mount("/plain", "bind", source, &["bind"])
+        .mount("/mapped", "bind", source, &["bind", "idmap"])
+        .namespaces(&["pid", "ipc", "uts", "network", "user"])
             .with("/linux/uidMappings", map.clone())
             .with("/linux/gidMappings", map)
             .print();
         let numbers: Vec<_> = said.split_whitespace().collect();
         assert_eq!(numbers[..6], ["0", "300000", "1000", "0", "300000", "1000"], "{said}");
         assert_eq!(numbers[7], "1:3", "{said}");
+        assert_eq!(numbers[8..], ["65534", "0"], "{said}");
     });
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use ampoule_ns::{Capabilities, IdMapping, Namespace, NamespaceSet, Setting, Target, User};
 use ampoule_overlay::{CopyUp, FileSystem, Mount, MountFlags, MountKind};
-use ampoule_seccomp::{Filter, Granted, Profile};
+use ampoule_seccomp::{Action, Filter, Granted, Profile};
 
 use crate::builder::Builder;
 use crate::origin::{Defaults, Origin};
@@ -14,7 +14,8 @@ use crate::validate::DEFAULT_HOSTNAME;
 /// How much fits into `/dev` and into `/dev/shm`, in bytes.
 const MEMORY: u64 = 64 << 20;
 
-pub(super) fn explicit(builder: &mut Builder) {
+/// Gives the settings that cannot be said as they are, and stand as something stricter.
+pub(super) fn explicit(builder: &mut Builder) -> Option<&'static str> {
     if builder.defaults == Defaults::Usual && builder.origin != Origin::Bare {
         builder.defaults = Defaults::Runtime;
         let usual = [Mount::proc(), Mount::sysfs(), Mount::dev()];
@@ -43,10 +44,19 @@ pub(super) fn explicit(builder: &mut Builder) {
         Seccomp::Filter(filter) => Some((**filter).clone()),
         _ => None,
     };
-    let json = filter.and_then(|filter| filter.to_oci_json().ok());
-    let profile = json.and_then(|json| Profile::from_json(json.as_bytes()).ok());
-    builder.seccomp = profile.map_or(std::mem::take(&mut builder.seccomp), Seccomp::from);
     builder.sysctls.sort();
+    let mut filter = filter?;
+    let exact = profile(&filter);
+    // Other entries into the kernel, and newer calls, have one answer in a document.
+    let lost = exact.is_none().then_some("seccomp");
+    (filter.foreign, filter.newer) = (Action::KillProcess, None);
+    let profile = exact.or_else(|| profile(&filter));
+    builder.seccomp = profile.map_or(std::mem::take(&mut builder.seccomp), Seccomp::from);
+    lost
+}
+
+fn profile(filter: &Filter) -> Option<Profile> {
+    Profile::from_json(filter.to_oci_json().ok()?.as_bytes()).ok()
 }
 
 /// Those of a process, by its files.

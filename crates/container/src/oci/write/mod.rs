@@ -34,7 +34,7 @@ const VERSION: &str = "1.3.0";
 
 pub(super) fn document(config: &Config) -> Result<Written, Error> {
     let mut config = config.clone();
-    explicit::explicit(&mut config.builder);
+    let stricter = explicit::explicit(&mut config.builder);
     super::read::add_directory(&mut config.builder, &config.current_dir);
     let json = whole(&config).to_string();
     let document = Document::parse(json.as_bytes()).map_err(|error| {
@@ -47,7 +47,11 @@ pub(super) fn document(config: &Config) -> Result<Written, Error> {
     };
     let was = serde_json::to_value(&config.builder).map_err(lost)?;
     let is = serde_json::to_value(&back.builder).map_err(lost)?;
-    Ok(Written { document, unsaid: differences(&was, &is) })
+    let mut unsaid = differences(&was, &is);
+    unsaid.extend(stricter.map(str::to_owned));
+    unsaid.sort_unstable();
+    unsaid.dedup();
+    Ok(Written { document, unsaid })
 }
 
 fn whole(config: &Config) -> Value {

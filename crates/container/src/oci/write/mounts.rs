@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ampoule_overlay::{
-    CopyUp, Depth, HidePid, Mount, MountFlags, MountKind, PidSubset, Propagation,
+    CopyUp, Depth, HidePid, IdMapped, Mount, MountFlags, MountKind, PidSubset, Propagation,
 };
 use serde_json::{Value, json};
 
@@ -67,9 +67,14 @@ fn names(set: MountFlags, clear: MountFlags, before: &str) -> Vec<String> {
 fn of_kind(kind: &MountKind) -> (&str, Option<&Path>, Vec<String>) {
     let shown = |path: &Path| path.to_string_lossy().into_owned();
     match kind {
-        MountKind::Bind { source, depth, .. } => {
-            let reach = if *depth == Depth::One { "bind" } else { "rbind" };
-            ("bind", Some(source), vec![reach.to_owned()])
+        MountKind::Bind { source, depth, idmapped } => {
+            let one = *depth == Depth::One;
+            let mut options = vec![if one { "bind" } else { "rbind" }];
+            options.extend(match idmapped {
+                IdMapped::No => None,
+                IdMapped::Container => Some(if one { "idmap" } else { "ridmap" }),
+            });
+            ("bind", Some(source), options.into_iter().map(str::to_owned).collect())
         }
         MountKind::Tmpfs { size, mode, copy_up } => {
             let mut options = vec![format!("mode={mode:o}")];
