@@ -98,14 +98,19 @@ fn of_a_user_namespace() {
     tier::root();
     unchanged(|| {
         let map = json!([{"containerID": 0, "hostID": 300_000, "size": 1000}]);
-        let said = bundle("cat /proc/self/uid_map /proc/self/gid_map; stat -c '%u %t:%T' /dev/null; echo x >/dev/null")
-            .namespaces(&["pid", "ipc", "uts", "network", "user"])
+        let data = fixture::directory("data");
+        let source = data.path().to_str().expect("a path");
+        let said = bundle("cat /proc/self/uid_map /proc/self/gid_map; stat -c '%u %t:%T' /dev/null; echo x >/dev/null; stat -c %u /plain /mapped")
+            .mount("/plain", "bind", source, &["bind"])
+        .mount("/mapped", "bind", source, &["bind", "idmap"])
+        .namespaces(&["pid", "ipc", "uts", "network", "user"])
             .with("/linux/uidMappings", map.clone())
             .with("/linux/gidMappings", map)
             .print();
         let numbers: Vec<_> = said.split_whitespace().collect();
         assert_eq!(numbers[..6], ["0", "300000", "1000", "0", "300000", "1000"], "{said}");
         assert_eq!(numbers[7], "1:3", "{said}");
+        assert_eq!(numbers[8..], ["65534", "0"], "{said}");
     });
 }
 
@@ -206,7 +211,7 @@ fn of_mounts() {
         let errors = String::from_utf8_lossy(&said.stderr).into_owned();
         assert_eq!(errors.matches("Read-only file system").count(), 2, "{errors}");
         for (point, wanted) in [
-            ("/a", "ro,nodev,noexec,nodiratime,nosymfollow"),
+            ("/a", "ro,noexec,nodiratime,relatime,nosymfollow"),
             ("/b", " ro,"),
             ("/b", "noatime"),
             ("/file", "nodev,relatime"),
@@ -291,7 +296,7 @@ fn of_hooks() {
         let config = bundle("true").with("/hooks", hooks).config().expect("a configuration");
         let state = json!({"id": "a"});
         config.hooks.prestart[0].run(&state).expect("a run");
-        assert_eq!(std::fs::read_to_string(&out).expect("a file"), "{\"id\":\"a\"}\n/bin/sh\n");
+        assert_eq!(std::fs::read_to_string(&out).expect("a file"), "{\"id\":\"a\"}\nhook\n");
         let kind = |hook: &ampoule::oci::Hook| hook.run(&state).expect_err("a failure").kind();
         assert_eq!(kind(&config.hooks.create_runtime[0]), ErrorKind::Hook);
         assert_eq!(kind(&config.hooks.poststop[0]), ErrorKind::Hook);

@@ -11,6 +11,7 @@ use ampoule_spec::{Bundle, Document};
 use super::hooks::Hooks;
 use super::listener::SeccompListener;
 use super::read;
+use super::write::{self, Written};
 use crate::builder::Builder;
 use crate::command::Command;
 use crate::error::Error;
@@ -54,6 +55,30 @@ impl Config {
     /// As [`Config::from_bundle`].
     pub fn from_document(document: &Document, directory: &Path) -> Result<Self, Error> {
         read::config(document, directory)
+    }
+
+    /// A container and a program with its arguments, in `/`, with the environment that the builder has and no other.
+    #[must_use]
+    pub fn new(builder: Builder, args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        Self {
+            env: builder.env.clone(),
+            builder,
+            args: args.into_iter().map(Into::into).collect(),
+            current_dir: PathBuf::from("/"),
+            terminal: None,
+            annotations: BTreeMap::new(),
+            hooks: Hooks::default(),
+            listener: None,
+        }
+    }
+
+    /// It as a document, in which everything stands that the builder has without being asked, and what is lost in it.
+    ///
+    /// # Errors
+    /// [`InvalidSettings`](crate::ErrorKind::InvalidSettings) for what no document can have, such as a relative working
+    /// directory or no arguments.
+    pub fn to_document(&self) -> Result<Written, Error> {
+        write::document(self)
     }
 
     /// The process in the container, to be planned.

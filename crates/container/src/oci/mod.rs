@@ -33,11 +33,13 @@ mod config;
 mod hooks;
 mod listener;
 mod read;
+mod write;
 
 pub use ampoule_spec as spec;
 pub use config::Config;
 pub use hooks::{Hook, Hooks};
 pub use listener::SeccompListener;
+pub use write::Written;
 
 #[cfg(doc)]
 use crate::Builder;

@@ -26,6 +26,8 @@ use crate::selinux::Selinux;
 use crate::syscalls::Seccomp;
 use reading::Reading;
 
+pub(super) use reading::problem;
+
 /// What is honoured. An entry stands for everything below it, which its reader honours or refuses.
 const HONOURED: &[&str] = &[
     "ociVersion",
@@ -109,10 +111,7 @@ fn read(document: &Document, directory: &Path, reading: &mut Reading) -> Option<
         return None;
     };
     process::user(process, &mut builder, &top.key("process"), reading);
-    if builder.root == Root::InPlace {
-        // As other runtimes do; elsewhere it is there or cannot be made.
-        builder.directories.push(process.cwd().clone());
-    }
+    add_directory(&mut builder, process.cwd());
     let hooks = spec.hooks().as_ref();
     let hooks = hooks.map(|hooks| hooks::hooks(hooks, &top.key("hooks"), reading));
     let annotations = spec.annotations().iter().flatten();
@@ -126,6 +125,14 @@ fn read(document: &Document, directory: &Path, reading: &mut Reading) -> Option<
         hooks: hooks.unwrap_or_default(),
         listener: spec.linux().as_ref().and_then(linux::listener),
     })
+}
+
+/// Makes the working directory where it is missing, as other runtimes do; in a read-only root it is there.
+pub(super) fn add_directory(builder: &mut Builder, path: &Path) {
+    let known = builder.directories.iter().any(|known| known == path);
+    if builder.root == Root::InPlace && path != Path::new("/") && !known {
+        builder.directories.push(path.to_path_buf());
+    }
 }
 
 /// A container that is nothing yet but a root.

@@ -25,7 +25,7 @@ pub(super) fn mount(
     let bind = options.bind.or((name == "bind").then_some(Reach::One));
     options.data.extend(file_system_options(options.set, bind.is_some(), at, reading));
     let kind = match bind {
-        Some(reach) => bound(mount, reach, directory, at, reading)?,
+        Some(reach) => bound(mount, (reach, options.idmap), directory, at, reading)?,
         None => file_system(name, mount.source().as_deref(), &mut options, at, reading)?,
     };
     if bind.is_some() && !options.data.is_empty() {
@@ -51,13 +51,18 @@ fn refuse(mount: &oci::Mount, options: &MountOptions, at: &JsonPath, reading: &m
     if options.remount.is_some() {
         reading.refuse(&at_options, "remount: there is nothing mounted yet");
     }
-    if options.idmap.is_some() {
-        reading.refuse(&at_options, "idmap is not honoured");
+    let reach = options.bind.unwrap_or(Reach::One);
+    if options.idmap.is_some_and(|idmap| idmap != reach) {
+        let reason =
+            "idmap goes with bind, and ridmap with rbind: a tree is mapped as it is copied";
+        reading.refuse(&at_options, reason);
     }
     for (key, map) in [("uidMappings", mount.uid_mappings()), ("gidMappings", mount.gid_mappings())]
     {
         if map.as_ref().is_some_and(|map| !map.is_empty()) {
-            reading.refuse(&at.key(key), "is not honoured");
+            let reason =
+                "a map of its own is not honoured: owners are mapped as the container's are";
+            reading.refuse(&at.key(key), reason);
         }
     }
     if options.copy_up.is_some() && mount.typ().as_deref() != Some("tmpfs") {
@@ -113,7 +118,7 @@ fn atime(said: Said) -> MountFlags {
 
 fn bound(
     mount: &oci::Mount,
-    reach: Reach,
+    (reach, idmap): (Reach, Option<Reach>),
     directory: &Path,
     at: &JsonPath,
     reading: &mut Reading,
@@ -126,7 +131,8 @@ fn bound(
         Reach::One => Depth::One,
         Reach::Recursive => Depth::Recursive,
     };
-    Some(MountKind::Bind { source: directory.join(source), depth, idmapped: IdMapped::No })
+    let idmapped = if idmap.is_some() { IdMapped::Container } else { IdMapped::No };
+    Some(MountKind::Bind { source: directory.join(source), depth, idmapped })
 }
 
 /// A file system of its own; what its kind says by itself is taken out of the data.

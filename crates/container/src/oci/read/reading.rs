@@ -14,7 +14,7 @@ use crate::error::{Error, Problem};
 pub(super) struct Reading(Vec<Problem>);
 
 /// A problem of the document as one of settings.
-pub(super) fn problem(found: &ampoule_spec::Problem) -> Problem {
+pub(in crate::oci) fn problem(found: &ampoule_spec::Problem) -> Problem {
     Problem::new(found.path.to_string(), found.flaw.to_string())
 }
 

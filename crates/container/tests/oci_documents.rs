@@ -1,0 +1,168 @@
+//! Configurations that become builders and configurations again.
+//!
+//! Kernel objects: none. Invariant: what a document says is not lost, or was refused by its place.
+
+#![cfg(feature = "oci")]
+
+use std::path::Path;
+
+use ampoule::oci::Config;
+use ampoule::oci::spec::Document;
+use ampoule::{
+    Builder, Bytes, Capabilities, Capability, Container, Mount, MountFlags, Namespace, Node,
+    NodeKind, Pid1, Propagation, Resource, ResourceLimit, Rlimit, Root, Scheduler, SchedulerPolicy,
+    Seccomp, Selinux, Setting, User,
+};
+use proptest::prelude::*;
+
+const BUNDLES: [(&str, &str); 5] = [
+    ("crun", include_str!("../../spec/tests/bundles/crun.json")),
+    ("crun-rootless", include_str!("../../spec/tests/bundles/crun-rootless.json")),
+    ("podman", include_str!("../../spec/tests/bundles/podman.json")),
+    ("runc", include_str!("../../spec/tests/bundles/runc.json")),
+    ("runc-rootless", include_str!("../../spec/tests/bundles/runc-rootless.json")),
+];
+
+fn read(json: &str) -> Result<Config, ampoule::Error> {
+    let document = Document::parse(json.as_bytes()).expect("a document");
+    Config::from_document(&document, Path::new("/bundle"))
+}
+
+#[test]
+fn what_engines_write_comes_back() {
+    for (name, json) in BUNDLES {
+        let config = read(json).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let written = config.to_document().unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(written.unsaid, [""; 0], "{name}");
+        let back = Config::from_document(&written.document, Path::new("/")).expect("a builder");
+        assert_eq!(back, config, "{name}");
+    }
+}
+
+#[test]
+fn what_is_not_honoured_is_refused_by_its_place() {
+    let error = read(include_str!("../../spec/tests/bundles/every-property.json"));
+    let error = error.expect_err("not everything is honoured");
+    let mut places: Vec<_> = error.problems().iter().map(|it| it.setting().to_owned()).collect();
+    places.sort();
+    let wanted = [
+        "hooks.createContainer",
+        "hooks.startContainer",
+        "linux.intelRdt",
+        "linux.mountLabel",
+        "linux.netDevices",
+        "mounts[1].gidMappings",
+        "mounts[1].options",
+        "mounts[1].uidMappings",
+        "process.scheduler.flags[3]",
+        "process.scheduler.flags[4]",
+        "process.scheduler.flags[5]",
+        "process.scheduler.flags[6]",
+    ];
+    assert_eq!(places, wanted);
+}
+
+#[test]
+fn all_problems_are_told_together() {
+    let json = r#"{"ociVersion": "1.3.0", "root": {"path": "r"}, "x": 1,
+        "process": {"user": {"uid": 0}, "args": ["a"], "cwd": "tmp"},
+        "mounts": [{"destination": "/a", "type": "tmpfs", "options": ["remount"]}],
+        "linux": {"namespaces": [{"type": "pid"}], "mountLabel": "l",
+            "intelRdt": {"closID": "c"}, "netDevices": {"eth0": {}}}}"#;
+    let error = read(json).expect_err("a refusal");
+    let mut places: Vec<_> = error.problems().iter().map(|it| it.setting()).collect();
+    places.sort_unstable();
+    let wanted = [
+        "linux.intelRdt",
+        "linux.mountLabel",
+        "linux.namespaces",
+        "linux.netDevices",
+        "mounts[0].options",
+        "process.cwd",
+    ];
+    assert!(wanted.iter().all(|place| places.contains(place)), "{places:?}");
+}
+
+#[test]
+fn what_a_document_cannot_say_is_listed() {
+    let mut builder = Container::from_rootfs("/r").root(Root::InPlace).file("/a", "b");
+    builder = builder.stop_signal(2).selinux(Selinux::Disabled).hostname("h");
+    let mut limits = ampoule::Limits::default().memory_max(Bytes::mib(64));
+    limits.memory.high = Some(Bytes::mib(32).into());
+    let written = Config::new(builder.limits(limits), ["sh"]).to_document().expect("a document");
+    assert_eq!(written.unsaid, ["files", "limits.memory", "pid1", "seccomp", "stop_signal"]);
+    let ephemeral = Config::new(Container::from_rootfs("/r"), ["sh"]).to_document();
+    assert!(ephemeral.expect("a document").unsaid.contains(&"root".to_owned()));
+}
+
+/// A builder whose every setting a document can say.
+fn builders() -> impl Strategy<Value = Builder> {
+    let flags = any::<u64>().prop_map(MountFlags::from_bits_truncate);
+    let flags = flags.prop_map(|it| match it.contains(MountFlags::NOATIME) {
+        true => it - MountFlags::STRICTATIME,
+        false => it,
+    });
+    let mounts = prop_oneof![
+        flags.clone().prop_map(|flags| Mount { flags, ..Mount::tmpfs("/t", 4096) }),
+        flags.clone().prop_map(|flags| Mount { flags, ..Mount::proc() }),
+        flags.clone().prop_map(|flags| Mount { flags, ..Mount::sysfs() }),
+        (flags.clone(), flags).prop_map(|(flags, recursive)| Mount {
+            flags,
+            recursive,
+            propagation: Some(Propagation::Slave),
+            ..Mount::bind("/a", "/b")
+        }),
+    ];
+    let node = (0u32..512, 0u32..512, 0u32..0o1000).prop_map(|(major, minor, mode)| Node {
+        kind: NodeKind::Block { major, minor },
+        mode,
+        ..Node::char("/dev/x", 0, 0)
+    });
+    let limit = (0u64..9, 0u64..9).prop_map(|(soft, more)| ResourceLimit {
+        resource: Resource::Nofile,
+        limit: Rlimit::new(soft, soft + more),
+    });
+    let ids = (0u32..9, 0u32..9, 0u32..0o777);
+    let many = (
+        prop::collection::vec(mounts, 0..4),
+        prop::collection::vec(node, 0..2),
+        prop::option::of(limit),
+        ids,
+        prop::option::of(-1000i32..1000),
+        prop::option::of(0i32..19),
+        prop::sample::subsequence(Namespace::ALL.to_vec(), 0..8),
+        any::<bool>(),
+    );
+    many.prop_map(|(mounts, nodes, limit, (uid, gid, mask), score, nice, shared, in_place)| {
+        let root = if in_place { Root::InPlace } else { Root::ReadOnly };
+        let mut builder = Container::from_rootfs("/r")
+            .root(root)
+            .seccomp(Seccomp::Unconfined)
+            .selinux(Selinux::Disabled)
+            .pid1(Pid1::Payload)
+            .user(User::ids(uid, gid))
+            .umask(mask)
+            .capabilities(Capabilities::of([Capability::Chown].into_iter().collect()))
+            .sysctl("kernel.shmmax", "1");
+        builder = mounts.into_iter().fold(builder, Builder::mount);
+        builder = nodes.into_iter().fold(builder, Builder::node);
+        builder = limit.into_iter().fold(builder, Builder::rlimit);
+        builder = score.into_iter().fold(builder, Builder::oom_score_adj);
+        let scheduler = |nice| Scheduler { nice, ..Scheduler::new(SchedulerPolicy::Batch) };
+        builder = nice.into_iter().map(scheduler).fold(builder, Builder::scheduler);
+        let kept = [Namespace::Mount, Namespace::Uts, Namespace::Ipc];
+        let shared = shared.into_iter().filter(|kind| !kept.contains(kind));
+        shared.fold(builder, |builder, kind| builder.namespace(kind, Setting::Host))
+    })
+}
+
+proptest! {
+    #[test]
+    fn builders_come_back(builder in builders()) {
+        let written = Config::new(builder, ["sh"]).to_document().expect("a document");
+        prop_assert_eq!(&written.unsaid, &[""; 0]);
+        let back = Config::from_document(&written.document, Path::new("/")).expect("a builder");
+        let again = back.to_document().expect("a document");
+        prop_assert_eq!(again.document, written.document);
+    }
+}
