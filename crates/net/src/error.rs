@@ -334,6 +334,12 @@ mod tests {
         assert_eq!(error.to_string(), "create bridge(br0): Operation not permitted (os error 1)");
         assert!(error.hint().is_some());
         assert_eq!(io::Error::from(error).kind(), io::ErrorKind::PermissionDenied);
+        // What the kernel answers where the module of a kind of link, or of a netlink family, is missing.
+        for errno in [Errno::OPNOTSUPP, Errno::PROTONOSUPPORT, Errno::AFNOSUPPORT] {
+            let error = Error::system("create veth", "amp0", errno);
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+            assert!(error.hint().unwrap().contains("veth"));
+        }
     }
 
     #[test]

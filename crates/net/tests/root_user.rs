@@ -101,7 +101,14 @@ fn refused(netns: &Netns) {
     let error = user().start_from(&[empty.path()], netns).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ProgramMissing, "{error}");
     assert!(error.hint().unwrap().contains("passt"));
-    let other = Netns::create().unwrap();
+    let mut other = Netns::create().unwrap();
+    // Without CAP_NET_ADMIN there is no bridge, and nothing is left of the attempt.
+    let state = empty.path().join("state");
+    let bridges = ampoule_net::Host::at(&state);
+    let error = bridges.attach(&host::network("web"), &host::endpoint(), &mut other).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+    assert!(error.hint().unwrap().contains("CAP_NET_ADMIN"));
+    assert!(!state.exists());
     let _taken = std::net::TcpListener::bind("127.0.0.1:8090").unwrap();
     let error = user().publish("127.0.0.1:8090:80".parse().unwrap()).start(&other).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ProgramFailed, "{error}");
