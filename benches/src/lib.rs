@@ -3,7 +3,7 @@
 //! The table of `cargo xtask bench spawn` comes from [`schedule`], which asks one worker process per row
 //! ([`worker`]) in turn for a few samples, so that drift of the machine hits all rows alike. What is
 //! measured is a [`contender::Contender`]; which rows there are stands in [`lineup`]. [`cgroups`] is the same for
-//! making, reading and removing control groups, [`unpacking`] for unpacking a layer.
+//! making, reading and removing control groups, [`unpacking`] for unpacking a layer, [`networks`] for bridges.
 
 pub mod bundle;
 pub mod cgroups;
@@ -20,6 +20,8 @@ pub mod host_size;
 pub mod lineup;
 pub mod machine;
 pub mod network_teardown;
+#[cfg(feature = "ours")]
+pub mod networks;
 #[cfg(feature = "ours")]
 pub mod ours;
 pub mod peers;

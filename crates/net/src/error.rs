@@ -51,6 +51,10 @@ pub enum ErrorKind {
     PluginOutput,
     /// A plugin did not end in time, and was killed.
     PluginTimedOut,
+    /// No program that makes networks of ordinary users is installed; the hint names the packages.
+    ProgramMissing,
+    /// Such a program did not start.
+    ProgramFailed,
     /// Another system call failed; see [`Error::errno`].
     System,
 }
@@ -201,6 +205,9 @@ impl Error {
             }
             ErrorKind::PoolExhausted => "end containers, or give the network a larger subnet",
             ErrorKind::SubnetOverlaps => "give the network another subnet, or none",
+            ErrorKind::ProgramMissing => {
+                "install the package passt, or, without published ports, slirp4netns"
+            }
             ErrorKind::PluginMissing => "install the package containernetworking-plugins",
             ErrorKind::DamagedState => "remove the file when no container with a network runs",
             _ => return None,
@@ -234,6 +241,8 @@ fn kind_of(errno: Errno) -> ErrorKind {
 /// The kind of what a program did not do.
 fn kind_of_problem(problem: &Problem) -> ErrorKind {
     match problem {
+        Problem::NotReady(_) => ErrorKind::ProgramFailed,
+        Problem::NotInstalled => ErrorKind::ProgramMissing,
         Problem::Missing => ErrorKind::PluginMissing,
         Problem::NotStarted(_) | Problem::Refused { .. } | Problem::Failed { .. } => {
             ErrorKind::PluginFailed
@@ -325,6 +334,12 @@ mod tests {
         assert_eq!(error.to_string(), "create bridge(br0): Operation not permitted (os error 1)");
         assert!(error.hint().is_some());
         assert_eq!(io::Error::from(error).kind(), io::ErrorKind::PermissionDenied);
+        // What the kernel answers where the module of a kind of link, or of a netlink family, is missing.
+        for errno in [Errno::OPNOTSUPP, Errno::PROTONOSUPPORT, Errno::AFNOSUPPORT] {
+            let error = Error::system("create veth", "amp0", errno);
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+            assert!(error.hint().unwrap().contains("veth"));
+        }
     }
 
     #[test]

@@ -173,9 +173,11 @@ impl Session {
         endpoint: &Endpoint,
         netns: &mut Netns,
     ) -> Result<(LinkName, Lease, Vec<OwnedFd>)> {
+        let host = LinkName::new(format!("amp{}", hexadecimal(random::<6>()?)))?;
+        // Nobody has this name: where that is not what the kernel says, nothing can be made, nor taken away again.
+        self.route.send(vec![link::delete(&host)])?;
         let route = &mut self.route;
         self.locked.state.require(network, || link::routes(route), random()?)?;
-        let host = LinkName::new(format!("amp{}", hexadecimal(random::<6>()?)))?;
         let mut lease = self.locked.state.lease(&network.name, endpoint, host.clone());
         if lease.as_ref().is_err_and(|error| error.kind() == ErrorKind::PoolExhausted) {
             self.release_gone()?;

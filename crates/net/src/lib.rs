@@ -1,4 +1,4 @@
-//! Networks of containers over netlink, without entering another namespace. Programs are run for [`cni`] only.
+//! Networks of containers over netlink, without entering another namespace. Programs are run for [`cni`] and [`User`] only.
 //!
 //! | I want … | Here |
 //! |---|---|
@@ -8,6 +8,7 @@
 //! | a pair of links whose other end is mine | [`Veth`] |
 //! | a device of the host in a container | [`HostDevice`] |
 //! | to say what a container may reach | [`Egress`] |
+//! | a network without privilege | [`User`] |
 //! | a chain of CNI plugins | [`cni::Plugins`] |
 //! | a namespace, to configure it from outside | [`Netns`] |
 //!
@@ -41,6 +42,7 @@ mod state;
 mod statistics;
 mod store;
 mod sysctl;
+mod user;
 mod veth;
 
 pub use attachment::Attachment;
@@ -58,4 +60,5 @@ pub use netns::Netns;
 pub use pool::{Pool, free_subnet, local_subnet};
 pub use ports::{Port, Protocol};
 pub use statistics::Statistics;
+pub use user::{User, UserNetwork};
 pub use veth::{Connected, Veth};

@@ -40,6 +40,10 @@ pub(crate) enum Problem {
     Malformed(String),
     #[error("answered in version {0:?}, which it was not asked for")]
     OtherVersion(String),
+    #[error("did not start: {0:?}")]
+    NotReady(String),
+    #[error("is not installed")]
+    NotInstalled,
 }
 
 /// What a program that ended has said.
