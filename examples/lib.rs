@@ -3,6 +3,7 @@
 pub mod arguments;
 pub mod columns;
 pub mod foreground;
+pub mod http;
 pub mod images;
 pub mod landlock;
 pub mod terminal;

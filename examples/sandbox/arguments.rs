@@ -16,6 +16,7 @@ use ampoule_examples::arguments::Failure;
 use ampoule_examples::images::owners;
 use ampoule_examples::landlock;
 
+use crate::network::Networks;
 use crate::{image, value};
 
 /// What `--help` prints.
@@ -42,6 +43,12 @@ Namespaces
   --join PID:NS[,NS]    use those of a process
   --map MAP             ids: auto, subids, identity, or INSIDE:OUTSIDE:COUNT[,the same for groups]
   --hostname NAME
+Network
+  --net WHICH           none (only lo, the default), host, bridge[:NAME], join:PID or join:FILE, veth:NAME (the host's
+                        end), device:NAME (moved there and back); can be given several times
+  -p, --publish PORT    [ADDRESS:]PORT[-LAST]:PORT[-LAST][/udp], the host's and the container's, such as 8080:80
+  --egress RULE         refuse what goes out: none, or all but allow=CIDR[:PORT[-LAST]][/tcp|/udp|/icmp]; can be given
+                        several times
   --id NAME             its name, which is part of the name of its control group
 Process
   --uid N, --gid N      who it runs as; --gid is the same number unless it is given
@@ -117,6 +124,7 @@ pub(crate) struct Options {
     gid: Option<u32>,
     capabilities: Vec<Change>,
     landlock: Option<Landlock>,
+    network: Networks,
     words: Vec<OsString>,
     cwd: Option<PathBuf>,
     pub(crate) timeout: Option<Duration>,
@@ -167,9 +175,13 @@ pub(crate) fn parse(mut from: lexopt::Parser) -> Result<Asked, Failure> {
             Value(word) => {
                 options.words = std::iter::once(word).chain(from.raw_args()?).collect();
             }
+            Short('p') => drop(options.network.option("publish", &mut from)?),
             Long(name) => {
                 let name = name.to_owned();
-                if !(options.flag(&name) || options.process(&name, &mut from)?) {
+                if !(options.flag(&name)
+                    || options.process(&name, &mut from)?
+                    || options.network.option(&name, &mut from)?)
+                {
                     let setters = setters(&name, &mut from)?;
                     options.settings.extend(setters);
                 }
@@ -303,6 +315,7 @@ impl Options {
         let records = self.record.map(|_| Setter::Seccomp(Recording::filter().into()));
         let setters = self.settings.into_iter().chain(records);
         let builder = setters.fold(builder, |builder, setter| setter.on(builder));
+        let builder = self.network.on(builder);
         let command = match image {
             Some(image) => {
                 let config = &image.config().config;

@@ -3,6 +3,7 @@
 
 mod arguments;
 mod image;
+mod network;
 mod record;
 mod value;
 

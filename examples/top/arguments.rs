@@ -27,7 +27,7 @@ Each command runs in a container of its own, without output, until it ends or to
   -h, --help        this text
 
 CPU % is of one CPU. MEM USAGE is without cached files that were not used lately. NET IO is what the interfaces
-received and sent but lo, BLOCK IO what was read and written.
+received and sent but lo (json has each of them), BLOCK IO what was read and written.
 ";
 
 /// What the command line asks for.

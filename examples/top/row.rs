@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use ampoule::{Max, Stats};
+use ampoule::{Interfaces, Max, Stats};
 use ampoule_cgroups::stat::Usage;
 use serde::Serialize;
 
@@ -21,6 +21,8 @@ pub(crate) struct Row {
     pub(crate) memory_percent: Option<f64>,
     pub(crate) network_received: u64,
     pub(crate) network_sent: u64,
+    /// By name, also lo.
+    pub(crate) interfaces: Interfaces,
     /// A device that was never used is not counted.
     pub(crate) block_read: u64,
     pub(crate) block_written: u64,
@@ -62,6 +64,7 @@ impl Row {
             memory_percent: usage.map(|usage| float(usage) / float(limit.max(1)) * 100.0),
             network_received: network.received.bytes,
             network_sent: network.sent.bytes,
+            interfaces: after.network.clone(),
             block_read: io.rbytes.unwrap_or(0),
             block_written: io.wbytes.unwrap_or(0),
             pids: after.pids.current,

@@ -227,6 +227,9 @@ impl PodBuilder {
     pub fn create(self) -> Result<Pod, Error> {
         let mut kinds = vec![Namespace::Net, Namespace::Ipc, Namespace::Uts];
         let mut builder = self.builder;
+        if builder.networking.networks.is_empty() {
+            builder = builder.network(Network::None);
+        }
         if host::privilege() == Privilege::None {
             builder = builder.namespace(Namespace::User, Setting::New);
             kinds.push(Namespace::User);

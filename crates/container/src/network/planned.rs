@@ -83,7 +83,7 @@ pub(crate) fn plan(
     problems.extend(super::names::problems(networking));
     let networks = resolved(attached, networking, problems);
     let mut planned = Planned { networks, egress, sysctls: Vec::new() };
-    if planned.is_needed() {
+    if own && (planned.is_needed() || !networking.networks.is_empty()) {
         planned.sysctls =
             SYSCTLS.into_iter().filter(|(path, _)| can_be_set(builder, path)).collect();
     }
