@@ -83,11 +83,13 @@ fn launch(program: &Program) -> Result<Started, Failure> {
             fds: Vec::new(),
             host: None,
             status: None,
+            kept: None,
             first: First::Payload,
             pid_namespace: PidNamespace::New,
             timeout: None,
             timings: Timings::Off,
             deadline: Instant::now() + Duration::from_secs(10),
+            begin: ampoule_init::Begin::AtOnce,
             fault: None,
         },
     )?)
