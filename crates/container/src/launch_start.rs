@@ -133,13 +133,9 @@ impl Launch {
     ) -> Container {
         let mut host_ends = streams.into_iter().map(|stream| stream.host);
         let mut next = || host_ends.next().flatten();
-        let by_init = self.plan.pid1() == Pid1::Reaper;
-        let held = started.held.is_some();
-        let own_deadline = self
-            .order
-            .timeout
-            .filter(|_| !by_init && !held)
-            .and_then(|limit| begun.checked_add(limit));
+        let by_host = self.plan.pid1() != Pid1::Reaper && started.held.is_none();
+        let own_deadline = self.order.timeout.filter(|_| by_host);
+        let own_deadline = own_deadline.and_then(|limit| begun.checked_add(limit));
         let timings =
             (self.timings == Wanted::On).then(|| Timings::of(&self.plan, &started, begun));
         let (mut pty, mut upper, mut listener, mut network) = (None, None, None, None);

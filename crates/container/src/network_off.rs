@@ -17,7 +17,7 @@ pub(crate) struct Networking {}
 
 /// What a plan knows of networks.
 #[derive(Debug, Default)]
-pub(crate) struct Planned;
+pub(crate) struct Planned {}
 
 /// What is made for a launch.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(crate) struct Attaching;
 pub(crate) struct Attached(());
 
 pub(crate) fn plan(_: &Builder, _: &NamespaceSet, _: &mut Vec<Problem>) -> Planned {
-    Planned
+    Planned {}
 }
 
 pub(crate) fn name_files(_: &Builder) -> Vec<File> {

@@ -13,7 +13,7 @@ use ampoule_ns::CapabilitySet;
 
 use crate::attributes::Attributes;
 use crate::error::{Error, Stage};
-use crate::group::{GroupPlan, Grouping};
+use crate::group::{GroupPlan, Grouping, OwnGroup};
 use crate::host;
 use crate::identity::Identity;
 use crate::network::Planned;
@@ -79,8 +79,10 @@ fn settings(
             Some(group) => Grouping::Planned(Box::new(GroupPlan::of(group)?)),
             None => Grouping::Off,
         },
+        // Nothing of the network is sent by what only joins it.
+        own_group: OwnGroup::WithLimits,
+        // The volumes were labelled when the container was started.
         relabelling: Relabelling::default(),
-        own_group: builder.own_group,
         selinux: crate::selinux::prepare(builder)?,
         id: builder.id.clone(),
     })
