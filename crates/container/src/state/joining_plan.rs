@@ -12,12 +12,15 @@ use ampoule_init::Draft;
 use ampoule_ns::CapabilitySet;
 
 use crate::attributes::Attributes;
-use crate::command::Command;
+#[cfg(feature = "landlock")]
+use crate::builder::Builder;
 use crate::error::{Error, Stage};
 use crate::group::{GroupPlan, Grouping};
 use crate::host;
 use crate::identity::Identity;
 use crate::network::Planned;
+#[cfg(feature = "landlock")]
+use crate::origin::Origin;
 use crate::plan::Prepared;
 use crate::settings::{Settings, open_proc};
 use crate::state::record::Confinement;
@@ -43,7 +46,7 @@ fn settings(
     identity.user.home.clone_from(&said.user.home);
     let leave = (privilege, &mut left_out);
     let seccomp = crate::syscalls::prepare(builder, &namespaces, &identity, leave, draft)?;
-    let command = Command::idle(builder.clone());
+    let selinux = crate::selinux::prepare(builder)?;
     let known = CapabilitySet::supported().map_err(|error| Error::from_ns(Stage::Plan, error))?;
     Ok(Settings {
         privilege,
@@ -57,7 +60,7 @@ fn settings(
         image_layers: Vec::new(),
         apparmor: crate::apparmor::prepare(builder, &mut left_out)?,
         #[cfg(feature = "landlock")]
-        landlock: crate::landlock::prepare(builder, None, draft, &mut left_out)?,
+        landlock: crate::landlock::prepare_for(whose(builder), builder, draft, &mut left_out)?,
         left_out,
         proc: draft.inherit(open_proc()?),
         known,
@@ -80,7 +83,18 @@ fn settings(
             Some(group) => Grouping::Planned(Box::new(GroupPlan::of(group)?)),
             None => Grouping::Off,
         },
-        selinux: crate::selinux::prepare(&command)?,
+        own_group: builder.own_group,
+        relabelling: crate::relabel::prepare(builder, &selinux)?,
+        selinux,
         id: builder.id.clone(),
     })
+}
+
+/// The files that Landlock rules name are the host's only where the root is.
+#[cfg(feature = "landlock")]
+fn whose(builder: &Builder) -> crate::landlock::Whose {
+    match builder.origin {
+        Origin::Bare => crate::landlock::Whose::Host,
+        _ => crate::landlock::Whose::Container,
+    }
 }
