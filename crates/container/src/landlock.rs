@@ -7,7 +7,7 @@ mod joining;
 mod prepared;
 mod rights;
 
-pub(crate) use prepared::{Prepared, explain, prepare};
+pub(crate) use prepared::{Prepared, Whose, explain, prepare, prepare_for};
 
 use std::fmt;
 use std::path::PathBuf;

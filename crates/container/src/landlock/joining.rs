@@ -14,7 +14,9 @@ impl Container {
         let Some(rules) = &self.plan.settings.landlock else { return Ok(None) };
         let kept = rules.ruleset.as_ref().or(self.ruleset.as_ref());
         let kept = kept.ok_or_else(|| {
-            Error::new(ErrorKind::System, Stage::Launch).about("init has sent no ruleset")
+            // A reopened container: the host's files of the same names may be others.
+            Error::new(ErrorKind::Unsupported, Stage::Launch)
+                .about("the ruleset of Landlock went with the process that started the container")
         })?;
         let copy = kept.try_clone().map_err(|error| Error::io(Stage::Launch, "dup", &error))?;
         Ok(Some(ampoule_init::above_stdio(copy)?))

@@ -48,6 +48,25 @@ pub(crate) fn prepare(
     draft: &mut Draft,
     left_out: &mut Vec<LeftOut>,
 ) -> Result<Option<Prepared>, Error> {
+    let whose = root.map_or(Whose::Host, |_| Whose::Container);
+    prepare_for(whose, builder, draft, left_out)
+}
+
+/// Whose root the paths of rules are in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    Host,
+    /// Known to init alone.
+    Container,
+}
+
+/// As [`prepare`], where there is no root to mount: for a container that was reopened.
+pub(crate) fn prepare_for(
+    whose: Whose,
+    builder: &Builder,
+    draft: &mut Draft,
+    left_out: &mut Vec<LeftOut>,
+) -> Result<Option<Prepared>, Error> {
     let Some(rules) = &builder.landlock else { return Ok(None) };
     let best_effort = builder.best_effort.contains(&Control::Landlock);
     let level = if best_effort { Level::BestEffort } else { Level::Require };
@@ -57,7 +76,7 @@ pub(crate) fn prepare(
         return Ok(None);
     }
     // A ruleset without paths is the same wherever it is made.
-    let prepared = if root.is_none() || rules.files.is_empty() {
+    let prepared = if whose == Whose::Host || rules.files.is_empty() {
         let built = build(rules, version)?;
         let kept = built.try_clone().map_err(|error| Error::io(Stage::Plan, "dup", &error))?;
         let ruleset = draft.inherit(built);
