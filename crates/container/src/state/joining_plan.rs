@@ -12,13 +12,13 @@ use ampoule_init::Draft;
 use ampoule_ns::CapabilitySet;
 
 use crate::attributes::Attributes;
-use crate::command::Command;
 use crate::error::{Error, Stage};
 use crate::group::{GroupPlan, Grouping};
 use crate::host;
 use crate::identity::Identity;
 use crate::network::Planned;
 use crate::plan::Prepared;
+use crate::relabel::Relabelling;
 use crate::settings::{Settings, open_proc};
 use crate::state::record::Confinement;
 
@@ -43,7 +43,6 @@ fn settings(
     identity.user.home.clone_from(&said.user.home);
     let leave = (privilege, &mut left_out);
     let seccomp = crate::syscalls::prepare(builder, &namespaces, &identity, leave, draft)?;
-    let command = Command::idle(builder.clone());
     let known = CapabilitySet::supported().map_err(|error| Error::from_ns(Stage::Plan, error))?;
     Ok(Settings {
         privilege,
@@ -80,7 +79,10 @@ fn settings(
             Some(group) => Grouping::Planned(Box::new(GroupPlan::of(group)?)),
             None => Grouping::Off,
         },
-        selinux: crate::selinux::prepare(&command)?,
+        selinux: crate::selinux::prepare(builder)?,
+        own_group: builder.own_group,
+        // What joins mounts nothing.
+        relabelling: Relabelling::default(),
         id: builder.id.clone(),
     })
 }
