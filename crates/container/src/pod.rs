@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ampoule_cgroups::{Group, GroupPath, Hierarchies, Life, Limits, Place, owned_name, sweep};
 use ampoule_net::{Attachment, Egress, Port};
-use ampoule_ns::{Namespace, Setting, Target};
+use ampoule_ns::{Namespace, Setting, Target, User};
 
 use crate::builder::Builder;
 use crate::command::Command;
@@ -64,7 +64,8 @@ impl Pod {
     }
 
     /// A container of the pod: it joins the namespaces, and its group is below the pod's. The plan of it has to be made
-    /// while the pod is there.
+    /// while the pod is there. For an ordinary user its payload is user 0 of the pod, which is the caller, unless it says
+    /// otherwise.
     #[must_use]
     pub fn join(&self, builder: Builder) -> Builder {
         let own = std::process::id();
@@ -73,6 +74,10 @@ impl Pod {
             builder.namespace(*kind, Setting::Join(Target::Path(path)))
         };
         let mut builder = self.namespaces.iter().fold(builder, join);
+        let has_user = self.namespaces.iter().any(|(kind, _)| *kind == Namespace::User);
+        if has_user && builder.user.is_none() {
+            builder = builder.user(User::ids(0, 0));
+        }
         let names = std::mem::replace(&mut builder.networking, self.names.clone());
         builder.networking.hosts.extend(names.hosts);
         match &self.group {
@@ -231,7 +236,8 @@ impl PodBuilder {
             builder = builder.network(Network::None);
         }
         if host::privilege() == Privilege::None {
-            builder = builder.namespace(Namespace::User, Setting::New);
+            // Its one id is 0, which roots and init need.
+            builder = builder.namespace(Namespace::User, Setting::New).user(User::ids(0, 0));
             kinds.push(Namespace::User);
         }
         let names = Networking {
