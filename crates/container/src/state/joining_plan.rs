@@ -12,18 +12,26 @@ use ampoule_init::Draft;
 use ampoule_ns::CapabilitySet;
 
 use crate::attributes::Attributes;
-use crate::command::Command;
+#[cfg(feature = "landlock")]
+use crate::error::ErrorKind;
 use crate::error::{Error, Stage};
 use crate::group::{GroupPlan, Grouping};
 use crate::host;
 use crate::identity::Identity;
 use crate::network::Planned;
 use crate::plan::Prepared;
+use crate::relabel::Relabelling;
 use crate::settings::{Settings, open_proc};
 use crate::state::record::Confinement;
 
 /// Makes it.
 pub(crate) fn make(said: &Confinement, group: Option<&Group>) -> Result<Arc<Prepared>, Error> {
+    #[cfg(feature = "landlock")]
+    if said.builder.landlock.is_some() {
+        // Its ruleset went with whoever made it, and is never built again from paths.
+        return Err(Error::new(ErrorKind::Unsupported, Stage::Running)
+            .about("a container with rules of Landlock that was reopened"));
+    }
     let mut draft = Draft::default();
     let settings = settings(said, group, &mut draft)?;
     let current_dir = CString::new(said.current_dir.as_bytes()).unwrap_or_default();
@@ -43,7 +51,6 @@ fn settings(
     identity.user.home.clone_from(&said.user.home);
     let leave = (privilege, &mut left_out);
     let seccomp = crate::syscalls::prepare(builder, &namespaces, &identity, leave, draft)?;
-    let command = Command::idle(builder.clone());
     let known = CapabilitySet::supported().map_err(|error| Error::from_ns(Stage::Plan, error))?;
     Ok(Settings {
         privilege,
@@ -57,7 +64,7 @@ fn settings(
         image_layers: Vec::new(),
         apparmor: crate::apparmor::prepare(builder, &mut left_out)?,
         #[cfg(feature = "landlock")]
-        landlock: crate::landlock::prepare(builder, None, draft, &mut left_out)?,
+        landlock: None,
         left_out,
         proc: draft.inherit(open_proc()?),
         known,
@@ -80,7 +87,9 @@ fn settings(
             Some(group) => Grouping::Planned(Box::new(GroupPlan::of(group)?)),
             None => Grouping::Off,
         },
-        selinux: crate::selinux::prepare(&command)?,
+        own_group: builder.own_group,
+        relabelling: Relabelling::default(),
+        selinux: crate::selinux::prepare(builder)?,
         id: builder.id.clone(),
     })
 }
