@@ -138,7 +138,7 @@ impl Container {
     }
 
     /// Takes what the start sent.
-    fn take(&mut self, went: Went) {
+    pub(crate) fn take(&mut self, went: Went) {
         for (what, fd) in went.fds {
             if what == syscalls::LISTENER {
                 self.listener = Some(Listener::from(fd));

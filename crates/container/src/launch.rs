@@ -38,6 +38,8 @@ pub struct Launch {
     pub(crate) id: Option<String>,
     /// Its group's own name, in place of one that is made for it.
     pub(crate) group_name: Option<String>,
+    /// A parked container to be used in place of a new one.
+    pub(crate) parked: Option<Box<Container>>,
     pub(crate) start_timeout: Duration,
     pub(crate) timings: Wanted,
     pub(crate) fault: Option<Fault>,
@@ -56,6 +58,7 @@ impl Launch {
             status_fd: None,
             id: None,
             group_name: None,
+            parked: None,
             start_timeout: START_TIMEOUT,
             timings: Wanted::Off,
             fault: None,

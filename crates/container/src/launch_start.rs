@@ -41,6 +41,9 @@ impl Launch {
         defaults: [fn() -> Stdio; 3],
         begin: Begin,
     ) -> Result<Container, Error> {
+        if let Some(parked) = self.parked.take() {
+            return self.claim(*parked, defaults);
+        }
         let begun = Instant::now();
         let texts = self.texts()?;
         let streams = self.streams(defaults)?;
@@ -211,7 +214,7 @@ impl Launch {
     }
 
     /// The three streams; with a terminal they are empty, the payload gets the terminal instead.
-    fn streams(&mut self, defaults: [fn() -> Stdio; 3]) -> Result<Vec<Stream>, Error> {
+    pub(crate) fn streams(&mut self, defaults: [fn() -> Stdio; 3]) -> Result<Vec<Stream>, Error> {
         let detached = self.plan.on_drop() == OnDrop::Detach || self.plan.is_idle();
         let empty = self.plan.settings.tty.is_some() || detached;
         let null: fn() -> Stdio = Stdio::null;
@@ -251,7 +254,7 @@ impl Launch {
     }
 
     /// Arguments, environment and paths as the kernel takes them.
-    fn texts(&self) -> Result<Texts, Error> {
+    pub(crate) fn texts(&self) -> Result<Texts, Error> {
         let problems = self.id.as_deref().and_then(crate::id::problem).into_iter().collect();
         let args = self.args.as_deref().unwrap_or(self.plan.argv.get(1..).unwrap_or_default());
         let mut texts = Texts::new(problems);

@@ -210,6 +210,7 @@ mod placement;
 mod plan;
 #[cfg(feature = "net")]
 mod pod;
+mod pool;
 mod process;
 mod processes;
 mod pty;
@@ -284,6 +285,7 @@ pub use pid1::Pid1;
 pub use plan::Plan;
 #[cfg(feature = "net")]
 pub use pod::{Pod, PodBuilder};
+pub use pool::Pool;
 pub use process::Process;
 pub use pty::{Pty, WindowSize};
 pub use relabel::Relabel;

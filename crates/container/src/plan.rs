@@ -396,7 +396,7 @@ fn become_payload(settings: &Settings, to: &mut Ordered) {
     to.first(settings.landlock.iter().map(|rules| rules.enforce.clone()));
     to.first(payload::last());
     // A created container waits here, where a filter cannot refuse what that takes.
-    to.first([l::hold()]);
+    to.first([l::hold(CURRENT_DIR)]);
     // The clock is read before the filter can refuse it.
     to.mark("process");
     to.first(payload::filter(settings, capabilities));

@@ -6,12 +6,12 @@
 
 use crate::arch::nr;
 use crate::kernel::{self, EACCES, ECONNRESET, EINVAL, ENOENT, ENOTDIR, S_IFDIR, S_IFMT};
-use crate::machine::Machine;
-use crate::wire::{self, RECORD_LEN, Record, internal_fd, launch_flag, record};
+use crate::machine::{Image, Machine};
+use crate::wire::{self, LaunchHeader, RECORD_LEN, Record, internal_fd, launch_flag, record};
 
 impl Machine {
-    /// Waits, if the launch is to be held.
-    pub fn hold(&mut self) -> Result<(), i32> {
+    /// Waits, if the launch is to be held; `directory` is the parameter that the step before changed to.
+    pub fn hold(&mut self, directory: u32) -> Result<(), i32> {
         if !self.has(launch_flag::HELD) {
             return Ok(());
         }
@@ -19,13 +19,43 @@ impl Machine {
         self.report(&Record::new(record::HELD, self.step(), 0, 0), None)?;
         let setup = self.fd(internal_fd::SETUP);
         loop {
-            match request(setup)? {
-                Some((record::GO, _)) => return Ok(()),
-                Some((record::KEEP, Some(listener))) => return self.wait_for_connection(listener),
-                Some(_) => {}
-                None => kernel::exit(kernel::ABANDONED),
+            let Some((asked, fd)) = request(setup)? else { kernel::exit(kernel::ABANDONED) };
+            match (asked.kind, fd) {
+                (record::GO, _) => return Ok(()),
+                (record::KEEP, Some(listener)) => return self.wait_for_connection(listener),
+                (record::PUT, Some(fd)) => self.put(fd, asked.aux)?,
+                (record::LAUNCH, Some(fd)) => self.take_launch(fd, directory)?,
+                _ => {}
             }
         }
+    }
+
+    /// Gives the payload a descriptor; the numbers from `base` on are not its own.
+    fn put(&self, fd: u64, number: u32) -> Result<(), i32> {
+        if number >= self.base {
+            return Err(EINVAL);
+        }
+        kernel::call3(nr::DUP3, fd, u64::from(number), 0)?;
+        kernel::close(fd);
+        Ok(())
+    }
+
+    /// Takes another launch in place of the present one: what it runs, and where.
+    fn take_launch(&mut self, fd: u64, directory: u32) -> Result<(), i32> {
+        let image = Image::map(fd).ok_or(EINVAL)?;
+        let order = LaunchHeader::decode(image.bytes()).ok_or(EINVAL)?;
+        image.relocate(order.relocs, order.reloc_count).ok_or(EINVAL)?;
+        kernel::close(fd);
+        (self.launch, self.order) = (image, order);
+        let changed = self.parameter(directory).and_then(crate::compose::change_directory);
+        if let Err(errno) = changed {
+            // The step before is the one that changes the directory.
+            let failed = Record::new(record::ERROR, self.step().wrapping_sub(1), errno, 0);
+            let _host_gone = self.report(&failed, None);
+            kernel::exit(kernel::REPORTED)
+        }
+        self.find_program();
+        Ok(())
     }
 
     /// Waits for somebody who connects and says `GO`; the connection then is the setup socket.
@@ -33,7 +63,7 @@ impl Machine {
         let setup = self.fd(internal_fd::SETUP);
         loop {
             let connection = kernel::call(nr::ACCEPT4, [listener, 0, 0, kernel::O_CLOEXEC, 0, 0])?;
-            let goes = matches!(request(connection), Ok(Some((record::GO, _))));
+            let goes = matches!(request(connection), Ok(Some((asked, _))) if asked.kind == record::GO);
             if goes {
                 kernel::call3(nr::DUP3, connection, setup, kernel::O_CLOEXEC)?;
                 kernel::close(listener);
@@ -71,7 +101,7 @@ impl Machine {
 }
 
 /// The next request of a socket with the descriptor that came along; none when the other side has closed.
-fn request(socket: u64) -> Result<Option<(u32, Option<u64>)>, i32> {
+fn request(socket: u64) -> Result<Option<(Record, Option<u64>)>, i32> {
     let mut bytes = [0_u8; RECORD_LEN];
     let (len, fd) = match kernel::receive(socket, &mut bytes) {
         // Said once when the other side closed without having read everything.
@@ -81,6 +111,6 @@ fn request(socket: u64) -> Result<Option<(u32, Option<u64>)>, i32> {
     if len == 0 {
         return Ok(None);
     }
-    let kind = bytes.get(..len).and_then(Record::decode).ok_or(EINVAL)?.kind;
-    Ok(Some((kind, fd)))
+    let asked = bytes.get(..len).and_then(Record::decode).ok_or(EINVAL)?;
+    Ok(Some((asked, fd)))
 }

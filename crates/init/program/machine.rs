@@ -19,7 +19,7 @@ pub struct Image {
 
 impl Image {
     /// Maps the file behind a descriptor.
-    fn map(fd: u64) -> Option<Self> {
+    pub fn map(fd: u64) -> Option<Self> {
         const PROT_READ_WRITE: u64 = 3;
         const MAP_PRIVATE: u64 = 2;
         const SEEK_END: u64 = 2;
@@ -40,7 +40,7 @@ impl Image {
     }
 
     /// Adds the image's address to the words that the table names.
-    fn relocate(&self, table: u32, count: u32) -> Option<()> {
+    pub fn relocate(&self, table: u32, count: u32) -> Option<()> {
         for index in 0..count as usize {
             let at = wire::u32_at(self.bytes(), (table as usize).checked_add(index.checked_mul(4)?)?)? as usize;
             let value = wire::u64_at(self.bytes(), at)?.wrapping_add(self.base);
@@ -160,7 +160,7 @@ impl Machine {
             code::WRITE => crate::compose::write(args).map(|()| 0),
             code::REAPER => self.reaper(args[0], args[1]).map(|()| 0),
             code::EXEC => self.exec(),
-            code::HOLD => self.hold().map(|()| 0),
+            code::HOLD => self.hold(args[0] as u32).map(|()| 0),
             code::MARK => self.mark(args[0]).map(|()| 0),
             code::SEND_FD => self.send_fd(args).map(|()| 0),
             code::SIGNALS => crate::compose::reset_signals().map(|()| 0),
@@ -217,7 +217,7 @@ impl Machine {
         self.fd(internal_fd::COUNT.wrapping_add(self.header.plan_fds).wrapping_add(index))
     }
 
-    fn parameter(&self, index: u32) -> Result<u64, i32> {
+    pub fn parameter(&self, index: u32) -> Result<u64, i32> {
         if index >= self.order.param_count {
             return Err(EINVAL);
         }

@@ -13,9 +13,11 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 
 use crate::control::{self, Incoming};
 use crate::error::{Error, ErrorKind};
+use crate::image::Sealing;
+use crate::launch::Launch;
 use crate::process;
 use crate::program::Program;
-use crate::wire::{Record, code, record};
+use crate::wire::{NONE, Record, code, record};
 
 /// What starts the program of a launch that is held. Dropping it ends what waits.
 #[derive(Debug)]
@@ -35,7 +37,8 @@ impl Tail {
     #[must_use]
     pub fn of(program: &Program) -> Self {
         let hold = program.steps().position(|step| step.has(code::HOLD));
-        let first = hold.map_or(usize::MAX, |at| at.saturating_add(1));
+        // With the change of directory, which a claim makes again.
+        let first = hold.map_or(usize::MAX, |at| at.saturating_sub(1));
         Self { first, steps: program.steps().skip(first).map(ToString::to_string).collect() }
     }
 
@@ -43,11 +46,9 @@ impl Tail {
     fn error(&self, report: &Record) -> Error {
         let index = usize::try_from(report.step).unwrap_or(usize::MAX);
         let at = index.checked_sub(self.first).unwrap_or(usize::MAX);
-        let kind = match at.checked_add(1) == Some(self.steps.len()) {
-            true => ErrorKind::Exec,
-            false => ErrorKind::Step,
-        };
         let text = self.steps.get(at).cloned().unwrap_or_default();
+        let exec = at.checked_add(1) == Some(self.steps.len()) || text.starts_with("hold");
+        let kind = if exec { ErrorKind::Exec } else { ErrorKind::Step };
         Error::at_step(kind, index, text, report.error_number(), report.aux)
     }
 }
@@ -78,6 +79,21 @@ impl Held {
     /// [`ErrorKind::InitDied`] when it has ended, [`ErrorKind::Host`] when the message cannot be sent.
     pub fn hand_over(self, listener: BorrowedFd<'_>) -> Result<(), Error> {
         send(&self.0, &Record::new(record::KEEP, 0, 0, 0), &[listener])
+    }
+
+    /// Starts another program than that of the held launch, with other streams; of `launch` the texts, the first
+    /// parameters and `payload_fds` count. The numbers of these are among those of the held launch.
+    ///
+    /// # Errors
+    /// As [`Held::go`].
+    pub fn claim(self, launch: &Launch<'_>, tail: &Tail) -> Result<Went, Error> {
+        let image = launch.image()?.store("ampoule-launch", Sealing::Unsealed)?;
+        for (number, fd) in &launch.payload_fds {
+            let number = u32::try_from(*number).unwrap_or(NONE);
+            send(&self.0, &Record::new(record::PUT, 0, 0, number), &[*fd])?;
+        }
+        send(&self.0, &Record::new(record::LAUNCH, 0, 0, 0), &[image.as_fd()])?;
+        self.go(tail, launch.deadline)
     }
 
     /// Starts the program; it runs when this returns `Ok`. `tail` is that of the launch's program.

@@ -171,6 +171,10 @@ pub mod record {
     /// Host to a held launch: from now on wait for those who connect to the listening socket that comes along, and do
     /// not end with this socket.
     pub const KEEP: u32 = 22;
+    /// Host to a held launch: the descriptor that comes along is the payload's of the number `aux`.
+    pub const PUT: u32 = 23;
+    /// Host to a held launch: the image that comes along is the launch, in place of the one it was started with.
+    pub const LAUNCH: u32 = 24;
 }
 
 /// What the reaper can open for the host: an undumpable process's own files are closed to a host without privilege.

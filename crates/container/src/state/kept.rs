@@ -233,13 +233,15 @@ impl Kept {
             let failed = |error: std::io::Error| Error::io(Stage::Running, "kill", &error);
             process::signal(init, Signal::KILL).map_err(failed)?;
         }
-        if let Some(group) = reopen::group(self.record.group.as_ref())? {
-            // On v1 a frozen process ends only here.
-            group.kill().map_err(|error| Error::from_cgroups(Stage::Running, error))?;
+        let in_group = |error| Error::from_cgroups(Stage::Running, error);
+        let group = reopen::group(self.record.group.as_ref())?;
+        if let Some(group) = group.as_ref().filter(|_| self.is_frozen()) {
+            // On v1 a frozen process ends only then.
+            group.thaw().map_err(in_group)?;
         }
         if let Some(init) = &self.init {
             let failed = |error: std::io::Error| Error::io(Stage::Running, "poll", &error);
-            let turn = || Instant::now() + Duration::from_millis(2);
+            let turn = || Instant::now() + Duration::from_millis(20);
             while !wait_readable(init, Some(turn())).map_err(failed)? {
                 self.reap_joined();
                 if Instant::now() > deadline {
@@ -249,7 +251,8 @@ impl Kept {
             }
         }
         self.reap();
-        Ok(())
+        // What is in no pid namespace of its own, or outlived its first process.
+        group.map_or(Ok(()), |group| group.kill()).map_err(in_group)
     }
 
     /// Reaps this process's children in the container: the end of its pid namespace waits for each of them.

@@ -52,6 +52,7 @@ pub(crate) mod owned_images;
 pub(crate) mod placement;
 #[cfg(feature = "net")]
 pub(crate) mod pods;
+pub(crate) mod pool;
 pub(crate) mod seccomp;
 pub(crate) mod stdio;
 

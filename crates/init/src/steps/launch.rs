@@ -169,9 +169,11 @@ pub fn exec() -> Step {
 }
 
 /// In a launch that is held, looks whether the program is there and waits until somebody starts it; nothing in others.
+/// It stands directly behind [`change_directory`], whose parameter it takes again where the launch is replaced.
 #[must_use]
-pub fn hold() -> Step {
-    Step::operation("hold", code::HOLD, Vec::new())
+pub fn hold(parameter: u16) -> Step {
+    let directory = Arg::Named(u64::from(parameter), String::new());
+    Step::operation("hold", code::HOLD, vec![directory]).named("hold", "")
 }
 
 /// Closes every descriptor that the payload must not inherit but the setup socket, which closes itself
