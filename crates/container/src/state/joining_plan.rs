@@ -12,11 +12,15 @@ use ampoule_init::Draft;
 use ampoule_ns::CapabilitySet;
 
 use crate::attributes::Attributes;
+#[cfg(feature = "landlock")]
+use crate::builder::Builder;
 use crate::error::{Error, Stage};
-use crate::group::{GroupPlan, Grouping, OwnGroup};
+use crate::group::{GroupPlan, Grouping};
 use crate::host;
 use crate::identity::Identity;
 use crate::network::Planned;
+#[cfg(feature = "landlock")]
+use crate::origin::Origin;
 use crate::plan::Prepared;
 use crate::relabel::Relabelling;
 use crate::settings::{Settings, open_proc};
@@ -43,6 +47,7 @@ fn settings(
     identity.user.home.clone_from(&said.user.home);
     let leave = (privilege, &mut left_out);
     let seccomp = crate::syscalls::prepare(builder, &namespaces, &identity, leave, draft)?;
+    let selinux = crate::selinux::prepare(builder)?;
     let known = CapabilitySet::supported().map_err(|error| Error::from_ns(Stage::Plan, error))?;
     Ok(Settings {
         privilege,
@@ -56,7 +61,7 @@ fn settings(
         image_layers: Vec::new(),
         apparmor: crate::apparmor::prepare(builder, &mut left_out)?,
         #[cfg(feature = "landlock")]
-        landlock: crate::landlock::prepare(builder, None, draft, &mut left_out)?,
+        landlock: crate::landlock::prepare_for(whose(builder), builder, draft, &mut left_out)?,
         left_out,
         proc: draft.inherit(open_proc()?),
         known,
@@ -79,11 +84,19 @@ fn settings(
             Some(group) => Grouping::Planned(Box::new(GroupPlan::of(group)?)),
             None => Grouping::Off,
         },
-        // Nothing of the network is sent by what only joins it.
-        own_group: OwnGroup::WithLimits,
-        // The volumes were labelled when the container was started.
+        own_group: builder.own_group,
+        // What joins mounts nothing.
         relabelling: Relabelling::default(),
-        selinux: crate::selinux::prepare(builder)?,
+        selinux,
         id: builder.id.clone(),
     })
+}
+
+/// The files that Landlock rules name are the host's only where the root is.
+#[cfg(feature = "landlock")]
+fn whose(builder: &Builder) -> crate::landlock::Whose {
+    match builder.origin {
+        Origin::Bare => crate::landlock::Whose::Host,
+        _ => crate::landlock::Whose::Container,
+    }
 }
