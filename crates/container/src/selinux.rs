@@ -47,7 +47,7 @@ pub enum Selinux {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Labels {
-    label: Selinux,
+    pub(crate) label: Selinux,
     /// Targets of bind mounts whose files get a label.
     pub(crate) volumes: Vec<(PathBuf, Relabel)>,
 }

@@ -149,7 +149,7 @@ fn container(document: &Document, directory: &Path, reading: &mut Reading) -> Op
     builder.defaults = Defaults::Runtime;
     builder.pid1 = Pid1::Payload;
     builder.seccomp = Seccomp::Unconfined;
-    builder.selinux = Selinux::Disabled;
+    builder.selinux.label = Selinux::Disabled;
     builder.masked = Some(Vec::new());
     builder.read_only_paths = Some(Vec::new());
     Some(builder)

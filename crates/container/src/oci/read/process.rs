@@ -44,7 +44,7 @@ pub(super) fn user(process: &Process, builder: &mut Builder, at: &JsonPath, read
     builder.apparmor_profile = profile.filter(|name| !name.is_empty());
     if let Some(label) = process.selinux_label().as_deref().filter(|label| !label.is_empty()) {
         let context = reading.keep(&at.key("selinuxLabel"), label.parse());
-        builder.selinux =
+        builder.selinux.label =
             context.map_or(Selinux::Disabled, |context| Selinux::Label(Box::new(context)));
     }
     if let Some(chosen) = process.exec_cpu_affinity() {
