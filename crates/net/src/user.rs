@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use ampoule_init::steps::{launch as step, process};
 use ampoule_init::sys::ns_ioctl;
 use ampoule_init::{
-    Draft, First, Launch, PidNamespace, Program, Started, Timings, above_stdio, reaper, start,
+    Begin, Draft, First, Launch, PidNamespace, Program, Started, Timings, above_stdio, reaper,
+    start,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -255,11 +256,13 @@ fn run(invocation: Invocation, netns: &Netns) -> Result<UserNetwork> {
         fds: vec![host.as_fd()],
         host: Some(0),
         status: None,
+        kept: None,
         first: First::Payload,
         pid_namespace: PidNamespace::Other,
         timeout: None,
         timings: Timings::Off,
         deadline: Instant::now() + LIMIT,
+        begin: Begin::AtOnce,
         fault: None,
     };
     let started = start(&reaped()?, &launch)?;

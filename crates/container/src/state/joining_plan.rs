@@ -12,7 +12,6 @@ use ampoule_init::Draft;
 use ampoule_ns::CapabilitySet;
 
 use crate::attributes::Attributes;
-use crate::command::Command;
 use crate::error::{Error, Stage};
 use crate::group::{GroupPlan, Grouping};
 use crate::host;
@@ -43,7 +42,12 @@ fn settings(
     identity.user.home.clone_from(&said.user.home);
     let leave = (privilege, &mut left_out);
     let seccomp = crate::syscalls::prepare(builder, &namespaces, &identity, leave, draft)?;
-    let command = Command::idle(builder.clone());
+    let selinux = crate::selinux::prepare(builder)?;
+    if selinux.file().is_some() {
+        // Nothing of the container's record says which label its launch had.
+        return Err(Error::new(crate::ErrorKind::Unsupported, Stage::Plan)
+            .about("joining a container by its record that has a label of SELinux"));
+    }
     let known = CapabilitySet::supported().map_err(|error| Error::from_ns(Stage::Plan, error))?;
     Ok(Settings {
         privilege,
@@ -80,7 +84,9 @@ fn settings(
             Some(group) => Grouping::Planned(Box::new(GroupPlan::of(group)?)),
             None => Grouping::Off,
         },
-        selinux: crate::selinux::prepare(&command)?,
+        selinux,
+        relabelling: crate::relabel::Relabelling::default(),
+        own_group: builder.own_group,
         id: builder.id.clone(),
     })
 }

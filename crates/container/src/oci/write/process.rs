@@ -34,7 +34,7 @@ pub(super) fn process(config: &Config) -> Value {
     }
     insert(object, "oomScoreAdj", builder.oom_score_adj.map(|score| json!(score)));
     insert(object, "apparmorProfile", builder.apparmor_profile.as_ref().map(|it| json!(it)));
-    if let Selinux::Label(label) = &builder.selinux {
+    if let Selinux::Label(label) = &builder.selinux.label {
         insert(object, "selinuxLabel", Some(json!(label.to_string())));
     }
     insert(object, "scheduler", builder.scheduler.as_ref().map(scheduler));
