@@ -27,6 +27,7 @@ fn main() {
     println!("cargo:rustc-check-cfg=cfg(ampoule_program)");
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=src/wire.rs");
+    println!("cargo:rerun-if-changed=src/wire/message.rs");
     FILES.iter().for_each(|file| println!("cargo:rerun-if-changed={file}"));
     let out = PathBuf::from(variable("OUT_DIR")).join("init");
     let target = variable("TARGET");

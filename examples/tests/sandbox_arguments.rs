@@ -6,5 +6,7 @@
 mod arguments;
 #[path = "../sandbox/image.rs"]
 mod image;
+#[path = "../sandbox/network.rs"]
+mod network;
 #[path = "../sandbox/value.rs"]
 mod value;

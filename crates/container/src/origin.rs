@@ -36,7 +36,7 @@ pub enum NewPrivileges {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WithHost {
-    /// It does, however the host ends; kept by [`Pid1::Reaper`].
+    /// It does, however the host ends; kept by [`Pid1::Reaper`](crate::Pid1::Reaper).
     #[default]
     Dies,
     /// It goes on.
