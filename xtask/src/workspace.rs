@@ -26,9 +26,17 @@ pub(crate) fn cargo(verb: &str) -> Command {
 
 /// All features of all packages, but those that need a C library that is not installed.
 pub(crate) fn features() -> &'static [&'static str] {
-    match process::find("libseccomp.so") {
-        Some(_) => &["--all-features"],
-        None => &["--features", "ampoule/tokio,ampoule-examples/tokio"],
+    let there = |names: &[&str]| names.iter().all(|name| process::find(name).is_some());
+    // The bindings of libselinux are made anew by each build, with clang.
+    match (there(&["libseccomp.so"]), there(&["libselinux.so", "clang"])) {
+        (true, true) => &["--all-features"],
+        (true, false) => {
+            &["--features", "ampoule/tokio,ampoule-examples/tokio,ampoule-seccomp/libseccomp"]
+        }
+        (false, true) => {
+            &["--features", "ampoule/tokio,ampoule-examples/tokio,ampoule-selinux/libselinux"]
+        }
+        (false, false) => &["--features", "ampoule/tokio,ampoule-examples/tokio"],
     }
 }
 

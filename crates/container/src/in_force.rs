@@ -16,6 +16,7 @@ use crate::identity::Bounding;
 use crate::origin::{NewPrivileges, Origin, WithHost};
 use crate::pid1::Pid1;
 use crate::report::{Control, Report};
+use crate::selinux::PairKept;
 use crate::settings::Settings;
 
 impl Settings {
@@ -27,7 +28,7 @@ impl Settings {
         self.report_ids(&mut report);
         self.report_root(builder, &mut report);
         self.report_process(&mut report);
-        self.selinux.report(&mut report);
+        self.selinux.report(PairKept::of(self.pid1, builder.on_drop), &mut report);
         self.relabelling.report(&mut report);
         self.report_limits(&mut report);
         self.report_ends(command, &mut report);

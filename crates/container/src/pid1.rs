@@ -10,6 +10,6 @@ pub enum Pid1 {
     #[default]
     Reaper,
     /// The payload itself, as OCI runtimes do: it must reap, signals without a handler do nothing to it, and
-    /// `abort` shows as signal 11 (pid_namespaces(7)).
+    /// `abort` shows as signal 11 (pid_namespaces(7)). With SELinux nothing holds its categories after this process.
     Payload,
 }

@@ -17,6 +17,7 @@ use ampoule_selinux::{
 use serde::{Deserialize, Serialize};
 
 use crate::builder::Builder;
+use crate::container::OnDrop;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::origin::Origin;
 use crate::pid1::Pid1;
@@ -72,6 +73,24 @@ pub(crate) struct LabelPlan {
     chosen: Option<Pair>,
 }
 
+/// How long the pair of a launch is nobody else's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PairKept {
+    /// As long as the container lives.
+    AllItsLife,
+    /// As long as this process lives, and not the container that goes on without it.
+    UntilHostEnds,
+}
+
+impl PairKept {
+    pub(crate) fn of(pid1: Pid1, on_drop: OnDrop) -> Self {
+        match (pid1, on_drop) {
+            (Pid1::Payload, OnDrop::Detach) => Self::UntilHostEnds,
+            _ => Self::AllItsLife,
+        }
+    }
+}
+
 /// The label of one launch; its pair is free again when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Label {
@@ -108,9 +127,37 @@ pub(crate) fn prepare(builder: &Builder) -> Result<Labelling, Error> {
     }
 }
 
+/// The label of what joins a container that has this one: its pair is the container's.
+pub(crate) fn of_label(label: Option<&Context>) -> Result<Labelling, Error> {
+    let Some(label) = label else { return Ok(Labelling::Off) };
+    permitted(Some(label)).map(|plan| Labelling::Planned(Box::new(plan)))
+}
+
 fn plan(builder: &Builder, wanted: Option<&Context>) -> Result<LabelPlan, Error> {
     let failed = |error| from_selinux(Stage::Plan, error);
-    let refuse = |about: String| Err(Error::new(ErrorKind::Selinux, Stage::Plan).about(about));
+    let plan = permitted(wanted)?;
+    let LabelPlan { selinux, process, file, chosen, .. } = &plan;
+    let entry = entry(builder, file)?;
+    if !selinux.allows(process, &entry, ("file", "entrypoint")).map_err(failed)? {
+        return refuse(format!(
+            "the policy does not let {} be entered by programs labelled {}: a root of its own (Root::Ephemeral or Root::Persistent) gets a label",
+            process.kind(),
+            entry.kind()
+        ));
+    }
+    let needs = chosen.is_some() || wanted.is_none();
+    let pairs =
+        if needs && selinux.has_categories().map_err(failed)? { Some(pairs()?) } else { None };
+    Ok(LabelPlan { pairs, ..plan })
+}
+
+fn refuse<T>(about: String) -> Result<T, Error> {
+    Err(Error::new(ErrorKind::Selinux, Stage::Plan).about(about))
+}
+
+/// A label that the policy has and that this process may give to others; without a pair for each launch.
+fn permitted(wanted: Option<&Context>) -> Result<LabelPlan, Error> {
+    let failed = |error| from_selinux(Stage::Plan, error);
     let absent = || {
         Error::new(ErrorKind::Unsupported, Stage::Plan)
             .about("SELinux is not enabled on this host".to_owned())
@@ -126,25 +173,11 @@ fn plan(builder: &Builder, wanted: Option<&Context>) -> Result<LabelPlan, Error>
     let file = range.into_iter().fold(contexts.file, Context::with_range);
     let file = selinux.validate(&file).map_err(failed)?;
     let own = Attribute::Current.of_this_thread().map_err(failed)?.ok_or_else(absent)?;
-    let permits = |source: &Context, target: &Context, what| {
-        selinux.allows(source, target, what).map_err(failed)
-    };
-    if !permits(&own, &process, ("process", "transition"))? {
+    if !selinux.allows(&own, &process, ("process", "transition")).map_err(failed)? {
         return refuse(format!("the policy does not let {own} become {process}"));
     }
-    let entry = entry(builder, &file)?;
-    if !permits(&process, &entry, ("file", "entrypoint"))? {
-        return refuse(format!(
-            "the policy does not let {} be entered by programs labelled {}: a root of its own (Root::Ephemeral or Root::Persistent) gets a label",
-            process.kind(),
-            entry.kind()
-        ));
-    }
     let chosen = process.pair();
-    let needs = chosen.is_some() || wanted.is_none();
-    let pairs =
-        if needs && selinux.has_categories().map_err(failed)? { Some(pairs()?) } else { None };
-    Ok(LabelPlan { selinux, process, file, state, pairs, chosen })
+    Ok(LabelPlan { selinux, process, file, state, pairs: None, chosen })
 }
 
 /// Whether the root gets a label when it is mounted.
@@ -228,7 +261,8 @@ impl Labelling {
         self.plan().map(|_| label(Attribute::Exec, proc, PROCESS))
     }
 
-    pub(crate) fn report(&self, report: &mut Report) {
+    /// What is told of it; `kept` says whether something holds the pair as long as the container lives.
+    pub(crate) fn report(&self, kept: PairKept, report: &mut Report) {
         match self {
             Self::Off => report.off(Control::Selinux),
             Self::NotPossible(reason) => {
@@ -238,19 +272,27 @@ impl Labelling {
                 Control::Selinux,
                 format!(
                     "{}; SELinux is permissive: what the policy denies is only logged",
-                    plan.shown()
+                    plan.shown(kept)
                 ),
                 Some("setenforce 1"),
             ),
-            Self::Planned(plan) => report.in_force(Control::Selinux, plan.shown()),
+            Self::Planned(plan) => report.in_force(Control::Selinux, plan.shown(kept)),
         }
     }
 }
 
 impl LabelPlan {
-    fn shown(&self) -> String {
+    fn shown(&self, kept: PairKept) -> String {
         let own = self.pairs.is_some() && self.chosen.is_none();
-        format!("{}{}", self.process, if own { ", with categories of its own" } else { "" })
+        let own = if own { ", with categories of its own" } else { "" };
+        let held = self.pairs.is_some() || self.chosen.is_some();
+        let free = match kept {
+            PairKept::UntilHostEnds if held => {
+                "; no init holds its categories: others may get them once the process that started it has ended"
+            }
+            _ => "",
+        };
+        format!("{}{own}{free}", self.process)
     }
 
     fn label(&self) -> Result<Label, Error> {

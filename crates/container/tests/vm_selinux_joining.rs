@@ -8,7 +8,7 @@ mod svirt;
 
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,8 @@ use svirt::{busybox, label_of, labelled, on_disk, payload, root};
 const READ: &[&str] = &["cat", "/proc/self/attr/current"];
 /// The root of the container that is started, in the environment of this binary's further process.
 const ROOT: &str = "AMPOULE_TEST_LABELLED_ROOT";
+/// There if the payload is to be its own process 1.
+const WITHOUT_INIT: &str = "AMPOULE_TEST_WITHOUT_INIT";
 
 #[test]
 fn what_joins_has_the_containers_label() {
@@ -75,20 +77,22 @@ fn a_pair_is_free_when_its_container_ends() {
 fn start_and_leave() {
     let Some(root) = std::env::var_os(ROOT).map(PathBuf::from) else { return };
     let builder = Container::from_rootfs(root).on_drop(OnDrop::Detach);
+    let without = std::env::var_os(WITHOUT_INIT).is_some();
+    let builder = if without { builder.pid1(Pid1::Payload) } else { builder };
     let container = builder.command("/bin/busybox").args(["sleep", "1000"]).spawn();
     let container = container.expect("a container");
     let pair = container.selinux_label().and_then(|label| label.pair()).expect("a pair");
-    println!("left {} {pair} {}", container.pid(), payload(&container));
+    let labelled = if without { container.pid().to_string() } else { payload(&container) };
+    println!("left {} {pair} {labelled}", container.pid());
 }
 
-#[test]
-fn a_detached_container_keeps_its_pair() {
-    oracle::tier::vm();
-    let root = root();
+/// The first process of a container whose host is gone, and its pair.
+fn left(root: &Path, variables: &[&str]) -> (String, Pair) {
     let own = std::env::current_exe().expect("this program");
     let mut host = Command::new(own);
     host.args(["--exact", "start_and_leave", "--nocapture", "--test-threads", "1"]);
-    let mut host = host.env(ROOT, root.path()).stdout(Stdio::piped()).spawn().expect("a process");
+    let host = host.env(ROOT, root).envs(variables.iter().map(|name| (name, "1")));
+    let mut host = host.stdout(Stdio::piped()).spawn().expect("a process");
     let mut said = String::new();
     host.stdout.take().expect("its output").read_to_string(&mut said).expect("its output");
     assert!(host.wait().expect("its end").success(), "{said}");
@@ -96,6 +100,29 @@ fn a_detached_container_keeps_its_pair() {
     let words: Vec<&str> = line.split(' ').collect();
     let pair: Pair = words[1].parse().expect("a pair");
     assert!(label_of(words[2]).ends_with(&format!(":container_t:s0:{pair}")));
+    (words[0].to_owned(), pair)
+}
+
+fn kill(pid: &str) {
+    assert!(Command::new("kill").args(["-9", pid]).status().expect("kill").success());
+}
+
+/// As the report says: nothing holds the pair of one that has neither its host nor an init.
+#[test]
+fn a_detached_payload_without_init_keeps_no_pair() {
+    oracle::tier::vm();
+    let root = root();
+    let (pid, pair) = left(root.path(), &[WITHOUT_INIT]);
+    let pairs = Pairs::open("/run/ampoule-selinux").expect("the locks");
+    assert!(!pairs.in_use().expect("a list").contains(&pair));
+    kill(&pid);
+}
+
+#[test]
+fn a_detached_container_keeps_its_pair() {
+    oracle::tier::vm();
+    let root = root();
+    let (pid, pair) = left(root.path(), &[]);
 
     // Its host is gone; nobody gets the pair while it runs.
     let pairs = Pairs::open("/run/ampoule-selinux").expect("the locks");
@@ -107,7 +134,7 @@ fn a_detached_container_keeps_its_pair() {
     let asked = labelled(root.path(), &pair.to_string()).command("/bin/busybox").arg("true");
     assert_eq!(asked.spawn().expect_err("in use").kind(), ErrorKind::Selinux);
 
-    assert!(Command::new("kill").args(["-9", words[0]]).status().expect("kill").success());
+    kill(&pid);
     let deadline = Instant::now() + Duration::from_secs(20);
     while pairs.in_use().expect("a list").contains(&pair) {
         assert!(Instant::now() < deadline, "it is never free again");

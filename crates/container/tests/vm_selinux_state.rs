@@ -10,7 +10,7 @@ use std::fs;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ampoule::{
-    Builder, Container, Control, NewPrivileges, Pid1, Root, Seccomp, Selinux, State, User,
+    Builder, Container, Control, NewPrivileges, OnDrop, Pid1, Root, Seccomp, Selinux, State, User,
 };
 use svirt::{label_of, labelled, payload, root, script};
 
@@ -63,6 +63,25 @@ fn the_kernel_says_what_the_report_says() {
     let own = label_of("self");
     let container = builder.command("/bin/busybox").args(["sleep", "100"]).spawn();
     assert_eq!(label_of(&payload(&container.expect("a container"))), own);
+}
+
+/// Who holds the pair of a container that goes on without its host.
+#[test]
+fn a_pair_that_nobody_will_hold_is_told() {
+    let _turn = turn();
+    let root = root();
+    for (pid1, on_drop, told) in [
+        (Pid1::Reaper, OnDrop::Detach, false),
+        (Pid1::Payload, OnDrop::Kill, false),
+        (Pid1::Payload, OnDrop::Detach, true),
+    ] {
+        let chosen = [Container::from_rootfs(root.path()), labelled(root.path(), "c403,c404")];
+        for builder in chosen {
+            let said = state(builder.pid1(pid1).on_drop(on_drop));
+            let Some(State::InForce(said)) = said else { panic!("it is in force: {said:?}") };
+            assert_eq!(said.contains("no init holds its categories"), told, "{said}");
+        }
+    }
 }
 
 #[test]

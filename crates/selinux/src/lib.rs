@@ -7,6 +7,8 @@ mod error;
 mod label;
 mod lease;
 mod level;
+#[cfg(feature = "libselinux")]
+pub mod libselinux;
 mod pair;
 mod policy;
 pub mod prepared;

@@ -36,7 +36,7 @@ pub(super) fn clippy() -> Result<Outcome, Error> {
     // incompatible_msrv finds what the standard library has only since a later version.
     let deny = ["--", "-D", "warnings", "-D", "clippy::incompatible_msrv"];
     let mut all = cargo("clippy");
-    all.args(["--workspace", "--all-targets", "--all-features"]).args(deny);
+    all.args(["--workspace", "--all-targets"]).args(workspace::features()).args(deny);
     let mut default = cargo("clippy");
     default.args(["--package", "ampoule", "--lib"]).args(deny);
     Outcome::of_command(&mut all)?.and(|| Outcome::of_command(&mut default))
@@ -58,6 +58,6 @@ fn threshold_finding() -> Result<Option<String>, Error> {
 /// rustdoc without a warning.
 pub(super) fn docs() -> Result<Outcome, Error> {
     let mut command = cargo("doc");
-    command.args(["--no-deps", "--workspace", "--all-features"]);
+    command.args(["--no-deps", "--workspace"]).args(workspace::features());
     Outcome::of_command(command.env("RUSTDOCFLAGS", "-D warnings"))
 }

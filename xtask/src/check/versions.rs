@@ -45,9 +45,10 @@ fn numbers(version: &str) -> Vec<u32> {
 /// `cargo check` with the promised toolchain.
 pub(super) fn msrv() -> Result<Outcome, Error> {
     let promised = promise(&Metadata::members()?.packages)?;
-    let check = ["cargo", "check", "--workspace", "--all-features", "--target-dir", "target/msrv"];
+    let check = ["cargo", "check", "--workspace", "--target-dir", "target/msrv"];
+    let check = [&check, workspace::features()].concat();
     let mut rustup = Command::new("rustup");
-    rustup.args(["run", &promised]).args(check).current_dir(workspace::root());
+    rustup.args(["run", &promised]).args(&check).current_dir(workspace::root());
     // What our own cargo has set belongs to another toolchain.
     for variable in ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN"] {
         rustup.env_remove(variable);

@@ -47,12 +47,7 @@ fn settings(
     identity.user.home.clone_from(&said.user.home);
     let leave = (privilege, &mut left_out);
     let seccomp = crate::syscalls::prepare(builder, &namespaces, &identity, leave, draft)?;
-    let selinux = crate::selinux::prepare(builder)?;
-    if selinux.file().is_some() {
-        // Nothing of the container's record says which label its launch had.
-        return Err(Error::new(crate::ErrorKind::Unsupported, Stage::Plan)
-            .about("joining a container by its record that has a label of SELinux"));
-    }
+    let selinux = crate::selinux::of_label(said.label.as_ref())?;
     let known = CapabilitySet::supported().map_err(|error| Error::from_ns(Stage::Plan, error))?;
     Ok(Settings {
         privilege,

@@ -184,6 +184,7 @@ impl StateDirectory {
         let waiting = waiting.ok_or_else(|| Error::new(ErrorKind::InitDied, Stage::Launch))?;
         let tail = container.plan.tail();
         record.start = reopen::start_of(tail, waiting.program, waiting.directory);
+        record.confinement.label = container.selinux_label().cloned();
         locked.write(&record)?;
         waiting.held.hand_over(std::os::fd::AsFd::as_fd(&listener))?;
         container.on_drop = OnDrop::Detach;

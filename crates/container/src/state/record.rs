@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use ampoule_ns::{IdMap, ResolvedUser};
+use ampoule_selinux::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::builder::Builder;
@@ -74,6 +75,8 @@ pub(crate) struct Confinement {
     pub(crate) id_map: Option<IdMap>,
     pub(crate) env: Vec<(OsString, OsString)>,
     pub(crate) current_dir: OsString,
+    /// The label of its launch, which has the pair that its processes share.
+    pub(crate) label: Option<Context>,
 }
 
 /// The file of a container.

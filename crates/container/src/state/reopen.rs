@@ -59,7 +59,7 @@ pub(crate) fn confinement(command: Command, plan: &Prepared) -> Confinement {
     builder.on_drop = OnDrop::Detach;
     let env = plan.environment.iter().cloned().collect();
     let current_dir = OsString::from_vec(plan.current_dir.clone().into_bytes());
-    Confinement { builder, user, id_map, env, current_dir }
+    Confinement { builder, user, id_map, env, current_dir, label: None }
 }
 
 /// What is to be told of its start.
@@ -118,7 +118,7 @@ pub(crate) fn container(record: &Record, pidfd: OwnedFd) -> Result<Container, Er
         pty: None,
         listener: None,
         id: record.id.clone(),
-        label: None,
+        label: plan.settings.selinux.label()?,
         pid: pid.ok_or_else(|| Error::new(ErrorKind::Ended, Stage::Running))?,
         pidfd,
         control: ampoule_init::above_stdio(control)?,
