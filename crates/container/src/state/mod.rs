@@ -65,6 +65,8 @@ pub struct Details {
     pub annotations: BTreeMap<String, String>,
     /// The last component of its group's path; otherwise that of the builder, or a name that no other group has.
     pub cgroup_name: Option<String>,
+    #[cfg(feature = "oci")]
+    pub(crate) later: crate::oci::Later,
 }
 
 /// Whether a container that runs is ended first.
@@ -171,6 +173,8 @@ impl StateDirectory {
             group,
             bundle: details.bundle,
             annotations: details.annotations,
+            #[cfg(feature = "oci")]
+            later: details.later,
             start: record::Start::default(),
             networks: Left::default(),
             confinement,
