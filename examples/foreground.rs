@@ -77,6 +77,11 @@ impl Signals {
         Ok(false)
     }
 
+    /// Those that have come and are to be handed on.
+    pub fn pending(&mut self) -> Vec<i32> {
+        self.0.pending().filter(|signal| *signal != SIGWINCH).collect()
+    }
+
     /// Hands the payload what has come; whether the window's size is among it.
     ///
     /// # Errors

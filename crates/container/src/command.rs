@@ -42,6 +42,9 @@ pub(crate) enum EnvClear {
     #[default]
     Keep,
     Clear,
+    /// But the home of the user.
+    #[cfg(feature = "oci")]
+    ButHome,
 }
 
 /// What goes to the launch: streams, descriptors and limits are not part of a plan.
@@ -122,6 +125,14 @@ impl Command {
     pub fn env_clear(mut self) -> Self {
         self.env.clear();
         self.env_clear = EnvClear::Clear;
+        self
+    }
+
+    /// Starts from an environment with the user's home alone.
+    #[cfg(feature = "oci")]
+    pub(crate) fn only_home(mut self) -> Self {
+        self.env.clear();
+        self.env_clear = EnvClear::ButHome;
         self
     }
 

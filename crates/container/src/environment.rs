@@ -27,6 +27,14 @@ impl Environment {
         environment
     }
 
+    /// `HOME` alone.
+    #[cfg(feature = "oci")]
+    pub(crate) fn only_home(home: &Path) -> Self {
+        let mut environment = Self::default();
+        environment.set("HOME".into(), home.into());
+        environment
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(OsString, OsString)> {
         self.0.iter()
     }

@@ -120,6 +120,14 @@ impl Exec<'_> {
         self
     }
 
+    /// Starts from an environment with the user's home alone.
+    #[cfg(feature = "oci")]
+    pub(crate) fn only_home(mut self) -> Self {
+        self.env.clear();
+        self.env_clear = EnvClear::ButHome;
+        self
+    }
+
     /// The working directory, a path in the container's root; the payload's first one by default.
     #[must_use]
     pub fn current_dir(mut self, path: impl Into<PathBuf>) -> Self {
@@ -331,6 +339,8 @@ impl Exec<'_> {
         let plan = &self.container.plan;
         let mut environment = match self.env_clear {
             EnvClear::Clear => Environment::default(),
+            #[cfg(feature = "oci")]
+            EnvClear::ButHome => Environment::only_home(&crate::identity::home(user)),
             EnvClear::Keep => plan.environment.clone(),
         };
         if self.user.is_some() && self.env_clear == EnvClear::Keep {

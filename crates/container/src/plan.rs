@@ -197,6 +197,8 @@ impl Prepared {
 fn environment(command: &Command, settings: &Settings) -> Environment {
     let mut environment = match command.env_clear {
         EnvClear::Clear => Environment::default(),
+        #[cfg(feature = "oci")]
+        EnvClear::ButHome => Environment::only_home(&settings.identity.home()),
         EnvClear::Keep => {
             let mut environment = Environment::defaults(&settings.identity.home());
             environment.inherit(&command.builder.env_inherit);

@@ -81,12 +81,12 @@ impl Config {
         write::document(self)
     }
 
-    /// The process in the container, to be planned.
+    /// The process in the container, to be planned; `HOME` is the user's when the environment does not say it.
     #[must_use]
     pub fn into_command(self) -> Command {
         let mut args = self.args.into_iter();
         let command = Command::new(self.builder, args.next().unwrap_or_default());
-        let command = command.args(args).env_clear().envs(self.env).current_dir(self.current_dir);
+        let command = command.args(args).only_home().envs(self.env).current_dir(self.current_dir);
         self.terminal.into_iter().fold(command, Command::tty)
     }
 }

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::{Error, ErrorKind, Stage};
@@ -19,7 +20,7 @@ use crate::error::{Error, ErrorKind, Stage};
 /// Who creates and starts the container runs them ([`Hook::run`]), each at its time, with the state of the container at
 /// that time. Hooks that run in the container's namespaces (`createContainer`, `startContainer`) are refused when a
 /// document is read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Hooks {
     /// Once the namespaces are there, before the start; what fails ends the container.
@@ -33,7 +34,7 @@ pub struct Hooks {
 }
 
 /// One of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Hook {
     /// The program; absolute.

@@ -8,8 +8,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
-use ampoule_spec::oci::VERSION;
+use ampoule_spec::Version;
+use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Stage};
@@ -18,7 +20,7 @@ use crate::error::{Error, Stage};
 ///
 /// The listener is [`Container::listener`](crate::Container::listener). Calls that the filter asks about wait until the
 /// agent answers, so it is sent right after the start.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SeccompListener {
     /// A Unix socket that an agent listens at.
@@ -36,7 +38,7 @@ impl SeccompListener {
     /// there, or the connection ends.
     pub fn send(&self, listener: impl AsFd, pid: u32, state: &Value) -> Result<(), Error> {
         let mut message = json!({
-            "ociVersion": VERSION,
+            "ociVersion": Version::NEWEST.to_string(),
             "fds": ["seccompFd"],
             "pid": pid,
             "state": state,
@@ -47,19 +49,19 @@ impl SeccompListener {
         let agent = UnixStream::connect(&self.path)
             .map_err(|error| Error::io(Stage::Running, "connect to listenerPath", &error))?;
         send(&agent, message.to_string().as_bytes(), listener.as_fd())
+            .map_err(|errno| Error::call(Stage::Running, "send to listenerPath", errno))
     }
 }
 
 /// The bytes, the descriptor with the first of them.
-fn send(agent: &UnixStream, mut bytes: &[u8], fd: BorrowedFd<'_>) -> Result<(), Error> {
+pub(super) fn send(agent: &UnixStream, mut bytes: &[u8], fd: BorrowedFd<'_>) -> Result<(), Errno> {
     let fds = [fd];
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let _fits = control.push(SendAncillaryMessage::ScmRights(&fds));
     while !bytes.is_empty() {
         let part = [IoSlice::new(bytes)];
-        let sent = sendmsg(agent, &part, &mut control, SendFlags::NOSIGNAL)
-            .map_err(|errno| Error::call(Stage::Running, "send to listenerPath", errno))?;
+        let sent = sendmsg(agent, &part, &mut control, SendFlags::NOSIGNAL)?;
         bytes = bytes.get(sent..).unwrap_or_default();
         control.clear();
     }

@@ -30,14 +30,24 @@
 //! says take the state of the container, which the caller has: [`Config::hooks`] and [`Config::listener`].
 
 mod config;
+mod console;
+mod exec;
+mod features;
 mod hooks;
+mod inherited;
+mod lifecycle;
 mod listener;
 mod read;
 mod write;
 
 pub use ampoule_spec as spec;
 pub use config::Config;
+pub use exec::{limits, process};
+pub use features::features;
 pub use hooks::{Hook, Hooks};
+pub use inherited::Inherited;
+pub(crate) use lifecycle::Later;
+pub use lifecycle::write_pid_file;
 pub use listener::SeccompListener;
 pub use write::Written;
 

@@ -100,6 +100,11 @@ impl Kept {
         &self.record.annotations
     }
 
+    #[cfg(feature = "oci")]
+    pub(crate) fn later(&self) -> &crate::oci::Later {
+        &self.record.later
+    }
+
     /// The container as it runs: to execute further processes in it, to pause, resume and update it, for its statistics,
     /// events, processes, files and namespaces. A process that is started by [`Container::exec`] goes on when its handle is
     /// dropped.

@@ -64,6 +64,8 @@ pub struct Details {
     pub annotations: BTreeMap<String, String>,
     /// The last component of its group's path; a name that no other group has is made otherwise.
     pub cgroup_name: Option<String>,
+    #[cfg(feature = "oci")]
+    pub(crate) later: crate::oci::Later,
 }
 
 /// Whether a container that runs is ended first.
@@ -168,6 +170,8 @@ impl StateDirectory {
             group,
             bundle: details.bundle,
             annotations: details.annotations,
+            #[cfg(feature = "oci")]
+            later: details.later,
             start: record::Start::default(),
             confinement,
         };

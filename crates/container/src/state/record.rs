@@ -89,6 +89,9 @@ pub(crate) struct Record {
     pub(crate) group: Option<Grouped>,
     pub(crate) bundle: Option<PathBuf>,
     pub(crate) annotations: BTreeMap<String, String>,
+    #[cfg(feature = "oci")]
+    #[serde(default)]
+    pub(crate) later: crate::oci::Later,
     pub(crate) start: Start,
     pub(crate) confinement: Confinement,
 }

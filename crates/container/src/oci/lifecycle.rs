@@ -1,0 +1,139 @@
+//! A bundle's container from its creation to its deletion, with its hooks.
+//!
+//! Kernel objects: none of its own. Invariant: hooks run at the times of the specification, each kind once, with the
+//! configuration of the creation: what is written to the bundle later has no effect.
+
+use std::path::{Path, PathBuf};
+
+use ampoule_spec::Version;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{Config, Hook, Hooks, Inherited, SeccompListener};
+use crate::created::RunState;
+use crate::error::{Error, ErrorKind, Stage};
+use crate::state::{Details, Force, Kept, StateDirectory};
+
+/// What a document says that is done later than the creation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Later {
+    pub(crate) hooks: Hooks,
+    pub(crate) listener: Option<SeccompListener>,
+}
+
+impl StateDirectory {
+    /// [`StateDirectory::create`] for what a bundle says, with its hooks `prestart` and `createRuntime`; the other kinds are
+    /// kept for [`Kept::start_with_hooks`] and [`StateDirectory::delete_with_hooks`].
+    ///
+    /// # Errors
+    /// Those of [`StateDirectory::create`]; [`ErrorKind::Hook`] and the others of [`Hook::run`]. Then nothing is left.
+    pub fn create_config(
+        &self,
+        id: &str,
+        config: Config,
+        bundle: &Path,
+        inherited: Inherited,
+    ) -> Result<Kept, Error> {
+        let group = config.builder.cgroup_path.as_deref();
+        let last = group.and_then(|path| path.rsplit('/').next()).map(str::to_owned);
+        let details = Details {
+            bundle: Some(std::path::absolute(bundle).unwrap_or_else(|_| PathBuf::from(bundle))),
+            annotations: config.annotations.clone(),
+            cgroup_name: last.filter(|name| !name.is_empty()),
+            later: Later { hooks: config.hooks.clone(), listener: config.listener.clone() },
+        };
+        let kept = self.create(id, inherited.pass(config.into_command()), details)?;
+        let hooks = &kept.later().hooks;
+        let state = kept.state_with(RunState::Creating);
+        let ran = hooks
+            .prestart
+            .iter()
+            .chain(&hooks.create_runtime)
+            .try_for_each(|hook| hook.run(&state));
+        match ran {
+            Ok(()) => Ok(kept),
+            Err(error) => {
+                // The first error is the one to tell.
+                drop(self.delete_with_hooks(id, Force::Yes));
+                Err(error)
+            }
+        }
+    }
+
+    /// [`StateDirectory::delete`], and the hooks `poststop`. Gives what failed in these: the container is deleted then, too.
+    ///
+    /// # Errors
+    /// Those of [`StateDirectory::delete`].
+    pub fn delete_with_hooks(&self, id: &str, force: Force) -> Result<Vec<Error>, Error> {
+        let kept = self.get(id);
+        self.delete(id, force)?;
+        Ok(kept.map_or_else(
+            |_| Vec::new(),
+            |kept| run_each(&kept.later().hooks.poststop, &kept.state_with(RunState::Stopped)),
+        ))
+    }
+}
+
+impl Kept {
+    /// [`Kept::start`], with what is done right behind it: the filter's listener goes to its agent, and the hooks
+    /// `poststart` run. Gives what failed in these hooks: the container runs then, too.
+    ///
+    /// # Errors
+    /// Those of [`Kept::start`] and of [`SeccompListener::send`]; after the latter the container has ended.
+    pub fn start_with_hooks(&mut self) -> Result<Vec<Error>, Error> {
+        self.start()?;
+        let pid = self.pid().unwrap_or_default();
+        if let (Some(agent), Some(listener)) = (&self.later().listener, &self.listener)
+            && let Err(error) = agent.send(listener, pid, &self.oci_state())
+        {
+            // Nobody would answer its calls.
+            drop(self.kill(rustix::process::Signal::KILL.as_raw()));
+            return Err(error);
+        }
+        Ok(run_each(&self.later().hooks.poststart, &self.oci_state()))
+    }
+
+    /// Its state as the specification writes it, and what engines and hooks read.
+    #[must_use]
+    pub fn oci_state(&self) -> Value {
+        self.state_with(self.state())
+    }
+
+    fn state_with(&self, state: RunState) -> Value {
+        let mut said = json!({
+            "ociVersion": Version::NEWEST.to_string(),
+            "id": self.id(),
+            "status": state.to_string(),
+            "pid": self.pid().filter(|_| state != RunState::Stopped).unwrap_or(0),
+            "bundle": self.bundle().unwrap_or(Path::new("")),
+        });
+        if let (Value::Object(said), false) = (&mut said, self.annotations().is_empty()) {
+            said.insert("annotations".to_owned(), json!(self.annotations()));
+        }
+        said
+    }
+}
+
+/// Runs all of them; what failed.
+fn run_each(hooks: &[Hook], state: &Value) -> Vec<Error> {
+    hooks.iter().filter_map(|hook| hook.run(state).err()).collect()
+}
+
+/// Writes the id of a process to a file, as engines ask for it: the file is there at once and whole, or not at all.
+///
+/// # Errors
+/// [`ErrorKind::FileSystem`] when it cannot be written.
+pub fn write_pid_file(path: &Path, pid: u32) -> Result<(), Error> {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}", std::process::id()));
+    let new = path.with_file_name(name);
+    let written = std::fs::write(&new, pid.to_string()).and_then(|()| std::fs::rename(&new, path));
+    written.map_err(|error| {
+        // Not there, or of no use.
+        drop(std::fs::remove_file(&new));
+        Error::io(Stage::Running, "write of the pid file", &error)
+            .about(path.display().to_string())
+            .with_kind(ErrorKind::FileSystem)
+    })
+}

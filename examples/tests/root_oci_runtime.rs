@@ -1,0 +1,174 @@
+//! `oci-runtime`: what engines call, in the order in which they do.
+//!
+//! By root. Invariant: nothing is left of the containers.
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+mod runtime;
+
+use runtime::Scene;
+use serde_json::json;
+
+#[test]
+fn from_create_to_delete() {
+    let scene = Scene::new("life", "echo $HOME; id -u; exec sleep 1000");
+    let pid_file = scene.path("pid");
+    let call = scene.call(&["create", "one", "--pid-file", pid_file.to_str().unwrap()]);
+    assert_eq!(call.code, Some(0), "{call:?}");
+    let state = scene.state("one");
+    assert_eq!((&state["status"], &state["id"]), (&json!("created"), &json!("one")));
+    assert_eq!(state["pid"].to_string(), scene.read("pid"));
+    assert_eq!(state["bundle"], json!(scene.path("bundle")));
+    assert!(scene.fails(&["create", "one"]).contains("container with given ID already exists"));
+    scene.ok(&["start", "one"]);
+    assert_eq!(scene.state("one")["status"], "running");
+    assert!(scene.fails(&["start", "one"]).contains("cannot start"));
+    assert!(scene.fails(&["delete", "one"]).contains("cannot delete"));
+    assert!(scene.ok(&["list"]).contains("running"));
+    assert_eq!(scene.ok(&["list", "-q"]), "one\n");
+    scene.ok(&["kill", "one", "KILL"]);
+    scene.until("stopped", |scene| scene.state("one")["status"] == "stopped");
+    assert!(scene.fails(&["kill", "one", "9"]).contains("container not running"));
+    assert!(!scene.groups().is_empty());
+    scene.ok(&["delete", "one"]);
+    assert_eq!(scene.groups(), [""; 0].map(Into::<std::path::PathBuf>::into));
+    assert!(scene.fails(&["state", "one"]).contains("container does not exist"));
+    scene.ok(&["delete", "--force", "one"]);
+}
+
+#[test]
+fn run_has_the_exit_code_of_its_program() {
+    let scene = Scene::new("run", "echo $HOME; id -u; exit 7");
+    let done = scene.call(&["run", "one"]);
+    assert_eq!((done.code, done.out.as_str()), (Some(7), "/root\n0\n"), "{done:?}");
+    assert_eq!(scene.ok(&["list", "-q"]), "");
+    scene.change("/process/args", json!(["/no/program"]));
+    assert!(scene.fails(&["run", "one"]).contains("executable file not found in $PATH"));
+    assert!(scene.fails(&["create", "one"]).contains("executable file not found in $PATH"));
+    assert_eq!(scene.ok(&["list", "-q"]), "");
+    assert!(scene.groups().is_empty());
+}
+
+#[test]
+fn further_processes() {
+    let scene = Scene::new("exec", "exec sleep 1000");
+    scene.ok(&["run", "-d", "one"]);
+    let listed = scene.ok(&["exec", "one", "ls", "-a", "/proc/self/ns"]);
+    assert!(listed.contains("mnt\n"), "{listed}");
+    assert_eq!(
+        scene.ok(&["exec", "--cwd", "/tmp", "-e", "A=b", "one", "sh", "-c", "pwd; echo $A"]),
+        "/tmp\nb\n"
+    );
+    assert_eq!(scene.call(&["exec", "one", "sh", "-c", "exit 9"]).code, Some(9));
+    assert!(scene.fails(&["exec", "one", "nothing"]).contains("executable file not found"));
+    let process = json!({
+        "user": { "uid": 5, "gid": 6, "additionalGids": [7] }, "cwd": "/bin",
+        "args": ["sh", "-c", "id; pwd; echo $X $HOME; grep CapEff /proc/self/status || true"],
+        "env": ["PATH=/bin", "X=y"],
+    });
+    std::fs::write(scene.path("process.json"), process.to_string()).unwrap();
+    let file = scene.path("process.json");
+    let said = scene.ok(&["exec", "--process", file.to_str().unwrap(), "one"]);
+    assert!(said.starts_with("uid=5 gid=6 groups=7"), "{said}");
+    assert!(said.contains("\n/bin\ny /\n"), "{said}");
+    let pid = scene.path("exec-pid");
+    let pid = pid.to_str().unwrap();
+    scene.ok(&["exec", "-d", "one", "--pid-file", pid, "sleep", "1001"]);
+    let ids = scene.ok(&["ps", "--format", "json", "one"]);
+    let ids: Vec<u32> = serde_json::from_str(&ids).unwrap();
+    assert!(ids.contains(&scene.read("exec-pid").parse().unwrap()), "{ids:?}");
+    assert_eq!(ids.len(), 2);
+}
+
+#[test]
+fn limits_and_what_is_used() {
+    let scene = Scene::new("limits", "exec sleep 1000");
+    scene.ok(&["run", "-d", "one"]);
+    scene.ok(&["update", "--memory", "64m", "--pids-limit", "20", "one"]);
+    let stats = scene.ok(&["events", "--stats", "one"]);
+    let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
+    assert_eq!((&stats["type"], &stats["id"]), (&json!("stats"), &json!("one")));
+    assert_eq!(stats["data"]["memory"]["usage"]["limit"], 64 << 20);
+    assert_eq!(stats["data"]["pids"], json!({ "current": 1, "limit": 20 }));
+    std::fs::write(scene.path("limits.json"), r#"{"pids":{"limit":30}}"#).unwrap();
+    let file = scene.path("limits.json");
+    scene.ok(&["update", "one", "-r", file.to_str().unwrap()]);
+    assert!(scene.ok(&["events", "one", "--stats"]).contains("\"limit\":30"));
+    std::fs::write(&file, r#"{"nothing":1"#).unwrap();
+    scene.fails(&["update", "one", "-r", file.to_str().unwrap()]);
+    scene.ok(&["pause", "one"]);
+    assert_eq!(scene.state("one")["status"], "paused");
+    scene.ok(&["resume", "one"]);
+    assert_eq!(scene.state("one")["status"], "running");
+}
+
+#[test]
+fn hooks_run_at_their_times() {
+    let scene = Scene::new("hooks", "exec sleep 1000");
+    let line = |name: &str| {
+        let file = scene.path(name);
+        let script = format!("cat > {}", file.display());
+        json!([{ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin:/usr/bin"] }])
+    };
+    for kind in ["prestart", "createRuntime", "poststart", "poststop"] {
+        scene.change(&format!("/hooks/{kind}"), line(kind));
+    }
+    let state = |name: &str| {
+        let text = scene.read(name);
+        let state: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        state["status"].as_str().map(str::to_owned)
+    };
+    scene.ok(&["create", "one"]);
+    assert_eq!(state("prestart").as_deref(), Some("creating"));
+    assert_eq!(state("createRuntime").as_deref(), Some("creating"));
+    assert_eq!(state("poststart"), None);
+    scene.ok(&["start", "one"]);
+    assert_eq!(state("poststart").as_deref(), Some("running"));
+    // What is written later has no effect.
+    std::fs::remove_file(scene.path("bundle/config.json")).unwrap();
+    scene.ok(&["delete", "-f", "one"]);
+    assert_eq!(state("poststop").as_deref(), Some("stopped"));
+}
+
+#[test]
+fn a_hook_that_fails_leaves_nothing() {
+    let scene = Scene::new("hook-fails", "true");
+    scene.change("/hooks/createRuntime", json!([{ "path": "/bin/false" }]));
+    assert!(scene.fails(&["create", "one"]).contains("/bin/false"));
+    assert_eq!(scene.ok(&["list", "-q"]), "");
+    assert!(scene.groups().is_empty());
+}
+
+#[test]
+fn descriptors_are_handed_through() {
+    let script = "echo $LISTEN_FDS $LISTEN_PID; ls /proc/self/fd; cat <&3; cat <&4";
+    let scene = Scene::new("fds", script);
+    for (name, text) in [("three", "3rd\n"), ("four", "4th\n")] {
+        std::fs::write(scene.path(name), text).unwrap();
+    }
+    let shell = format!(
+        "exec \"$@\" 3<{} 4<{}",
+        scene.path("three").display(),
+        scene.path("four").display()
+    );
+    let inner = scene.command(&["run", "--preserve-fds", "1", "one"]);
+    let mut outer = std::process::Command::new("sh");
+    outer.args(["-c", &shell, "sh"]).arg(inner.get_program()).args(inner.get_args());
+    let output = outer.current_dir(scene.path("bundle")).env("LISTEN_FDS", "1").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("1 1\n"), "{text} {:?}", String::from_utf8(output.stderr));
+    assert!(text.ends_with("3rd\n4th\n"), "{text}");
+    assert!(scene.fails(&["run", "--preserve-fds", "9", "one"]).contains("descriptor 3"));
+}
+
+#[test]
+fn documents() {
+    let scene = Scene::new("documents", "true");
+    assert!(scene.fails(&["spec"]).contains("exists already"));
+    let features: serde_json::Value = serde_json::from_str(&scene.ok(&["features"])).unwrap();
+    assert_eq!(features["linux"]["netDevices"]["enabled"], false);
+    assert!(features["linux"]["namespaces"].as_array().unwrap().contains(&json!("time")));
+    assert!(scene.ok(&["--version"]).contains("spec: 1."));
+    for wrong in [&["nothing"] as &[&str], &["create", "--nothing", "x"], &["--nothing"]] {
+        assert_eq!(scene.call(wrong).code, Some(1), "{wrong:?}");
+    }
+}

@@ -1,0 +1,161 @@
+//! A bundle of busybox, and the example `oci-runtime` with a state directory of its own.
+//!
+//! Kernel objects: containers and their groups. Invariant: whatever a test left is removed with the scene.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+#[path = "../commands/place.rs"]
+pub(crate) mod place;
+
+const NAMES: [&str; 8] = ["sh", "sleep", "cat", "echo", "ls", "id", "env", "tty"];
+
+/// What a call printed.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// A directory with a bundle.
+pub(crate) struct Scene {
+    place: TempDir,
+    group: String,
+}
+
+impl Scene {
+    /// A bundle whose program is this script.
+    pub(crate) fn new(name: &str, script: &str) -> Self {
+        let place = tempfile::tempdir_in("/dev/shm").unwrap();
+        let group = format!("ampoule-runtime-{name}-{}", std::process::id());
+        let scene = Self { place, group };
+        let bin = scene.path("bundle/rootfs/bin");
+        for directory in ["bin", "dev", "proc", "sys", "tmp"] {
+            fs::create_dir_all(scene.path("bundle/rootfs").join(directory)).unwrap();
+        }
+        fs::copy("/bin/busybox", bin.join("busybox")).expect("Debian's busybox-static");
+        for name in NAMES {
+            std::os::unix::fs::symlink("busybox", bin.join(name)).unwrap();
+        }
+        let bundle = scene.path("bundle");
+        scene.ok(&["spec", "--bundle", bundle.to_str().unwrap()]);
+        scene.change("/process/terminal", json!(false));
+        scene.change("/process/args", json!(["/bin/sh", "-c", script]));
+        scene.change("/linux/cgroupsPath", json!(format!("/{}/one", scene.group)));
+        scene
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.place.path().join(name)
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    /// Sets a value of `config.json`, at a place whose parent is an object that may be missing.
+    pub(crate) fn change(&self, pointer: &str, value: Value) {
+        let file = self.path("bundle/config.json");
+        let mut whole: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        let keys = parent.split('/').skip(1).filter(|key| !key.is_empty());
+        keys.fold(&mut whole, |at, key| &mut at[key])[name] = value;
+        fs::write(file, whole.to_string()).unwrap();
+    }
+
+    /// The program, with its state directory and a log.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(place::example("oci-runtime"));
+        command.arg("--root").arg(self.path("state")).arg("--log").arg(self.path("log"));
+        command.args(["--log-format", "json"]).args(arguments).current_dir(self.path("bundle"));
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs it to its end. Files take its output: a container may keep the streams.
+    pub(crate) fn call(&self, arguments: &[&str]) -> Done {
+        let (out, err) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        let mut command = self.command(arguments);
+        let text = |mut file: fs::File| {
+            use std::io::{Read, Seek};
+            let mut text = String::new();
+            file.rewind().unwrap();
+            file.read_to_string(&mut text).unwrap();
+            text
+        };
+        command.stdout(out.try_clone().unwrap()).stderr(err.try_clone().unwrap());
+        let status = command.status().unwrap();
+        Done { code: status.code(), out: text(out), err: text(err) }
+    }
+
+    /// What it printed; it must succeed.
+    #[track_caller]
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
+        let done = self.call(arguments);
+        assert_eq!((done.code, done.err.as_str()), (Some(0), ""), "{arguments:?}");
+        done.out
+    }
+
+    /// What it said on standard error and in the log; it must fail.
+    #[track_caller]
+    pub(crate) fn fails(&self, arguments: &[&str]) -> String {
+        let done = self.call(arguments);
+        assert_eq!(done.code, Some(1), "{arguments:?}: {done:?}");
+        let log = self.read("log");
+        let line: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+        assert_eq!(line["level"], "error");
+        assert_eq!(done.err, format!("oci-runtime: {}\n", line["msg"].as_str().unwrap()));
+        done.err
+    }
+
+    pub(crate) fn state(&self, id: &str) -> Value {
+        serde_json::from_str(&self.ok(&["state", id])).unwrap()
+    }
+
+    /// Waits until it is so.
+    #[track_caller]
+    pub(crate) fn until(&self, what: &str, so: impl Fn(&Self) -> bool) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while !so(self) {
+            assert!(Instant::now() < end, "not in time: {what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The directories of the bundle's group that are there.
+    pub(crate) fn groups(&self) -> Vec<PathBuf> {
+        groups(&self.group)
+            .into_iter()
+            .map(|path| path.join("one"))
+            .filter(|it| it.exists())
+            .collect()
+    }
+}
+
+fn groups(name: &str) -> Vec<PathBuf> {
+    let roots = fs::read_to_string("/proc/self/mounts").unwrap();
+    let roots = roots.lines().filter_map(|line| {
+        let mut fields = line.split(' ');
+        let point = fields.nth(1)?;
+        fields.next()?.starts_with("cgroup").then(|| Path::new(point).join(name))
+    });
+    roots.filter(|path| path.exists()).collect()
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let listed = self.call(&["list", "--quiet"]).out;
+        for id in listed.lines() {
+            self.call(&["delete", "--force", id]);
+        }
+        for path in groups(&self.group) {
+            drop(fs::remove_dir(path));
+        }
+    }
+}
