@@ -172,3 +172,22 @@ fn documents() {
         assert_eq!(scene.call(wrong).code, Some(1), "{wrong:?}");
     }
 }
+
+#[test]
+fn the_engine_gets_the_terminal() {
+    let scene = Scene::new("console", "tty; read line; echo got $line");
+    scene.change("/process/terminal", json!(true));
+    scene.change("/process/consoleSize", json!({ "height": 33, "width": 99 }));
+    assert!(scene.fails(&["create", "one"]).contains("console socket"));
+    let path = scene.path("console");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    scene.ok(&["create", "--console-socket", path.to_str().unwrap(), "one"]);
+    let mut terminal = runtime::received(&listener);
+    let size = rustix::termios::tcgetwinsize(&terminal).unwrap();
+    assert_eq!((size.ws_row, size.ws_col), (33, 99));
+    scene.ok(&["start", "one"]);
+    runtime::read_until(&mut terminal, "/dev/pts/0");
+    std::io::Write::write_all(&mut terminal, b"this\n").unwrap();
+    runtime::read_until(&mut terminal, "got this");
+    scene.until("stopped", |scene| scene.state("one")["status"] == "stopped");
+}

@@ -7,6 +7,7 @@
 mod place;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -31,6 +32,8 @@ impl Engine {
     fn new() -> Self {
         let engine = Self(tempfile::tempdir_in("/dev/shm").unwrap());
         fs::write(engine.path("containers.conf"), SETTINGS).unwrap();
+        // Users of containers go through it.
+        fs::set_permissions(engine.0.path(), fs::Permissions::from_mode(0o711)).unwrap();
         let root = engine.path("image");
         for directory in ["bin", "etc", "tmp", "proc", "sys", "dev", "run", "root"] {
             fs::create_dir_all(root.join(directory)).unwrap();
@@ -104,6 +107,9 @@ fn podman_run() {
     let seccomp = "grep Seccomp: /proc/self/status";
     assert_eq!(engine.run(&[], seccomp).1, "Seccomp:\t2\n");
     assert_eq!(engine.run(&["--security-opt", "seccomp=unconfined"], seccomp).1, "Seccomp:\t0\n");
+    // The engine has given the root to the container's users already.
+    let (code, text) = engine.run(&["--uidmap", "0:100000:65536"], "cat /proc/self/uid_map; >/x");
+    assert_eq!((code, text.split_whitespace().nth(1)), (Some(0), Some("100000")), "{text}");
     // Its terminal went through the console socket.
     let (code, text) = engine.run(&["-t"], "tty");
     assert_eq!((code, text.trim_end()), (Some(0), "/dev/pts/0"));

@@ -3,10 +3,13 @@
 //! Kernel objects: containers and their groups. Invariant: whatever a test left is removed with the scene.
 
 use std::fs;
+use std::io::{IoSliceMut, Read, Seek};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -83,7 +86,6 @@ impl Scene {
         let (out, err) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
         let mut command = self.command(arguments);
         let text = |mut file: fs::File| {
-            use std::io::{Read, Seek};
             let mut text = String::new();
             file.rewind().unwrap();
             file.read_to_string(&mut text).unwrap();
@@ -157,5 +159,30 @@ impl Drop for Scene {
         for path in groups(&self.group) {
             drop(fs::remove_dir(path));
         }
+    }
+}
+
+/// The descriptor that comes with the next connection.
+pub(crate) fn received(listener: &UnixListener) -> fs::File {
+    let (stream, _) = listener.accept().unwrap();
+    let mut bytes = [0; 64];
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut parts = [IoSliceMut::new(&mut bytes)];
+    recvmsg(&stream, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC).unwrap();
+    let mut fds = control.drain().flat_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(fds) => fds.collect::<Vec<_>>(),
+        _ => Vec::new(),
+    });
+    fds.next().expect("a descriptor").into()
+}
+
+/// Reads until `wanted` has come.
+pub(crate) fn read_until(from: &mut fs::File, wanted: &str) {
+    let (mut seen, mut chunk) = (String::new(), [0; 256]);
+    while !seen.contains(wanted) {
+        let length = from.read(&mut chunk).unwrap();
+        assert_ne!(length, 0, "{seen:?} ended before {wanted:?}");
+        seen.push_str(&String::from_utf8_lossy(&chunk[..length]));
     }
 }

@@ -3,6 +3,7 @@
 //! Kernel objects: a tmpfs, a bind mount or an overlay. Invariant: device nodes of a root directory cannot be opened;
 //! a read-only root directory is changed by nothing, and lies under an overlay where it lacks what must be in it.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use ampoule_init::steps::{file, mount, process};
@@ -13,7 +14,7 @@ use super::{Assembly, O_PATH};
 use crate::error::{ErrorKind, Problem};
 use crate::flags::MountFlags;
 use crate::identity::Seen;
-use crate::mount::Depth;
+use crate::mount::{Depth, IdMapped};
 use crate::mountinfo::HostRoot;
 use crate::propagation::Propagation;
 use crate::root::{Base, Root};
@@ -93,8 +94,17 @@ impl Assembly<'_> {
             _ => MountFlags::empty(),
         };
         let own = Manner::own(Depth::Recursive, MountFlags::NODEV | read_only);
-        let propagation = self.propagation();
-        self.root = self.copy(base, seen, Manner { propagation, ..own });
+        let (propagation, idmapped) = (self.propagation(), self.mapping_of(base));
+        self.root = self.copy(base, seen, Manner { propagation, idmapped, ..own });
+    }
+
+    /// A directory that belongs to the container's user 0 on disk would be nobody's if it were mapped again.
+    fn mapping_of(&self, base: &Path) -> IdMapped {
+        let owner = std::fs::metadata(base).map(|seen| (seen.uid(), seen.gid()));
+        match self.situation.root_ids {
+            Some(ids) if owner.is_ok_and(|owner| owner == ids) => IdMapped::No,
+            _ => IdMapped::Container,
+        }
     }
 
     fn check_root(&mut self, base: &Path) -> Option<Seen> {
