@@ -45,7 +45,8 @@ Namespaces
   --hostname NAME
 Network
   --net WHICH           none (only lo, the default), host, bridge[:NAME], join:PID or join:FILE, veth:NAME (the host's
-                        end), device:NAME (moved there and back); can be given several times
+                        end), device:NAME (moved there and back), user (pasta or slirp4netns carries it),
+                        cni:FILE (plugins of /opt/cni/bin, /usr/lib/cni); can be given several times
   -p, --publish PORT    [ADDRESS:]PORT[-LAST]:PORT[-LAST][/udp], the host's and the container's, such as 8080:80
   --egress RULE         refuse what goes out: none, or all but allow=CIDR[:PORT[-LAST]][/tcp|/udp|/icmp]; can be given
                         several times

@@ -2,8 +2,11 @@
 //!
 //! Touches nothing. Invariant: every option is one setter of the library.
 
+use std::path::Path;
+
+use ampoule::net::cni::{Conflist, Plugins};
 use ampoule::net::{Egress, Port};
-use ampoule::{Builder, Network, Target};
+use ampoule::{Builder, CniNetwork, Network, Target};
 use ampoule_examples::arguments::Failure;
 use lexopt::ValueExt as _;
 
@@ -47,6 +50,8 @@ fn network(text: &str) -> Result<Network, Failure> {
         ("none", None) => Network::None,
         ("host", None) => Network::Host,
         ("bridge", name) => Network::bridge(name.unwrap_or("sandbox"))?,
+        ("user", None) => Network::user()?,
+        ("cni", Some(file)) => Network::Cni(plugins(Path::new(file))?),
         ("veth", Some(name)) => Network::veth(name)?,
         ("device", Some(name)) => Network::device(name)?,
         ("join", Some(text)) => Network::Join(match text.parse() {
@@ -55,6 +60,12 @@ fn network(text: &str) -> Result<Network, Failure> {
         }),
         _ => return Err(format!("--net {text}: there is no such network (see --help)").into()),
     })
+}
+
+/// A configuration, with the plugins where they usually are.
+fn plugins(file: &Path) -> Result<CniNetwork, Failure> {
+    let plugins = Plugins::in_directory("/opt/cni/bin").directory("/usr/lib/cni");
+    Ok(CniNetwork::new(Conflist::read(file)?, plugins))
 }
 
 fn allowed(policy: Egress, text: &str) -> Result<Egress, Failure> {
@@ -75,7 +86,17 @@ mod tests {
         let path = Network::Join(Target::Path("/run/netns/a".into()));
         assert_eq!(network("join:/run/netns/a").unwrap(), path);
         assert_eq!(network("bridge").unwrap(), network("bridge:sandbox").unwrap());
-        for wrong in ["", "hosts", "none:a", "veth", "bridge:a/b", "device:a234567890123456"] {
+        assert_eq!(network("user").unwrap(), Network::user().unwrap());
+        for wrong in [
+            "",
+            "user:a",
+            "cni:/nowhere",
+            "hosts",
+            "none:a",
+            "veth",
+            "bridge:a/b",
+            "device:a234567890123456",
+        ] {
             assert!(network(wrong).is_err(), "{wrong}");
         }
     }

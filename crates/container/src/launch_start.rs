@@ -84,7 +84,7 @@ impl Launch {
             begin,
             fault: self.fault,
         };
-        let mut networks = self.plan.settings.network.begin();
+        let mut networks = self.plan.settings.network.begin(&id);
         let attach = &mut |sent: &mut Vec<_>| networks.attach(sent);
         let started = ampoule_init::start_gated(&self.plan.program, &launch, attach)
             .map_err(|error| networks.explain(self.explained(error, &launch)))?;

@@ -238,7 +238,7 @@ pub use ampoule_image as image;
 #[cfg(feature = "net")]
 pub use ampoule_net as net;
 #[cfg(feature = "net")]
-pub use network::{Network, PinnedNetwork};
+pub use network::{CniNetwork, Network, PinnedNetwork};
 #[cfg(feature = "image")]
 pub use owners::Owners;
 #[cfg(feature = "image")]

@@ -4,13 +4,14 @@
 //! payload. Invariant: the host's network is not changed by a container that names no network.
 
 mod attached;
+mod cni;
 mod names;
 mod pinned;
 mod planned;
 
 use std::net::IpAddr;
 
-use ampoule_net::{BridgeNetwork, Egress, Endpoint, HostDevice, Port, Veth};
+use ampoule_net::{BridgeNetwork, Egress, Endpoint, HostDevice, Port, User, Veth};
 use ampoule_ns::{Namespace, Setting, Target};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,7 @@ use crate::builder::Builder;
 use crate::container::Container;
 
 pub(crate) use attached::{Attached, Attaching};
+pub use cni::CniNetwork;
 pub(crate) use names::name_files;
 pub use pinned::PinnedNetwork;
 pub(crate) use planned::{Planned, plan};
@@ -52,6 +54,13 @@ pub enum Network {
     Veth(Veth),
     /// By a device of the host, which the container has as long as it runs. Needs `CAP_NET_ADMIN`.
     Device(HostDevice),
+    /// To what the caller reaches, by a program that carries it over the caller's sockets: `pasta` (package passt), or
+    /// else `slirp4netns`, which cannot publish ports. Needs no privilege, but `/dev/net/tun`. The program ends with the
+    /// container's handle, so that a container which outlives this process cannot have it; and it is the only network.
+    User(User),
+    /// To a network of the Container Network Interface: plugins add the container, and delete it when its handle goes.
+    /// Needs what the plugins need. A container that outlives this process cannot have it.
+    Cni(CniNetwork),
 }
 
 impl Network {
@@ -77,6 +86,14 @@ impl Network {
     /// [`InvalidName`](ampoule_net::ErrorKind::InvalidName).
     pub fn device(name: &str) -> ampoule_net::Result<Self> {
         HostDevice::new(name).map(Self::Device)
+    }
+
+    /// That of an ordinary user, as `eth0`.
+    ///
+    /// # Errors
+    /// None with this name.
+    pub fn user() -> ampoule_net::Result<Self> {
+        User::new("eth0").map(Self::User)
     }
 
     /// That of a running container. The process is found by its id when the plan is launched; the container has to
@@ -116,6 +133,18 @@ impl From<Veth> for Network {
 impl From<HostDevice> for Network {
     fn from(device: HostDevice) -> Self {
         Self::Device(device)
+    }
+}
+
+impl From<User> for Network {
+    fn from(user: User) -> Self {
+        Self::User(user)
+    }
+}
+
+impl From<CniNetwork> for Network {
+    fn from(network: CniNetwork) -> Self {
+        Self::Cni(network)
     }
 }
 

@@ -44,7 +44,7 @@ impl Planned {
         Vec::new()
     }
 
-    pub(crate) fn begin(&self) -> Attaching {
+    pub(crate) fn begin(&self, _: &str) -> Attaching {
         Attaching
     }
 }

@@ -123,10 +123,10 @@ impl Pod {
         self.networks.attachments()
     }
 
-    /// The addresses that bridge networks gave it.
+    /// The addresses that bridge networks and plugins gave it.
     #[must_use]
     pub fn addresses(&self) -> Vec<IpAddr> {
-        self.attachments().flat_map(Attachment::addresses).copied().collect()
+        self.networks.addresses()
     }
 
     /// What its egress policy has refused.

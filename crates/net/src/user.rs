@@ -7,7 +7,7 @@ use std::ffi::CString;
 use std::fs::{File, metadata};
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -18,9 +18,10 @@ use ampoule_init::{
     start,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::fstat;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{PidfdFlags, getpid, pidfd_open};
+use rustix::process::{PidfdFlags, geteuid, getpid, pidfd_open};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -101,10 +102,12 @@ impl User {
     pub fn start_from(&self, directories: &[&Path], netns: &Netns) -> Result<UserNetwork> {
         let owner = ns_ioctl::owning_user_namespace(netns.as_fd())
             .map_err(|error| Error::io("NS_GET_USERNS", Path::new("net"), &error))?;
+        // Root joins the network of any namespace below its own; it could not open that, for it drops capabilities.
+        let owner = (!geteuid().is_root() && !is_own(&owner)?).then_some(owner);
         let invocation = match find(directories, "pasta") {
-            Some(path) => self.pasta(path, &owner),
+            Some(path) => self.pasta(path, owner.as_ref()),
             None => match find(directories, "slirp4netns") {
-                Some(path) if self.ports.is_empty() => self.slirp(path, netns, &owner)?,
+                Some(path) if self.ports.is_empty() => self.slirp(path, netns, owner.as_ref())?,
                 Some(_) => return Err(Error::program("pasta", Problem::NotInstalled)),
                 None => return Err(Error::program("pasta or slirp4netns", Problem::NotInstalled)),
             },
@@ -112,7 +115,7 @@ impl User {
         run(invocation, netns)
     }
 
-    fn pasta(&self, path: PathBuf, owner: &OwnedFd) -> Invocation {
+    fn pasta(&self, path: PathBuf, owner: Option<&OwnedFd>) -> Invocation {
         let words = [
             "--config-net",
             "--foreground",
@@ -132,7 +135,14 @@ impl User {
         // When it opens this one it has joined the user namespace, and cannot look into this process any more; nor does
         // it keep descriptors past the first three in later versions.
         arguments.extend(["--netns".to_owned(), "/proc/self/fd/0".to_owned()]);
-        arguments.extend(["--userns".to_owned(), path_of(owner)]);
+        match owner {
+            Some(owner) => arguments.extend(["--userns".to_owned(), path_of(owner)]),
+            None => arguments.push("--netns-only".to_owned()),
+        }
+        if geteuid().is_root() {
+            // It would become an ordinary user, who may not join the namespace.
+            arguments.extend(["--runas", "0:0"].map(str::to_owned));
+        }
         for (option, protocol) in [("--tcp-ports", "tcp"), ("--udp-ports", "udp")] {
             let ports = self.ports.iter().filter(|port| port.protocol_name() == protocol);
             let mut specified: Vec<String> = ports.map(specification).collect();
@@ -144,7 +154,7 @@ impl User {
         Invocation { program: "pasta", path, arguments, exit: None }
     }
 
-    fn slirp(&self, path: PathBuf, netns: &Netns, owner: &OwnedFd) -> Result<Invocation> {
+    fn slirp(&self, path: PathBuf, netns: &Netns, owner: Option<&OwnedFd>) -> Result<Invocation> {
         let exit = pipe()?;
         let words = [
             "--configure",
@@ -154,8 +164,9 @@ impl User {
             "--mtu=65520",
         ];
         let mut arguments: Vec<String> = words.map(str::to_owned).into();
-        arguments.extend(["--netns-type=path".to_owned(), "--userns-path".to_owned()]);
-        arguments.extend([path_of(owner), path_of(netns), self.link.to_string()]);
+        arguments.push("--netns-type=path".to_owned());
+        arguments.extend(owner.iter().flat_map(|it| ["--userns-path".to_owned(), path_of(it)]));
+        arguments.extend([path_of(netns), self.link.to_string()]);
         Ok(Invocation { program: "slirp4netns", path, arguments, exit: Some(exit) })
     }
 }
@@ -208,6 +219,14 @@ fn find(directories: &[&Path], program: &str) -> Option<PathBuf> {
         metadata(path).is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
     };
     directories.iter().map(|directory| directory.join(program)).find(is_program)
+}
+
+/// Whether a user namespace is the caller's, which nobody joins twice.
+fn is_own(owner: &OwnedFd) -> Result<bool> {
+    let path = Path::new("/proc/thread-self/ns/user");
+    let own = metadata(path).map_err(|error| Error::io("stat", path, &error))?;
+    let owner = fstat(owner).map_err(|errno| Error::system("fstat", "net", errno))?;
+    Ok((own.dev(), own.ino()) == (owner.st_dev, owner.st_ino))
 }
 
 fn path_of(fd: &impl AsFd) -> String {

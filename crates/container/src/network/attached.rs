@@ -8,7 +8,10 @@ use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
 
 use ampoule_init::Refused;
-use ampoule_net::{Attachment, Connected, Egress, Error as NetError, Host, Moved, Netns, prepared};
+use ampoule_net::{
+    Attachment, Connected, Egress, Error as NetError, Host, Moved, Netns, UserNetwork, cni,
+    prepared,
+};
 
 use super::{Network, Planned};
 use crate::container::Container;
@@ -18,6 +21,7 @@ use crate::error::{Error, ErrorKind, Stage};
 #[derive(Debug)]
 pub(crate) struct Attaching<'plan> {
     plan: &'plan Planned,
+    id: &'plan str,
     attached: Attached,
     failed: Option<NetError>,
 }
@@ -35,11 +39,15 @@ enum Held {
     Bridge(Attachment),
     Veth(Connected),
     Device(Moved),
+    /// It ends with this.
+    User(#[expect(dead_code, reason = "its end is what counts")] UserNetwork),
+    /// The plugins delete with this.
+    Cni(cni::Added),
 }
 
 impl<'plan> Attaching<'plan> {
-    pub(crate) fn new(plan: &'plan Planned) -> Self {
-        Self { plan, attached: Attached::default(), failed: None }
+    pub(crate) fn new(plan: &'plan Planned, id: &'plan str) -> Self {
+        Self { plan, id, attached: Attached::default(), failed: None }
     }
 
     /// Attaches everything, while the first process waits.
@@ -55,7 +63,7 @@ impl<'plan> Attaching<'plan> {
         // Before there is a way out.
         self.plan.egress.iter().try_for_each(|egress| egress.enforce(&mut netns))?;
         for network in &self.plan.networks {
-            let held = connect(network, &mut netns);
+            let held = connect(network, self.id, &mut netns);
             // Also what was made before a failure: a device goes back through its namespace.
             match held {
                 Ok(held) => self.attached.held.extend(held),
@@ -83,13 +91,15 @@ impl<'plan> Attaching<'plan> {
 }
 
 /// Makes what one network needs.
-fn connect(network: &Network, netns: &mut Netns) -> Result<Option<Held>, NetError> {
+fn connect(network: &Network, id: &str, netns: &mut Netns) -> Result<Option<Held>, NetError> {
     Ok(match network {
         Network::Bridge { network, endpoint: Some(endpoint) } => {
             Some(Held::Bridge(Host::new()?.attach(network, endpoint, netns)?))
         }
         Network::Veth(veth) => Some(Held::Veth(veth.connect(netns)?)),
         Network::Device(device) => Some(Held::Device(device.move_into(netns)?)),
+        Network::User(user) => Some(Held::User(user.start(netns)?)),
+        Network::Cni(network) => Some(Held::Cni(network.add(id, netns)?)),
         // The plan gives every bridge its endpoint.
         Network::Bridge { endpoint: None, .. } | Network::None => None,
         Network::Host | Network::Join(_) => None,
@@ -119,7 +129,8 @@ impl Attached {
             match held {
                 Held::Bridge(attachment) => attachment.leave(),
                 Held::Veth(connected) => connected.leave(),
-                Held::Device(_) => {}
+                // These go with the handle: nobody else would end them.
+                Held::Device(_) | Held::User(_) | Held::Cni(_) => {}
             }
         }
         self.netns = None;
@@ -131,6 +142,18 @@ impl Attached {
             Held::Bridge(attachment) => Some(attachment),
             _ => None,
         })
+    }
+
+    /// What bridge networks and plugins gave.
+    pub(crate) fn addresses(&self) -> Vec<IpAddr> {
+        let of_one = |held: &Held| match held {
+            Held::Bridge(attachment) => attachment.addresses().to_vec(),
+            Held::Cni(added) => {
+                added.answer().addresses().iter().map(|it| it.address.address()).collect()
+            }
+            Held::Veth(_) | Held::Device(_) | Held::User(_) => Vec::new(),
+        };
+        self.held.iter().flat_map(of_one).collect()
     }
 
     /// What the egress policy refused.
@@ -154,10 +177,10 @@ impl Container {
         self.networks.attachments()
     }
 
-    /// The addresses that bridge networks gave it.
+    /// The addresses that bridge networks and plugins gave it.
     #[must_use]
     pub fn addresses(&self) -> Vec<IpAddr> {
-        self.attachments().flat_map(|attachment| attachment.addresses()).copied().collect()
+        self.networks.addresses()
     }
 
     /// What its [egress policy](crate::Builder::egress) has refused.

@@ -15,8 +15,9 @@ use rustix::fs::{StatVfsMountFlags, statvfs};
 
 use super::{Attaching, Network, Networking};
 use crate::builder::Builder;
+use crate::container::OnDrop;
 use crate::error::Problem;
-use crate::origin::Origin;
+use crate::origin::{Origin, WithHost};
 
 /// No link takes router advertisements, and every user of the container may serve every port: there is no other user's
 /// program to stand in for.
@@ -56,8 +57,8 @@ impl Planned {
     }
 
     /// For one launch.
-    pub(crate) fn begin(&self) -> Attaching<'_> {
-        Attaching::new(self)
+    pub(crate) fn begin<'plan>(&'plan self, id: &'plan str) -> Attaching<'plan> {
+        Attaching::new(self, id)
     }
 }
 
@@ -81,6 +82,7 @@ pub(crate) fn plan(
         problems.push(Problem::new(*setting, "it needs a network namespace of its own"));
     }
     problems.extend(super::names::problems(networking));
+    problems.extend(carried(builder));
     let networks = resolved(attached, networking, problems);
     let mut planned = Planned { networks, egress, sysctls: Vec::new() };
     if own && (planned.is_needed() || !networking.networks.is_empty()) {
@@ -115,6 +117,19 @@ fn resolved(
                 keep(network.check().and_then(|()| endpoint.check()), problems);
                 Network::Bridge { network, endpoint: Some(endpoint) }
             }
+            Network::User(user) => {
+                let ports = std::mem::take(&mut ports);
+                Network::User(ports.iter().fold(user, |user, port| user.publish(*port)))
+            }
+            Network::Cni(network) => {
+                let network = network.named(&format!("eth{index}"));
+                let network = match network.publishes() {
+                    true => network.publish(std::mem::take(&mut ports)),
+                    false => network,
+                };
+                keep(network.check(), problems);
+                Network::Cni(network)
+            }
             other => other,
         });
     }
@@ -123,6 +138,24 @@ fn resolved(
         problems.push(Problem::new("publish", reason));
     }
     resolved
+}
+
+/// What cannot be for networks that live only with this process's handle.
+fn carried(builder: &Builder) -> Vec<Problem> {
+    let networks = &builder.networking.networks;
+    let user = networks.iter().any(|network| matches!(network, Network::User(_)));
+    let plugins = networks.iter().any(|network| matches!(network, Network::Cni(_)));
+    let outlives = builder.on_drop == OnDrop::Detach || builder.with_host == WithHost::Survives;
+    let mut problems = Vec::new();
+    if user && networks.len() > 1 {
+        problems.push(Problem::new("network", "that of a user is not combined with others"));
+    }
+    if (user || plugins) && outlives {
+        let reason =
+            "that of a user or of plugins ends with this process, and the container does not";
+        problems.push(Problem::new("network", reason));
+    }
+    problems
 }
 
 fn publish(endpoint: Endpoint, port: &Port) -> Endpoint {

@@ -7,6 +7,7 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind, Reason, Result};
@@ -53,7 +54,8 @@ impl fmt::Display for Version {
 }
 
 /// A network, as a chain of plugins.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Value", into = "Value")]
 pub struct Conflist {
     version: Version,
     name: String,
@@ -83,6 +85,38 @@ impl Conflist {
     pub fn parse(document: &[u8]) -> Result<Self> {
         let value: Value = serde_json::from_slice(document)
             .map_err(|error| refuse(error, Reason::Malformed("JSON")))?;
+        Self::try_from(value)
+    }
+
+    /// The version that its plugins are asked in.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The network's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The plugins by their types, in order.
+    pub fn types(&self) -> impl Iterator<Item = &str> {
+        self.plugins.iter().filter_map(|plugin| plugin.get("type").and_then(Value::as_str))
+    }
+
+    /// Whether a plugin has this capability, such as `portMappings`.
+    #[must_use]
+    pub fn has_capability(&self, name: &str) -> bool {
+        let has = |plugin: &Map<String, Value>| plugin.get("capabilities")?.get(name)?.as_bool();
+        self.plugins.iter().any(|plugin| has(plugin) == Some(true))
+    }
+}
+
+impl TryFrom<Value> for Conflist {
+    type Error = Error;
+
+    fn try_from(value: Value) -> Result<Self> {
         let Value::Object(mut list) = value else {
             return Err(refuse("document", Reason::Malformed("an object")));
         };
@@ -112,22 +146,16 @@ impl Conflist {
             _ => Err(refuse("plugins", Reason::TooMany)),
         }
     }
+}
 
-    /// The version that its plugins are asked in.
-    #[must_use]
-    pub fn version(&self) -> Version {
-        self.version
-    }
-
-    /// The network's name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The plugins by their types, in order.
-    pub fn types(&self) -> impl Iterator<Item = &str> {
-        self.plugins.iter().filter_map(|plugin| plugin.get("type").and_then(Value::as_str))
+impl From<Conflist> for Value {
+    fn from(list: Conflist) -> Self {
+        serde_json::json!({
+            "cniVersion": list.version.to_string(),
+            "name": list.name,
+            "disableCheck": list.without_check,
+            "plugins": list.plugins,
+        })
     }
 }
 
@@ -178,6 +206,9 @@ mod tests {
             Conflist::parse(br#"{"cniVersion":"0.4.0","name":"n","type":"a","x":1}"#).unwrap();
         assert_eq!(one.types().collect::<Vec<_>>(), ["a"]);
         assert!(one.version() < list.version());
+        for list in [list, one] {
+            assert_eq!(Conflist::try_from(Value::from(list.clone())).unwrap(), list);
+        }
     }
 
     #[test]
