@@ -39,6 +39,10 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// How long its end may take.
 const END: Duration = Duration::from_secs(10);
 
+/// Of the container's link. Without one, pasta knows none until the container has sent something, and what comes in
+/// before is lost. Nobody else is on that link.
+const MAC: &str = "02:61:6d:70:00:01";
+
 /// Of its last words, so many bytes are kept.
 const WORDS_MAX: usize = 2000;
 
@@ -131,7 +135,8 @@ impl User {
             "/proc/self/fd/1",
         ];
         let mut arguments: Vec<String> = words.map(str::to_owned).into();
-        arguments.extend(["--ns-ifname".to_owned(), self.link.to_string()]);
+        arguments.extend(["--ns-mac-addr", MAC, "--ns-ifname"].map(str::to_owned));
+        arguments.push(self.link.to_string());
         // When it opens this one it has joined the user namespace, and cannot look into this process any more; nor does
         // it keep descriptors past the first three in later versions.
         arguments.extend(["--netns".to_owned(), "/proc/self/fd/0".to_owned()]);
