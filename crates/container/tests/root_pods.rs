@@ -3,6 +3,8 @@
 mod oracle;
 mod scene;
 
+use std::io::Write;
+
 use ampoule::{Container, Limits, Max, Pod, Stdio};
 use oracle::{alone_with, tier, unchanged};
 use scene::networks::{bridge, clean, elsewhere, fetch};
@@ -18,17 +20,28 @@ fn limits_hold_for_all_containers_together() {
         limits.pids_max = Some(Max::Limit(12));
         let mut pod = Pod::builder().limits(limits).create().expect("a pod");
         for _ in 0..2 {
-            // Each holds some, so that together they would be more than the pod may have.
-            let script = "read go; for i in 1 2 3 4 5 6 7 8 9; do busybox sleep 100 & done; wait";
+            let script = "while read more; do busybox sleep 100 & done";
             let command = shell(pod.join(Container::host_view()), script).stdin(Stdio::piped());
             pod.start(command).expect("a container");
         }
-        pod.containers_mut().for_each(|container| drop(container.stdin.take()));
-        let full = || {
+        let mut inputs: Vec<_> =
+            pod.containers_mut().filter_map(|container| container.stdin.take()).collect();
+        let now = || {
             let stat = pod.group().expect("a group").stat().expect("statistics");
-            stat.pids.current.is_some_and(|now| now >= 12)
+            stat.pids.current.expect("a number")
         };
-        assert!(soon(full));
+        // In turn, so that both have some and neither shell is refused before it is full.
+        let mut turns = 0;
+        while now() < 12 {
+            let before = now();
+            inputs[turns % 2].write_all(b"more\n").expect("it reads");
+            assert!(soon(|| now() > before), "{before} processes after {turns} turns");
+            turns += 1;
+        }
+        assert!(turns > 1, "neither alone");
+        inputs[turns % 2].write_all(b"more\n").expect("it reads");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        assert!(now() <= 12);
         drop(pod);
     });
 }

@@ -11,10 +11,11 @@ use std::path::Path;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::fcntl_dupfd_cloexec;
 use serde::{Deserialize, Serialize};
 
 use crate::cidr::Cidr;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::link;
 use crate::name::LinkName;
 use crate::netns::Netns;
@@ -88,14 +89,28 @@ impl Moved {
     /// Moves it back under its old name, with its addresses, and sets it up.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound) when the container has deleted or renamed it.
+    /// [`NotFound`](crate::ErrorKind::NotFound) when the container has deleted or renamed it; those of
+    /// [`Netns::from_fd`] where the namespace is entered for it.
     pub fn give_back(&self, netns: &mut Netns) -> Result<()> {
-        let index = link::require(&mut netns.route, &self.device.container)?;
-        netns.route.send(vec![link::move_to(index, self.home.as_fd(), &self.device.host)])?;
+        match self.send_home(&mut netns.route) {
+            // Through a socket that a process of the container's user namespace opened, the kernel lets nothing go to
+            // a namespace that is not below it.
+            Err(error) if error.kind() == ErrorKind::Denied => {
+                let own = fcntl_dupfd_cloexec(netns.as_fd(), 3)
+                    .map_err(|errno| Error::system("fcntl", "F_DUPFD_CLOEXEC", errno))?;
+                self.send_home(&mut Netns::from_fd(own)?.route)
+            }
+            sent => sent,
+        }?;
         let mut route = Socket::route()?;
         let index = link::require(&mut route, &self.device.host)?;
         let addresses = self.addresses.iter().map(|address| link::add_address(index, *address));
         route.send(addresses.chain([link::set_up(index)]).collect())
+    }
+
+    fn send_home(&self, route: &mut Socket) -> Result<()> {
+        let index = link::require(route, &self.device.container)?;
+        route.send(vec![link::move_to(index, self.home.as_fd(), &self.device.host)])
     }
 }
 
