@@ -61,8 +61,8 @@ const PACKAGES: &[Package] = &[
     Package { name: "runc", program: "runc", uses: &["bench", "root"], why: "peer; runs what podman reads" },
     Package { name: "hyperfine", program: "hyperfine", uses: &["bench"], why: "times command lines" },
     Package { name: "libseccomp-dev", program: "libseccomp.so", uses: &["none", "bench"], why: "the filters' second back end" },
-    Package { name: "libselinux1-dev", program: "libselinux.so", uses: &["none", "vm"], why: "the labels' second back end" },
-    Package { name: "clang", program: "clang", uses: &["none", "vm"], why: "makes the bindings of libselinux" },
+    Package { name: "libselinux1-dev", program: "libselinux.so", uses: &["none"], why: "the labels' second back end" },
+    Package { name: "clang", program: "clang", uses: &["none"], why: "makes the bindings of libselinux" },
     Package { name: "g++", program: "c++", uses: &["fuzz"], why: "builds libFuzzer" },
 ];
 
