@@ -317,6 +317,11 @@ impl GroupPlan {
         locked(&self.place).paths().map(PathBuf::from).collect()
     }
 
+    /// The name that the builder gives it.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// What helps when a limit cannot be changed.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         (self.kind == Kind::Default).then_some("ask for a limit when it is started")

@@ -4,6 +4,7 @@
 //! payload. Invariant: the host's network is not changed by a container that names no network.
 
 mod attached;
+mod left;
 mod names;
 mod pinned;
 mod planned;
@@ -18,6 +19,7 @@ use crate::builder::Builder;
 use crate::container::Container;
 
 pub(crate) use attached::{Attached, Attaching};
+pub(crate) use left::Left;
 pub(crate) use names::name_files;
 pub use pinned::PinnedNetwork;
 pub(crate) use planned::{Planned, plan};

@@ -27,6 +27,20 @@ pub(crate) struct Attaching;
 #[derive(Debug, Default)]
 pub(crate) struct Attached(());
 
+/// What a container that outlives its handle has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Left {}
+
+impl Left {
+    pub(crate) fn of(_: &Attached) -> Self {
+        Self {}
+    }
+
+    pub(crate) fn take_away(&self, _: &Networking) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
 pub(crate) fn plan(_: &Builder, _: &NamespaceSet, _: &mut Vec<Problem>) -> Planned {
     Planned {}
 }

@@ -232,3 +232,33 @@ fn an_existing_bridge_stays() {
         });
     });
 }
+
+#[test]
+fn a_kept_container_has_its_networks_until_it_is_deleted() {
+    tier::root();
+    alone_with(elsewhere, || {
+        clean(|| {
+            let (_place, states) = scene::kept::states();
+            let web = Container::host_view().network(bridge("web", "10.77.1.0/24"));
+            let web = web.file("/srv/index.html", "kept");
+            let command = shell(web, "exec busybox httpd -f -p 80 -h /srv");
+            let null = ampoule::Stdio::null;
+            let command = command.stdin(null()).stdout(null()).stderr(null());
+            let made = states.create("a", command, ampoule::Details::default());
+            made.expect("a container").start().expect("a start");
+            let host = net::Host::new().expect("this one");
+            host.reconcile().expect("nothing to do");
+            assert_eq!(host.networks().expect("a list").len(), 1);
+            let kept = states.get("a").expect("it");
+            let container = kept.container().expect("it runs");
+            let shown = container.exec("busybox").args(["ip", "-o", "-4", "addr", "show", "eth0"]);
+            let shown = scene::printed(shown.output().expect("a run"));
+            let address = shown.split(&[' ', '/'][..]).find(|word| word.starts_with("10.77.1."));
+            let address: std::net::IpAddr = address.expect(&shown).parse().expect("an address");
+            let said = || fetch((address, 80).into()).is_some_and(|text| text.contains("kept"));
+            assert!(scene::soon(said), "nobody serves on {address}");
+            states.delete("a", ampoule::Force::Yes).expect("a deletion");
+            assert_eq!(host.networks().expect("a list"), Vec::new());
+        });
+    });
+}

@@ -114,6 +114,18 @@ impl Host {
         session.finish()
     }
 
+    /// As [`Attachment::unplug`], for an attachment that was left ([`Attachment::leave`]), also by another process. One
+    /// that is not there is no error.
+    ///
+    /// # Errors
+    /// As [`Attachment::unplug`].
+    pub fn unplug(&self, network: &NetworkName, link: &LinkName) -> Result<()> {
+        if !self.store.directory().exists() {
+            return Ok(());
+        }
+        self.release(network, link, Pair::Unplug)
+    }
+
     /// Takes away what belongs to containers that are gone: leases, links, tables, bridges, sysctls.
     ///
     /// # Errors

@@ -12,15 +12,11 @@ use ampoule_init::Draft;
 use ampoule_ns::CapabilitySet;
 
 use crate::attributes::Attributes;
-#[cfg(feature = "landlock")]
-use crate::builder::Builder;
 use crate::error::{Error, Stage};
 use crate::group::{GroupPlan, Grouping};
 use crate::host;
 use crate::identity::Identity;
 use crate::network::Planned;
-#[cfg(feature = "landlock")]
-use crate::origin::Origin;
 use crate::plan::Prepared;
 use crate::relabel::Relabelling;
 use crate::settings::{Settings, open_proc};
@@ -66,7 +62,7 @@ fn settings(
         image_layers: Vec::new(),
         apparmor: crate::apparmor::prepare(builder, &mut left_out)?,
         #[cfg(feature = "landlock")]
-        landlock: crate::landlock::prepare_for(whose(builder), builder, draft, &mut left_out)?,
+        landlock: crate::landlock::prepare_for(whose(said), builder, draft, &mut left_out)?,
         left_out,
         proc: draft.inherit(open_proc()?),
         known,
@@ -99,9 +95,9 @@ fn settings(
 
 /// The files that Landlock rules name are the host's only where the root is.
 #[cfg(feature = "landlock")]
-fn whose(builder: &Builder) -> crate::landlock::Whose {
-    match builder.origin {
-        Origin::Bare => crate::landlock::Whose::Host,
-        _ => crate::landlock::Whose::Container,
+fn whose(said: &Confinement) -> crate::landlock::Whose {
+    match said.own_root {
+        true => crate::landlock::Whose::Container,
+        false => crate::landlock::Whose::Host,
     }
 }

@@ -168,7 +168,9 @@ impl Kept {
             return started;
         }
         self.record.written = Written::Started;
-        locked.write(&self.record)
+        // It runs, and nobody waits on the socket any more: a full disk changes nothing of that.
+        drop(locked.write(&self.record));
+        Ok(())
     }
 
     fn go(&mut self, held: Held) -> Result<(), Error> {
@@ -287,10 +289,11 @@ impl Kept {
                     }
                     std::thread::sleep(Duration::from_millis(1));
                 }
-                ended => return ended.map_err(|error| Error::from_cgroups(Stage::Running, error)),
+                Err(error) => return Err(Error::from_cgroups(Stage::Running, error)),
+                Ok(()) => break,
             }
         }
-        Ok(())
+        self.record.networks.take_away(&self.record.confinement.builder.networking)
     }
 }
 

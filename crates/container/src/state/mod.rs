@@ -25,6 +25,7 @@ use crate::container::OnDrop;
 use crate::created::RunState;
 use crate::error::{Error, ErrorKind, Problem, Stage};
 use crate::launch::Launch;
+use crate::network::Left;
 use crate::origin::WithHost;
 use crate::pid1::Pid1;
 use folder::{Folder, Locked};
@@ -62,7 +63,7 @@ pub struct Details {
     pub bundle: Option<PathBuf>,
     /// Annotations.
     pub annotations: BTreeMap<String, String>,
-    /// The last component of its group's path; a name that no other group has is made otherwise.
+    /// The last component of its group's path; otherwise that of the builder, or a name that no other group has.
     pub cgroup_name: Option<String>,
 }
 
@@ -121,7 +122,9 @@ impl StateDirectory {
     /// the exec is done, as for [`Launch::create`]. When this process is ended meanwhile, what waits ends by itself and
     /// [`StateDirectory::reconcile`] removes the rest.
     ///
-    /// It gets a group of its own where that is possible ([`OwnGroup`](crate::OwnGroup)).
+    /// It gets a group of its own where that is possible ([`OwnGroup`](crate::OwnGroup)); one that the builder names
+    /// ([`Builder::cgroup_path`](crate::Builder::cgroup_path)) has that name unless the details give another. Its networks
+    /// are there until it is deleted; published ports are not bound on the host then.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidSettings`] for a bad id, a time limit or a pipe; [`ErrorKind::Exists`]; those of
@@ -169,6 +172,7 @@ impl StateDirectory {
             bundle: details.bundle,
             annotations: details.annotations,
             start: record::Start::default(),
+            networks: Left::default(),
             confinement,
         };
         // Before there is anything to be found again.
@@ -180,6 +184,7 @@ impl StateDirectory {
         let mut container = launch.hold()?;
         record.written = Written::Created;
         record.init = start_time(container.pid).map(|start| Process { pid: container.pid, start });
+        record.networks = Left::of(&container.networks);
         let waiting = container.waiting.take();
         let waiting = waiting.ok_or_else(|| Error::new(ErrorKind::InitDied, Stage::Launch))?;
         let tail = container.plan.tail();

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::builder::Builder;
 use crate::error::{Error, ErrorKind, Stage};
+use crate::network::Left;
 
 /// The version that is written.
 pub(crate) const VERSION: u32 = 1;
@@ -70,6 +71,8 @@ pub(crate) struct Grouped {
 pub(crate) struct Confinement {
     /// Without its root: that is mounted.
     pub(crate) builder: Builder,
+    /// Whether it has another root than the host.
+    pub(crate) own_root: bool,
     pub(crate) user: Who,
     pub(crate) id_map: Option<IdMap>,
     pub(crate) env: Vec<(OsString, OsString)>,
@@ -90,6 +93,9 @@ pub(crate) struct Record {
     pub(crate) bundle: Option<PathBuf>,
     pub(crate) annotations: BTreeMap<String, String>,
     pub(crate) start: Start,
+    /// What its networks are on the host.
+    #[serde(default)]
+    pub(crate) networks: Left,
     pub(crate) confinement: Confinement,
 }
 

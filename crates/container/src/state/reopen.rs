@@ -59,7 +59,8 @@ pub(crate) fn confinement(command: Command, plan: &Prepared) -> Confinement {
     builder.on_drop = OnDrop::Detach;
     let env = plan.environment.iter().cloned().collect();
     let current_dir = OsString::from_vec(plan.current_dir.clone().into_bytes());
-    Confinement { builder, user, id_map, env, current_dir }
+    let own_root = plan.settings.root.is_some();
+    Confinement { builder, own_root, user, id_map, env, current_dir }
 }
 
 /// What is to be told of its start.
@@ -169,9 +170,18 @@ impl Launch {
         // The same id may be in another directory.
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let made = || owned_name(Some(&format!("{id}-{number}")), Life::Detached);
-        let name = name.map_or_else(made, Ok);
+        let chosen = name.or_else(|| plan.name().map(str::to_owned));
+        let is_chosen = chosen.is_some();
+        let name = chosen.map_or_else(made, Ok);
         let name = name.map_err(|error| Error::from_cgroups(Stage::Launch, error))?;
         self.group_name = Some(name.clone());
-        Ok(Some(Grouped { places: plan.places(), name }))
+        let grouped = Grouped { places: plan.places(), name };
+        // What is written down as the container's is ended with it: not a group of somebody else.
+        if is_chosen && group(Some(&grouped))?.is_some() {
+            return Err(Error::new(ErrorKind::Limits, Stage::Launch)
+                .about(format!("the group {:?} is there already", grouped.name))
+                .with_errno(rustix::io::Errno::EXIST));
+        }
+        Ok(Some(grouped))
     }
 }

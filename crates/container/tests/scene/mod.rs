@@ -27,6 +27,7 @@ pub(crate) mod image_layers;
 pub(crate) mod images;
 pub(crate) mod inside;
 pub(crate) mod kept;
+pub(crate) mod kept_limits;
 #[cfg(feature = "landlock")]
 pub(crate) mod landlock;
 #[cfg(feature = "landlock")]
