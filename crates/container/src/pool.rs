@@ -3,7 +3,8 @@
 //! Kernel objects: those of containers that were created and wait. Invariant: a parked container has run nothing but init,
 //! and belongs to nobody after it was claimed but to who claimed it.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{ChildStderr, ChildStdin, ChildStdout};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -19,6 +20,10 @@ use crate::launch::Launch;
 use crate::launch_error::explain;
 use crate::plan::Plan;
 use crate::stdio::Stdio;
+
+/// The numbers that a launch may give further descriptors: they are kept free of init's own. A table of descriptors has 64
+/// entries before it grows.
+const FURTHER: std::ops::RangeInclusive<u16> = 3..=31;
 
 /// Containers of one plan that wait for what they are to run. Dropping it ends all that were not claimed.
 ///
@@ -50,7 +55,7 @@ impl Plan {
 
 impl Pool {
     /// A launch in a parked container; in a new one where none is left. It differs from the plan in its program, arguments,
-    /// environment, directory, streams and time limit.
+    /// environment, directory, streams, further descriptors (3 to 31) and time limit.
     #[must_use]
     pub fn launch(&self) -> Launch {
         let mut launch = self.plan.launch();
@@ -79,7 +84,8 @@ impl Pool {
     pub fn fill(&self) -> Result<(), Error> {
         while self.len() < self.size {
             let null = || Stdio::null();
-            let launch = self.plan.launch().stdin(null()).stdout(null()).stderr(null());
+            let mut launch = self.plan.launch().stdin(null()).stdout(null()).stderr(null());
+            launch.order.fds = placeholders()?;
             let made = launch.create()?;
             self.parked().push(made);
         }
@@ -89,6 +95,13 @@ impl Pool {
     fn parked(&self) -> MutexGuard<'_, Vec<Container>> {
         self.parked.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What stands at the numbers meanwhile; init closes what no launch replaces.
+fn placeholders() -> Result<Vec<(u16, OwnedFd)>, Error> {
+    let failed = |error: std::io::Error| Error::io(Stage::Launch, "open of /dev/null", &error);
+    let null = std::fs::File::open("/dev/null").map_err(failed)?;
+    FURTHER.map(|number| Ok((number, null.try_clone().map_err(failed)?.into()))).collect()
 }
 
 impl Launch {
@@ -105,11 +118,13 @@ impl Launch {
         let Some(Waiting { held, .. }) = container.waiting.take() else {
             return Err(Error::new(ErrorKind::InitDied, Stage::Launch));
         };
-        let payload_fds: Vec<(i32, BorrowedFd<'_>)> = match self.plan.settings.tty {
+        let mut payload_fds: Vec<(i32, BorrowedFd<'_>)> = match self.plan.settings.tty {
             // Its streams are the terminal.
             Some(_) => Vec::new(),
             None => (0..).zip(streams.iter().map(|stream| stream.payload.as_fd())).collect(),
         };
+        payload_fds
+            .extend(self.order.fds.iter().map(|(number, fd)| (i32::from(*number), fd.as_fd())));
         let launch = InitLaunch {
             argv: texts.argv,
             env: texts.env,
@@ -151,7 +166,6 @@ impl Launch {
     /// What was decided when the container was parked.
     fn fits_a_parked_one(&self) -> Result<(), Error> {
         let decided = [
-            ("fd", !self.order.fds.is_empty()),
             ("id", self.id.is_some()),
             ("join", !self.namespaces.is_empty()),
             ("status_fd", self.status_fd.is_some()),
@@ -160,7 +174,17 @@ impl Launch {
         let late = |(setting, _): (&'static str, bool)| {
             Problem::new(setting, "a container of a pool is made before its launch")
         };
-        let problems: Vec<_> = decided.into_iter().filter(|(_, set)| *set).map(late).collect();
+        let mut problems: Vec<_> = decided.into_iter().filter(|(_, set)| *set).map(late).collect();
+        let mut numbers = BTreeSet::new();
+        for number in self.order.fds.iter().map(|(number, _)| *number) {
+            if !FURTHER.contains(&number) {
+                let (first, last) = FURTHER.into_inner();
+                let reason = format!("in a container of a pool numbers go from {first} to {last}");
+                problems.push(Problem::new("fd", reason));
+            } else if !numbers.insert(number) {
+                problems.push(Problem::new("fd", "one number is given twice"));
+            }
+        }
         if problems.is_empty() { Ok(()) } else { Err(Error::invalid(problems)) }
     }
 }

@@ -18,8 +18,13 @@ impl Machine {
         self.find_program();
         self.report(&Record::new(record::HELD, self.step(), 0, 0), None)?;
         let setup = self.fd(internal_fd::SETUP);
+        let mut is_claimed = false;
         loop {
             let Some((asked, fd)) = request(setup)? else { kernel::exit(kernel::ABANDONED) };
+            if matches!(asked.kind, record::PUT | record::LAUNCH) && !is_claimed {
+                self.close_further()?;
+                is_claimed = true;
+            }
             match (asked.kind, fd) {
                 (record::GO, _) => return Ok(()),
                 (record::KEEP, Some(listener)) => return self.wait_for_connection(listener),
@@ -28,6 +33,17 @@ impl Machine {
                 _ => {}
             }
         }
+    }
+
+    /// Lets the exec close the further descriptors of the present launch: another one gets its own in their place.
+    fn close_further(&self) -> Result<(), i32> {
+        const CLOSE_RANGE_CLOEXEC: u64 = 4;
+        const FURTHER: u32 = 3;
+        if self.base <= FURTHER {
+            return Ok(());
+        }
+        let last = u64::from(self.base.wrapping_sub(1));
+        kernel::call3(nr::CLOSE_RANGE, u64::from(FURTHER), last, CLOSE_RANGE_CLOEXEC).map(drop)
     }
 
     /// Gives the payload a descriptor; the numbers from `base` on are not its own.

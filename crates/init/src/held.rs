@@ -82,7 +82,8 @@ impl Held {
     }
 
     /// Starts another program than that of the held launch, with other streams; of `launch` the texts, the first
-    /// parameters and `payload_fds` count. The numbers of these are among those of the held launch.
+    /// parameters and `payload_fds` count. The numbers of these are among those of the held launch, whose others are
+    /// closed but for the three streams.
     ///
     /// # Errors
     /// As [`Held::go`].
@@ -90,9 +91,9 @@ impl Held {
         let image = launch.image()?.store("ampoule-launch", Sealing::Unsealed)?;
         for (number, fd) in &launch.payload_fds {
             let number = u32::try_from(*number).unwrap_or(NONE);
-            send(&self.0, &Record::new(record::PUT, 0, 0, number), &[*fd])?;
+            ask(&self.0, &Record::new(record::PUT, 0, 0, number), &[*fd])?;
         }
-        send(&self.0, &Record::new(record::LAUNCH, 0, 0, 0), &[image.as_fd()])?;
+        ask(&self.0, &Record::new(record::LAUNCH, 0, 0, 0), &[image.as_fd()])?;
         self.go(tail, launch.deadline)
     }
 
@@ -102,7 +103,7 @@ impl Held {
     /// [`ErrorKind::Exec`] and [`ErrorKind::Step`] with the step that failed, [`ErrorKind::InitDied`] when it has ended,
     /// [`ErrorKind::StartTimeout`] past the deadline. What waited has ended then, or ends by itself.
     pub fn go(self, tail: &Tail, deadline: Instant) -> Result<Went, Error> {
-        send(&self.0, &Record::new(record::GO, 0, 0, 0), &[])?;
+        ask(&self.0, &Record::new(record::GO, 0, 0, 0), &[])?;
         let mut went = Went::default();
         let mut running = false;
         loop {
@@ -133,6 +134,14 @@ impl Held {
 
 fn died() -> Error {
     Error::new(ErrorKind::InitDied, "before its program was started")
+}
+
+/// As [`send`]; of one that has ended, what it said before is read next.
+fn ask(socket: &OwnedFd, record: &Record, fds: &[BorrowedFd<'_>]) -> Result<(), Error> {
+    match send(socket, record, fds) {
+        Err(error) if error.kind() == ErrorKind::InitDied => Ok(()),
+        sent => sent,
+    }
 }
 
 /// Sends a request with descriptors.
