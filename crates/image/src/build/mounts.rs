@@ -175,7 +175,7 @@ pub(super) fn of_layers(
     let expand = |word: &Option<_>| word.as_ref().map(|word| stage.expand(word)).transpose();
     let source = expand(source)?.unwrap_or_default();
     let path = straight(build, &layers, &source)?;
-    let part = tree_part::part(&layers, &path)?;
+    let part = tree_part::part(&layers, &path, build.diff.ids.as_ref())?;
     let digests: Vec<_> = layers.iter().map(|layer| layer.digest().to_string()).collect();
     let key = format!("layers {digests:?} {path:?} {access:?}");
     let what = What::Layers { _layers: layers, part, access: *access };

@@ -2,14 +2,15 @@
 //!
 //! Kernel objects: files of unpacked layers. Invariant: what an upper layer hides is not part of it.
 
-use std::fs::Metadata;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::trouble::Trouble;
-use crate::error::Error;
+use super::others;
+use super::trouble::{Trouble, call};
+use crate::ids::MappedIds;
 use crate::store::{Hides, Layer};
 
 /// Attributes that hide what is below a directory (kernel document filesystems/overlayfs).
@@ -34,10 +35,14 @@ enum Here {
 }
 
 /// What is at a path, in which no component is a link; the layers come from the lowest up.
-pub(super) fn part(layers: &[Layer], path: &Path) -> Result<Part, Trouble> {
+pub(super) fn part(
+    layers: &[Layer],
+    path: &Path,
+    ids: Option<&MappedIds>,
+) -> Result<Part, Trouble> {
     let mut directories = Vec::new();
     for layer in layers.iter().rev() {
-        let (here, is_last) = look(layer.path(), path)?;
+        let (here, is_last) = look(layer, path, ids)?;
         match here {
             Here::Nothing => {}
             Here::Hidden => break,
@@ -53,38 +58,58 @@ pub(super) fn part(layers: &[Layer], path: &Path) -> Result<Part, Trouble> {
 }
 
 /// What a layer has, and whether layers below it count no more.
-fn look(layer: &Path, path: &Path) -> Result<(Here, bool), Trouble> {
-    let (mut here, mut is_last) = (layer.to_owned(), false);
+fn look(layer: &Layer, path: &Path, ids: Option<&MappedIds>) -> Result<(Here, bool), Trouble> {
+    let (mut inner, mut is_last) = (PathBuf::new(), false);
     let mut parts = path.components().peekable();
     while let Some(part) = parts.next() {
-        here.push(part);
-        let stat = match std::fs::symlink_metadata(&here) {
+        inner.push(part);
+        let here = layer.path().join(&inner);
+        let stat = match open(layer, &inner, others::NAME, ids).and_then(rustix::fs::fstat) {
             Ok(stat) => stat,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok((Here::Nothing, is_last));
-            }
-            Err(error) => return Err(Error::io("lstat", &here, &error).into()),
+            Err(Errno::NOENT) => return Ok((Here::Nothing, is_last)),
+            Err(errno) => return Err(call("openat2", &here)(errno)),
         };
-        if !stat.is_dir() {
-            let is_hidden = is_whiteout(&stat) || parts.peek().is_some();
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind != FileType::Directory {
+            let is_whiteout = kind == FileType::CharacterDevice && stat.st_rdev == 0;
+            let is_hidden = is_whiteout || parts.peek().is_some();
             return Ok((if is_hidden { Here::Hidden } else { Here::File(here) }, is_last));
         }
-        is_last |= is_opaque(&here)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        let directory = open(layer, &inner, flags, ids).map_err(call("openat2", &here))?;
+        is_last |= is_opaque(&directory, &here)?;
     }
-    Ok((Here::Directory(here), is_last))
+    Ok((Here::Directory(layer.path().join(inner)), is_last))
 }
 
-fn is_whiteout(stat: &Metadata) -> bool {
-    stat.file_type().is_char_device() && stat.rdev() == 0
+/// Opens in a layer; what the caller may not, user 0 of its ids may.
+fn open(
+    layer: &Layer,
+    path: &Path,
+    flags: OFlags,
+    ids: Option<&MappedIds>,
+) -> rustix::io::Result<OwnedFd> {
+    let flags = flags | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    match (rustix::fs::openat2(layer, path, flags, Mode::empty(), resolve), ids) {
+        (Err(Errno::ACCESS), Some(ids)) => others::open(ids, layer.as_fd(), path, flags),
+        (opened, _) => opened,
+    }
 }
 
-fn is_opaque(path: &Path) -> Result<bool, Trouble> {
+fn is_opaque(directory: &OwnedFd, path: &Path) -> Result<bool, Trouble> {
     for name in OPAQUE {
         let mut value = [0; 1];
-        match rustix::fs::lgetxattr(path, name, &mut value) {
+        match rustix::fs::fgetxattr(directory, name, &mut value) {
             Ok(_) if value == *b"y" => return Ok(true),
             Ok(_) | Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::PERM | Errno::RANGE) => {}
-            Err(errno) => return Err(Error::at("lgetxattr", path, errno).into()),
+            // Even by descriptor, its attributes are for those who may read it.
+            Err(Errno::ACCESS) => {
+                return Err(Trouble::Unsupported(
+                    "a bind mount of what only another of the ids at hand may read",
+                ));
+            }
+            Err(errno) => return Err(call("fgetxattr", path)(errno)),
         }
     }
     Ok(false)
