@@ -224,6 +224,8 @@ mod settings;
 mod state;
 mod stats;
 mod stdio;
+#[cfg(feature = "image")]
+mod step_mounts;
 mod syscalls;
 mod terminal;
 mod timings;

@@ -3,8 +3,8 @@
 //! Kernel objects: files and directories of an upper directory, by descriptor; an overlay of the layers, mounted nowhere. Invariant: nothing is removed but what was
 //! missing before, is empty now, and says nothing that the layers below do not say.
 
-use std::collections::BTreeMap;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use ampoule_image::build::{Foreign, Scratch};
@@ -33,49 +33,66 @@ const DIRECTORY: OFlags = OFlags::RDONLY
 /// The mount points that none of the layers has.
 #[derive(Debug)]
 pub(crate) struct MountPoints {
-    missing: Vec<PathBuf>,
+    missing: BTreeSet<PathBuf>,
     /// The directories that they are in, as the layers have them; none where they do not.
     parents: BTreeMap<PathBuf, Option<Nature>>,
 }
 
 impl MountPoints {
-    /// Looks at the layers as the container will see them; `files` are what is mounted besides, from `/` on.
+    /// Looks at the layers as the container will see them; `targets` are what is mounted besides, from `/` on.
     pub(crate) fn missing(
         lower: &[PathBuf],
         scratch: &Scratch,
-        files: &[&str],
+        targets: &[&Path],
     ) -> Result<Self, Foreign> {
-        let files = files.iter().map(|file| file.trim_start_matches('/'));
-        let mut missing: Vec<PathBuf> =
-            DIRECTORIES.into_iter().chain(files).map(PathBuf::from).collect();
-        let parents = missing.iter().filter_map(|path| path.parent()).map(Path::to_owned);
-        let mut parents: BTreeMap<PathBuf, Option<Nature>> =
-            parents.filter(|path| !path.as_os_str().is_empty()).map(|path| (path, None)).collect();
+        let mut targets: Vec<PathBuf> = DIRECTORIES
+            .iter()
+            .map(Path::new)
+            .chain(targets.iter().copied())
+            .map(|path| path.strip_prefix("/").unwrap_or(path).to_owned())
+            .collect();
         let empty = scratch.empty();
         if lower != [empty] {
             // An overlay that cannot be written to needs two layers.
             let empty = (lower.len() == 1).then(|| empty.to_owned());
             let tree = overlay(lower.iter().cloned().chain(empty).collect(), scratch)?.mount()?;
             let tree = tree.merged();
-            missing.retain(|path| inside(tree, path, OFlags::PATH | OFlags::NOFOLLOW).is_err());
-            for (path, nature) in &mut parents {
+            for target in &mut targets {
+                *target = straight(tree, target);
+            }
+            let mut points = Self::of(&targets);
+            points
+                .missing
+                .retain(|path| inside(tree, path, OFlags::PATH | OFlags::NOFOLLOW).is_err());
+            for (path, nature) in &mut points.parents {
                 *nature =
                     inside(tree, path, DIRECTORY).ok().map(|fd| Nature::of(&fd)).transpose()?;
             }
+            return Ok(points);
         }
-        Ok(Self { missing, parents })
+        Ok(Self::of(&targets))
+    }
+
+    /// The targets and every directory on the way to them, as if none was there.
+    fn of(targets: &[PathBuf]) -> Self {
+        let ways = || targets.iter().flat_map(|path| path.ancestors());
+        let is_some = |path: &&Path| !path.as_os_str().is_empty();
+        let missing = ways().filter(is_some).map(Path::to_owned).collect();
+        let parents = ways().filter(is_some).filter(|path| !targets.iter().any(|t| t == path));
+        Self { missing, parents: parents.map(|path| (path.to_owned(), None)).collect() }
     }
 
     /// Takes them away again: empty files and directories, and then the directory that they are in, if that is all that it
     /// was made or copied for.
     pub(crate) fn remove(&self, upper: &Path) -> Result<(), Foreign> {
         let upper = rustix::fs::openat(CWD, upper, ROOT, Mode::empty())?;
-        for path in &self.missing {
+        // What is deeper comes first.
+        for path in self.missing.iter().rev() {
             let Some((parent, name)) = path.parent().zip(path.file_name()) else { continue };
             let Ok(parent) = inside(upper.as_fd(), parent, DIRECTORY) else { continue };
             remove_empty(parent.as_fd(), Path::new(name))?;
         }
-        for (path, before) in &self.parents {
+        for (path, before) in self.parents.iter().rev() {
             // It was there because of what was missing in it.
             let is_ours = self.missing.iter().any(|missing| missing.starts_with(path));
             let Ok(now) = inside(upper.as_fd(), path, DIRECTORY) else { continue };
@@ -89,6 +106,22 @@ impl MountPoints {
         }
         Ok(())
     }
+}
+
+/// A path without the links that are in it, as far as it is there.
+fn straight(tree: BorrowedFd<'_>, path: &Path) -> PathBuf {
+    let parents = path.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty());
+    for parent in parents {
+        let Ok(opened) = inside(tree, parent, OFlags::PATH | OFlags::DIRECTORY) else { continue };
+        let link = format!("/proc/self/fd/{}", opened.as_raw_fd());
+        // A tree that is mounted nowhere begins at `/`.
+        let real = std::fs::read_link(link).ok();
+        let real = real.and_then(|real| real.strip_prefix("/").ok().map(Path::to_owned));
+        if let (Some(real), Ok(rest)) = (real, path.strip_prefix(parent)) {
+            return real.join(rest);
+        }
+    }
+    path.to_owned()
 }
 
 /// Opens below a directory; no link leads out of it.
@@ -111,7 +144,8 @@ fn remove_empty(parent: BorrowedFd<'_>, name: &Path) -> rustix::io::Result<()> {
         _ => Ok(()),
     };
     match removed {
-        Err(Errno::NOTEMPTY | Errno::NOENT) => Ok(()),
+        // In a directory of another of the ids at hand it stays, empty.
+        Err(Errno::NOTEMPTY | Errno::NOENT | Errno::ACCESS) => Ok(()),
         removed => removed,
     }
 }

@@ -4,8 +4,8 @@
 //! payload. Invariant: the host's network is not changed by a container that names no network.
 
 mod attached;
-mod left;
 mod cni;
+mod left;
 mod names;
 mod pinned;
 mod planned;
@@ -20,8 +20,8 @@ use crate::builder::Builder;
 use crate::container::Container;
 
 pub(crate) use attached::{Attached, Attaching};
-pub(crate) use left::Left;
 pub use cni::CniNetwork;
+pub(crate) use left::Left;
 pub(crate) use names::name_files;
 pub use pinned::PinnedNetwork;
 pub(crate) use planned::{Planned, plan};

@@ -24,6 +24,7 @@ use crate::host::{self, Privilege};
 use crate::mount_points::MountPoints;
 use crate::owners;
 use crate::stdio::Stdio;
+use crate::step_mounts;
 
 /// Files of the host that programs with the host's network need to find others.
 const NETWORK_FILES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
@@ -75,7 +76,9 @@ impl Workshop for ContainerWorkshop {
     ) -> Result<RunEnd, Foreign> {
         let lower = lower(layers, scratch);
         let files = network_files(step.network);
-        let made = MountPoints::missing(&lower, scratch, &files)?;
+        let targets = step.mounts.iter().map(|mount| mount.target.as_path());
+        let targets: Vec<&Path> = files.iter().map(Path::new).chain(targets).collect();
+        let made = MountPoints::missing(&lower, scratch, &targets)?;
         let end = self.start(lower, scratch, step, &files)?;
         made.remove(scratch.upper())?;
         Ok(end)
@@ -103,6 +106,7 @@ impl ContainerWorkshop {
         for file in files.iter().map(Path::new) {
             builder = builder.bind_to(std::fs::canonicalize(file)?, file);
         }
+        builder = step_mounts::mounted(builder, &step.mounts);
         if let Some(user) = &step.user {
             builder = builder.user(user.parse::<User>()?);
         }

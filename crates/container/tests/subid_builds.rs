@@ -12,4 +12,5 @@ in_tier!(user, owned_builds:
     a_build_gives_files_their_owners
     a_recipe_gives_files_their_owners
     a_build_that_asks_for_other_ids_says_so
+    mounts_are_seen_where_files_have_owners
 );

@@ -22,3 +22,13 @@ in_tier!(user, images:
 );
 
 in_tier!(user, owned_builds: an_owner_that_nobody_has_is_kept);
+
+in_tier!(user, run_mounts:
+    nothing_of_a_mount_is_in_the_layer
+    the_context_is_seen_and_not_changed
+    a_stage_is_seen_as_its_layers_make_it
+    a_cache_is_kept_for_later_builds
+    a_secret_is_a_file_for_one_program
+    mounts_count_for_the_cache_of_steps
+    a_mount_that_cannot_be_made_says_where
+);

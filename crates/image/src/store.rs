@@ -12,6 +12,7 @@
 //! | `blobs/sha256/…` | manifests, configurations and layers as they came, by their digest |
 //! | `layers/sha256/…/diff` | unpacked layers, by the digest of their uncompressed content and their form |
 //! | `references/…` | one small file for each name of an image, by the digest of the name |
+//! | `caches/…/data` | what programs of builds keep for later builds |
 //! | `pending/` | what is not finished |
 //! | `lock` | held shared by who adds, alone by who cleans up |
 //!
@@ -26,6 +27,7 @@ mod lock;
 mod make_layer;
 mod pending;
 mod references;
+mod run_cache;
 mod scratch;
 mod take_back;
 mod unpacker;
@@ -55,6 +57,7 @@ use lock::Lock;
 pub(crate) use pending::fresh as fresh_name;
 pub(crate) use references::Adding;
 pub use references::Entry;
+pub(crate) use run_cache::RunCache;
 pub(crate) use scratch::ScratchDirectory;
 pub use unpacker::{Form, Unpacker};
 pub use usage::Usage;
@@ -113,6 +116,7 @@ struct Mark {
 
 const REFERENCES: &str = "references";
 const PENDING: &str = "pending";
+const CACHES: &str = "caches";
 const LOCK: &str = "lock";
 
 /// Nobody but the owner enters a store.

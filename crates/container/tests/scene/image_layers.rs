@@ -18,7 +18,7 @@ use super::images::{Stocked, name, stocked};
 use super::printed;
 
 /// The members of an image's uppermost layer, with mode and owner as tar(1) writes them.
-fn members(store: &Store, image: &Image) -> BTreeMap<String, String> {
+pub(crate) fn members(store: &Store, image: &Image) -> BTreeMap<String, String> {
     let layer = image.manifest().layers.last().expect("a layer");
     let mut bytes = Vec::new();
     let read = store.blob(&layer.digest).expect("the blob").read_to_end(&mut bytes);
@@ -51,7 +51,7 @@ fn build(stocked: &Stocked, text: &str) -> Image {
     build.run(&file, &name("localhost/built:1")).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn names(members: &BTreeMap<String, String>) -> Vec<&str> {
+pub(crate) fn names(members: &BTreeMap<String, String>) -> Vec<&str> {
     members.keys().map(String::as_str).collect()
 }
 

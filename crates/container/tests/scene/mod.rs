@@ -54,6 +54,8 @@ pub(crate) mod placement;
 #[cfg(feature = "net")]
 pub(crate) mod pods;
 pub(crate) mod pool;
+#[cfg(feature = "image")]
+pub(crate) mod run_mounts;
 pub(crate) mod seccomp;
 pub(crate) mod stdio;
 

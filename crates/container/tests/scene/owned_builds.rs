@@ -157,3 +157,27 @@ pub(crate) fn an_owner_that_nobody_has_is_kept() {
     assert_eq!(kept(1, "srv/one"), "33:42:0640:file");
     assert_eq!(kept(2, "a/file"), "33:0:0600:file");
 }
+
+/// What the image's directories belong to does not matter for what is mounted below them.
+pub(crate) fn mounts_are_seen_where_files_have_owners() {
+    let (owned, context) = (Owned::new(), context());
+    let text = "FROM localhost/owned:1 AS base\nFROM localhost/owned:1\n\
+                RUN --mount=target=/ctx --mount=type=cache,target=/cache,mode=1777 \
+                --mount=from=base,source=/srv,target=/stage \
+                --mount=type=tmpfs,target=/made/memory \
+                test $(stat -c %u:%g /ctx/app/one) = 0:0 && test $(stat -c %u:%g /stage/secret/file) = 33:33 && echo 1 > /cache/one && \
+                chown 33:42 /cache/one && touch /made/memory/x\n\
+                USER 33:42\n\
+                RUN --mount=type=cache,target=/cache cat /cache/one && echo 2 > /cache/one";
+    let (image, _) = build(&owned, &context, text);
+    let image = image.unwrap_or_else(|error| panic!("{error}"));
+    let seen =
+        shown(&image, "ls -A / | grep -e ctx -e cache -e stage -e made; ls -A /srv/secret/inner");
+    assert_eq!(seen, "file\n");
+    let text = "FROM localhost/owned:1 AS base\nFROM localhost/owned:1\n\
+                RUN --mount=from=base,source=/srv/secret,target=/stage true";
+    let error = build(&owned, &context, text).0.expect_err("not readable from outside");
+    assert_eq!(error.kind(), ImageError::Unsupported, "{error}");
+    assert_eq!(owned.store.prune_run_caches().expect("pruned"), 1);
+    assert_eq!(owned.store.verify().expect("looked at").problems, []);
+}

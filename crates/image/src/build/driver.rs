@@ -10,6 +10,7 @@ use rustix::fs::{Mode, OFlags};
 use super::copy::{Archives, Task, excluded};
 use super::gather::Origin;
 use super::layer::{self, Key};
+use super::mounts::{self, Wanted};
 use super::owning::Owning;
 use super::place::Placement;
 use super::stage::Stage;
@@ -17,7 +18,9 @@ use super::trouble::{Trouble, call};
 use super::variables::Arguments;
 use super::workshop::{RunEnd, Scratch};
 use super::{Build, BuildEvent, Outcome, run, settings};
-use crate::containerfile::{self, Containerfile, Copy, Ignore, Instruction, Located, Run, Word};
+use crate::containerfile::{
+    self, Containerfile, Copy, Ignore, Instruction, Located, Run, RunMountKind, Word,
+};
 use crate::error::Result;
 use crate::reference::Reference;
 use crate::store::{Image, Layer};
@@ -147,7 +150,7 @@ impl Driver<'_> {
         located: &Located,
     ) -> Result<Outcome, Trouble> {
         match &located.instruction {
-            Instruction::Run(run) => self.run(stage, run, &located.text),
+            Instruction::Run(run) => self.run(at, stage, run, &located.text),
             Instruction::Copy(copy) => self.copy(at, stage, (copy, Archives::Kept), &located.text),
             Instruction::Add(copy) => {
                 self.copy(at, stage, (copy, Archives::Unpacked), &located.text)
@@ -164,19 +167,43 @@ impl Driver<'_> {
         }
     }
 
-    fn run(&self, stage: &mut Stage, run: &Run, text: &str) -> Result<Outcome, Trouble> {
+    fn run(
+        &mut self,
+        at: usize,
+        stage: &mut Stage,
+        run: &Run,
+        text: &str,
+    ) -> Result<Outcome, Trouble> {
+        let wanted = self.mounts(at, stage, run)?;
         let build = self.build;
         let output = |bytes: &[u8]| (build.events)(&BuildEvent::Output(bytes));
-        let step = run::step(stage, run, build.network, &output);
+        let mut step = run::step(stage, run, build.network, &output);
         let arguments = stage.arguments.for_cache();
-        let more = format!("{:?} {arguments:?} {:?}", step.argv, step.network);
+        let mounts = mounts::key(&wanted);
+        let more = format!("{:?} {arguments:?} {:?}{mounts}", step.argv, step.network);
         let key = Key { version: KEY_VERSION, before: stage.identity()?, instruction: text, more };
         layer::make(build, stage, &key, |layers, scratch| {
+            let mut held = mounts::prepare(build, &wanted, scratch)?;
+            step.mounts = std::mem::take(&mut held.mounts);
             match build.workshop.run(layers, scratch, &step)? {
                 RunEnd::Exited(0) => Ok(()),
                 end => Err(Trouble::Ended { argv: step.argv.clone(), end }),
             }
         })
+    }
+
+    /// What a program sees besides the image.
+    fn mounts(&mut self, at: usize, stage: &Stage, run: &Run) -> Result<Vec<Wanted>, Trouble> {
+        let mut wanted = Vec::new();
+        for mount in &run.mounts {
+            if let RunMountKind::Bind { from: Some(from), .. } = &mount.kind {
+                let layers = self.other(at, &stage.expand(from)?)?;
+                wanted.push(mounts::of_layers(self.build, stage, mount, layers)?);
+            } else {
+                wanted.extend(mounts::expand(self.build, stage, mount)?);
+            }
+        }
+        Ok(wanted)
     }
 
     /// Sets the working directory, and makes it if it is not there.
@@ -257,14 +284,16 @@ fn trigger(text: &str) -> Result<Located, Trouble> {
 }
 
 /// The directory of the build, unless another origin is there.
-fn context(build: &Build<'_>, has_other: bool) -> Result<Option<OwnedFd>, Trouble> {
+pub(super) fn context(build: &Build<'_>, has_other: bool) -> Result<Option<OwnedFd>, Trouble> {
     let Some(path) = build.context.as_ref().filter(|_| !has_other) else { return Ok(None) };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty()).map(Some).map_err(call("open", path))
 }
 
 /// Directories for a tree to which nothing is written.
-fn scratch_of(build: &Build<'_>) -> Result<(crate::store::ScratchDirectory, Scratch), Trouble> {
+pub(super) fn scratch_of(
+    build: &Build<'_>,
+) -> Result<(crate::store::ScratchDirectory, Scratch), Trouble> {
     let directory = build.store.scratch()?;
     let scratch = layer::directories(&directory, build.diff.ids.as_ref())?;
     Ok((directory, scratch))

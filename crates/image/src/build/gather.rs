@@ -100,7 +100,7 @@ impl Origin<'_> {
     }
 
     /// A named source; a link leads on to what it points to.
-    fn look(&self, path: &Path) -> Result<Option<Found>, Trouble> {
+    pub(super) fn look(&self, path: &Path) -> Result<Option<Found>, Trouble> {
         let Ok(opened) = self.open(path, OFlags::PATH) else { return Ok(None) };
         let stat = rustix::fs::fstat(&opened).map_err(call("fstat", path))?;
         let kind = FileType::from_raw_mode(stat.st_mode);
@@ -237,7 +237,7 @@ fn names(dir: BorrowedFd<'_>, path: &Path) -> Result<Vec<PathBuf>, Trouble> {
 }
 
 /// A source's components; one that leads out of the origin leads to its root.
-fn clean(source: &str) -> Vec<&str> {
+pub(super) fn clean(source: &str) -> Vec<&str> {
     let mut parts = Vec::new();
     for part in source.split('/') {
         match part {

@@ -74,7 +74,7 @@ impl ImageBuilder {
     fn run_with(self, invocation: Invocation, network: Option<RunNetwork>) -> Self {
         let text = format!("RUN {}", shown(&invocation));
         let command = RunCommand::Invocation(invocation);
-        self.with(text, Instruction::Run(Run { command, network }))
+        self.with(text, Instruction::Run(Run { command, network, mounts: Vec::new() }))
     }
 
     /// COPY from the build's directory.

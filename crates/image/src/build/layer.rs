@@ -100,7 +100,7 @@ pub(super) fn directories(
     Ok(Scratch { upper, empty, ids: ids.cloned() })
 }
 
-fn make_directory(path: &PathBuf) -> Result<(), Trouble> {
+pub(super) fn make_directory(path: &PathBuf) -> Result<(), Trouble> {
     use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
     let made = std::fs::DirBuilder::new().mode(0o755).create(path);
     // The upper directory's mode is the mode of the tree's root, whatever the caller's umask is.

@@ -17,12 +17,16 @@ mod driver;
 mod gather;
 mod image_builder;
 mod layer;
+mod mask;
+mod mounts;
 mod others;
 mod owning;
 mod place;
 mod run;
 mod settings;
 mod stage;
+mod step_mount;
+mod tree_part;
 mod trouble;
 mod variables;
 mod workshop;
@@ -40,6 +44,7 @@ use crate::store::{Image, Store, Unpacker};
 use crate::unpack::Unpack;
 
 pub use image_builder::ImageBuilder;
+pub use step_mount::{StepMount, StepMountKind};
 pub(crate) use trouble::Trouble;
 pub use workshop::{Foreign, Mounted, RunEnd, RunStep, Scratch, Workshop};
 
@@ -101,6 +106,7 @@ pub struct Build<'a> {
     context: Option<PathBuf>,
     ignore: Ignore,
     arguments: BTreeMap<String, String>,
+    secrets: BTreeMap<String, Vec<u8>>,
     target: Option<String>,
     platform: Platform,
     network: RunNetwork,
@@ -138,6 +144,7 @@ impl<'a> Build<'a> {
             context: None,
             ignore: Ignore::default(),
             arguments: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             target: None,
             platform: Platform::host(),
             network: RunNetwork::Host,
@@ -169,6 +176,14 @@ impl<'a> Build<'a> {
     #[must_use]
     pub fn argument(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.arguments.insert(name.into(), value.into());
+        self
+    }
+
+    /// A secret for `RUN --mount=type=secret,id=…`. It is in memory only, in no layer, and a step that had another one
+    /// counts as the same step.
+    #[must_use]
+    pub fn secret(mut self, id: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
+        self.secrets.insert(id.into(), bytes.into());
         self
     }
 

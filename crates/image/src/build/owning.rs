@@ -168,7 +168,7 @@ impl Later<'_> {
 }
 
 /// Where a directory is in its tree, which is mounted nowhere.
-fn path_of(directory: BorrowedFd<'_>) -> rustix::io::Result<Vec<u8>> {
+pub(super) fn path_of(directory: BorrowedFd<'_>) -> rustix::io::Result<Vec<u8>> {
     let link = format!("/proc/self/fd/{}", directory.as_raw_fd());
     let path = rustix::fs::readlink(link, Vec::new())?;
     Ok(path.to_bytes().strip_prefix(b"/").unwrap_or_default().to_vec())

@@ -42,6 +42,7 @@ pub(super) fn step<'a>(
         user: config.user.clone().filter(|user| !user.is_empty()),
         network: run.network.filter(|&own| own != RunNetwork::Default).unwrap_or(network),
         script,
+        mounts: Vec::new(),
         output,
     }
 }

@@ -31,6 +31,8 @@ pub(crate) enum Trouble {
     NoStage(String),
     /// No context was given.
     NoContext,
+    /// No secret of this name was given.
+    NoSecret(String),
     /// Something that cannot be done here.
     Unsupported(&'static str),
     /// An owner that the ids at hand do not have.
@@ -60,7 +62,7 @@ impl Trouble {
             }
             Self::Ended { .. } => ErrorKind::CommandFailed,
             Self::Workshop(_) => ErrorKind::Workshop,
-            Self::NoSource(_) | Self::NoContext => ErrorKind::NotFound,
+            Self::NoSource(_) | Self::NoContext | Self::NoSecret(_) => ErrorKind::NotFound,
             Self::Unsupported(_) => ErrorKind::Unsupported,
             Self::NotMapped { .. } => ErrorKind::NotMapped,
             Self::Inner(error) => error.kind(),
@@ -105,6 +107,7 @@ impl fmt::Display for Trouble {
             }
             Self::NoStage(text) => write!(f, "there is no stage {text:?} before this one"),
             Self::NoContext => f.write_str("no directory was given to copy from"),
+            Self::NoSecret(id) => write!(f, "no secret {id:?} was given"),
             Self::Unsupported(what) => write!(f, "{what} cannot be done"),
             Self::NotMapped { kind, id, ranges } => {
                 let ranges = crate::error::shown_ranges(ranges);

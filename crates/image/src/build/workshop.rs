@@ -7,6 +7,7 @@ use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
+use super::step_mount::StepMount;
 use crate::containerfile::RunNetwork;
 use crate::ids::MappedIds;
 use crate::store::Layer;
@@ -94,6 +95,9 @@ pub struct RunStep<'a> {
     pub network: RunNetwork,
     /// Bytes that it can read from a file at descriptor 3.
     pub script: Option<Vec<u8>>,
+    /// What it sees besides the tree, in the order in which it is mounted. Nothing of it may stand in the upper directory
+    /// afterwards.
+    pub mounts: Vec<StepMount>,
     /// Takes what it writes to its standard output and error.
     pub output: &'a (dyn Fn(&[u8]) + Sync),
 }
@@ -106,6 +110,7 @@ impl fmt::Debug for RunStep<'_> {
             .field("current_dir", &self.current_dir)
             .field("user", &self.user)
             .field("network", &self.network)
+            .field("mounts", &self.mounts)
             .finish_non_exhaustive()
     }
 }

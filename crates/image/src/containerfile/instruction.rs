@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::expand::{Document, Word};
+use super::run_mount::RunMount;
 
 /// One instruction after a FROM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +101,8 @@ pub struct Run {
     pub command: RunCommand,
     /// The network that it has, where the file says so.
     pub network: Option<RunNetwork>,
+    /// What it sees besides the image.
+    pub mounts: Vec<RunMount>,
 }
 
 /// What RUN executes.

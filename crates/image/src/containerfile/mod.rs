@@ -23,8 +23,10 @@ mod options;
 mod parse;
 mod parse_copy;
 mod parse_health;
+mod parse_mount;
 mod pattern;
 mod problem;
+mod run_mount;
 mod words;
 
 pub use expand::{Document, Word};
@@ -35,6 +37,7 @@ pub use instruction::{
 };
 pub(crate) use pattern::{Pattern, Separator};
 pub use problem::{Problem, ProblemKind};
+pub use run_mount::{MountAccess, Need, RunMount, RunMountKind, Sharing};
 
 use lines::Line;
 
@@ -164,5 +167,7 @@ fn located(line: &Line, escape: char) -> Result<Located, ProblemKind> {
     Ok(Located { line: line.number, instruction, text })
 }
 
+#[cfg(test)]
+mod mount_tests;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use super::instruction::{
 use super::lines::{Line, Marker};
 use super::options::Options;
 use super::problem::ProblemKind;
-use super::{Stage, parse_copy, parse_health, words};
+use super::{Stage, parse_copy, parse_health, parse_mount, words};
 
 type Parsed<T> = Result<T, ProblemKind>;
 
@@ -150,7 +150,9 @@ fn run(line: &Line, escape: char) -> Parsed<Run> {
         Some("host") => Some(RunNetwork::Host),
         Some(other) => return Err(value("the network of RUN", other)),
     };
-    options.unsupported("--mount")?;
+    let mounts = options.values("--mount")?;
+    let mounts = mounts.iter().map(|text| parse_mount::mount(text, escape));
+    let mounts = mounts.collect::<Parsed<Vec<_>>>()?;
     options.unsupported("--security")?;
     options.unsupported("--device")?;
     options.end()?;
@@ -169,7 +171,7 @@ fn run(line: &Line, escape: char) -> Parsed<Run> {
             RunCommand::Invocation(Invocation::Shell(text + "\n"))
         }
     };
-    Ok(Run { command, network })
+    Ok(Run { command, network, mounts })
 }
 
 fn health(rest: &str, escape: char) -> Parsed<Instruction> {

@@ -34,6 +34,14 @@ pub enum ProblemKind {
         /// The option, with its dashes.
         option: String,
     },
+    /// An option that a mount of this type does not have.
+    #[error("a mount of type {kind} has no option {option:?}")]
+    MountOption {
+        /// The type.
+        kind: &'static str,
+        /// The option.
+        option: String,
+    },
     /// An option without a value, or given twice.
     #[error("the option {0:?} is wanted once, with a value")]
     Option(String),

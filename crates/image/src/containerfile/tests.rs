@@ -106,7 +106,7 @@ fn the_other_instructions() {
 #[test]
 fn every_problem_is_found_with_its_line() {
     let text = "RUN x\nFROM a AS 1\nFROM a AS b\nFROM c AS b\nNONE\nCOPY x\nADD --x a b\nENV\n\
-                ENV a\nSHELL x\nONBUILD FROM x\nHEALTHCHECK x\nRUN --mount=type=bind x\nLABEL 'a";
+                ENV a\nSHELL x\nONBUILD FROM x\nHEALTHCHECK x\nRUN --mount=type=ssh x\nLABEL 'a";
     let found = problems(text);
     let expected = [
         "line 1: RUN stands before the first FROM",
@@ -120,7 +120,7 @@ fn every_problem_is_found_with_its_line() {
         "line 10: SHELL wants an array of strings",
         "line 11: ONBUILD cannot hold FROM",
         "line 12: HEALTHCHECK wants NONE, or CMD with a command",
-        "line 13: RUN with --mount is not supported",
+        "line 13: RUN with --mount=type=ssh is not supported",
         "line 14: a quotation mark ' has no end",
     ];
     assert_eq!(found, expected);

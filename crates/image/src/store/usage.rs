@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{AtFlags, Dir, FileType};
 use rustix::io::Errno;
 
-use super::{Area, PENDING, Store, directory};
+use super::{Area, CACHES, PENDING, Store, directory};
 use crate::error::{Error, Result};
 
 /// Bytes on the disk, counted in the blocks that files have.
@@ -21,13 +21,18 @@ pub struct Usage {
     pub layers: u64,
     /// Of what is not finished.
     pub pending: u64,
+    /// Of what programs of builds keep for later builds.
+    pub caches: u64,
 }
 
 impl Usage {
     /// All of it.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.blobs.saturating_add(self.layers).saturating_add(self.pending)
+        self.blobs
+            .saturating_add(self.layers)
+            .saturating_add(self.pending)
+            .saturating_add(self.caches)
     }
 }
 
@@ -46,7 +51,19 @@ impl Store {
             blobs: of(Area::Blobs.name())?,
             layers: of(Area::Layers.name())?,
             pending: of(PENDING)?,
+            caches: self.caches()?,
         })
+    }
+}
+
+impl Store {
+    /// Files of other owners are counted as far as the caller may look.
+    fn caches(&self) -> Result<u64> {
+        let failed = |errno| Error::at("openat", &self.named(CACHES), errno);
+        match directory::open_at(self.root(), CACHES).and_then(tree) {
+            Err(Errno::NOENT) => Ok(0),
+            bytes => bytes.map_err(failed),
+        }
     }
 }
 
