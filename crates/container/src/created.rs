@@ -82,7 +82,8 @@ impl Command {
 impl Launch {
     /// Makes the container without starting its program, which [`Container::start`] does. Its namespaces, mounts and group
     /// are there, and its payload's process has its ids, limits and capabilities, so that for example its network can be
-    /// configured from outside meanwhile. A time limit counts from the start.
+    /// configured from outside meanwhile (with [`Pid1::Payload`](crate::Pid1::Payload) by root alone: there is no init to
+    /// give it out). A time limit counts from the start.
     ///
     /// # Errors
     /// As [`Launch::spawn`]; a program that is not there or may not be executed is found here, one that the kernel cannot
