@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -43,7 +44,7 @@ pub struct Hook {
     pub args: Vec<OsString>,
     /// Its whole environment.
     pub env: Vec<(OsString, OsString)>,
-    /// After this time it is killed, which is a failure.
+    /// After this time its process group is killed, which is a failure.
     pub timeout: Option<Duration>,
 }
 
@@ -69,7 +70,8 @@ impl Hook {
         if let Some((name, rest)) = self.args.split_first() {
             command.arg0(name).args(rest);
         }
-        command.env_clear().envs(self.env.iter().cloned()).stdin(Stdio::piped());
+        // What it has started ends with it when its time is over.
+        command.process_group(0).env_clear().envs(self.env.iter().cloned()).stdin(Stdio::piped());
         let mut child = command.spawn().map_err(|error| {
             let made = Error::io(Stage::Running, "spawn", &error).about(self.name());
             match error.kind() {
@@ -94,7 +96,8 @@ impl Hook {
                     Some(status) => break status,
                     None if Instant::now() < end => std::thread::sleep(PAUSE),
                     None => {
-                        child.kill().map_err(failed)?;
+                        kill_process_group(Pid::from_child(child), Signal::KILL)
+                            .map_err(|errno| Error::call(Stage::Running, "kill", errno))?;
                         child.wait().map_err(failed)?;
                         return Err(self.error("did not end in its time"));
                     }

@@ -27,6 +27,8 @@ pub fn inside(test: &str, body: impl FnOnce()) {
         let none = rustix::mount::MountFlags::empty();
         rustix::mount::mount("none", "/run", "tmpfs", none, None).unwrap();
         ip(&["link", "set", "lo", "up"]);
+        // A new namespace has what the machine's has.
+        fs::write("/proc/sys/net/ipv4/ip_forward", "0").unwrap();
         let before = Picture::take();
         body();
         // The kernel deletes a pair some time after its namespace.
