@@ -6,6 +6,7 @@
 mod oracle;
 mod scene;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
