@@ -61,6 +61,8 @@ fn a_killed_host_leaves_nothing_that_reconcile_does_not_take() {
                 };
                 assert!(soon(nothing), "{}", ip(&["link"]));
             }
+            // The groups that killed hosts left go with the next start.
+            assert!(Container::host_view().command("true").status().expect("a run").success());
             assert!(attached > 0, "it was never killed while something was attached");
         });
     });
