@@ -28,6 +28,7 @@ pub(crate) mod images;
 pub(crate) mod inside;
 pub(crate) mod kept;
 pub(crate) mod kept_limits;
+pub(crate) mod killed_host;
 #[cfg(feature = "landlock")]
 pub(crate) mod landlock;
 #[cfg(feature = "landlock")]
