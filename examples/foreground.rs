@@ -5,11 +5,11 @@
 //! outlives the payload, whatever signal it can catch.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use ampoule::{Container, ExitStatus, Outcome};
+use ampoule::{Container, ExitStatus, Outcome, Process, Pty};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
@@ -34,6 +34,77 @@ pub fn exit_code(status: &ExitStatus) -> u8 {
         Outcome::TimedOut => TIMED_OUT,
         _ => u8::try_from(128 + status.signal().unwrap_or(9)).unwrap_or(FAILED),
     }
+}
+
+/// What a shell has in the foreground: a container, or a further process in one.
+pub trait Foreground {
+    /// What is readable when its first process has ended.
+    fn pidfd(&self) -> BorrowedFd<'_>;
+
+    /// Its end of the terminal, if it has one that nobody took.
+    fn take_pty(&mut self) -> Option<Pty>;
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// As [`Container::kill`].
+    fn kill(&self, signal: i32) -> Result<(), ampoule::Error>;
+
+    /// Its status if it has ended.
+    ///
+    /// # Errors
+    /// As [`Container::try_wait`].
+    fn try_wait(&mut self) -> Result<Option<ExitStatus>, ampoule::Error>;
+}
+
+impl Foreground for Container {
+    fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd()
+    }
+
+    fn take_pty(&mut self) -> Option<Pty> {
+        self.pty.take()
+    }
+
+    fn kill(&self, signal: i32) -> Result<(), ampoule::Error> {
+        self.kill(signal)
+    }
+
+    fn try_wait(&mut self) -> Result<Option<ExitStatus>, ampoule::Error> {
+        self.try_wait()
+    }
+}
+
+impl Foreground for Process {
+    fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd()
+    }
+
+    fn take_pty(&mut self) -> Option<Pty> {
+        self.pty.take()
+    }
+
+    fn kill(&self, signal: i32) -> Result<(), ampoule::Error> {
+        self.kill(signal)
+    }
+
+    fn try_wait(&mut self) -> Result<Option<ExitStatus>, ampoule::Error> {
+        self.try_wait()
+    }
+}
+
+/// The number of a signal, which is said as `9`, `KILL` or `SIGKILL`.
+///
+/// # Errors
+/// A name that no signal has.
+pub fn signal(text: &str) -> Result<i32, Failure> {
+    let upper = text.to_uppercase();
+    let named = |number: &i32| {
+        let name = signal_hook::low_level::signal_name(*number);
+        name.is_some_and(|name| name == upper || name.strip_prefix("SIG") == Some(&upper))
+    };
+    let number = text.parse().ok().or_else(|| (1..32).find(named));
+    number.ok_or_else(|| format!("there is no signal {text}").into())
 }
 
 /// Signals to this process, from here on readable.
@@ -86,7 +157,7 @@ impl Signals {
     ///
     /// # Errors
     /// As [`Container::kill`].
-    pub fn forward(&mut self, container: &Container) -> Result<Window, ampoule::Error> {
+    pub fn forward(&mut self, container: &impl Foreground) -> Result<Window, ampoule::Error> {
         let mut window = Window::Same;
         for signal in self.0.pending() {
             match signal {
@@ -112,7 +183,7 @@ pub enum Window {
 /// # Errors
 /// As [`Container::wait`].
 pub fn wait(
-    container: &mut Container,
+    container: &mut impl Foreground,
     signals: &mut Signals,
     limit: Option<Duration>,
 ) -> Result<ExitStatus, Failure> {
@@ -130,7 +201,7 @@ pub fn wait(
 }
 
 /// What is readable when the first process has ended.
-pub(crate) fn end_of(container: &Container) -> PollFd<'_> {
+pub(crate) fn end_of(container: &impl Foreground) -> PollFd<'_> {
     PollFd::from_borrowed_fd(container.pidfd(), PollFlags::IN)
 }
 

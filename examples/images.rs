@@ -2,6 +2,7 @@
 
 mod access;
 mod bars;
+mod open;
 mod place;
 mod size;
 mod store;
@@ -10,6 +11,7 @@ mod transfer;
 
 pub use access::{Access, HELP as ACCESS_HELP};
 pub use bars::Bars;
+pub use open::open_image;
 pub use place::Place;
 pub use size::size;
 pub use store::{lower_dirs, open_store, open_store_of, overlay, owners, unpacked};

@@ -6,4 +6,5 @@ pub mod foreground;
 pub mod http;
 pub mod images;
 pub mod landlock;
+pub mod row;
 pub mod terminal;

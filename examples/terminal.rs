@@ -7,14 +7,14 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use ampoule::{Container, ExitStatus, Pty, WindowSize};
+use ampoule::{ExitStatus, Pty, WindowSize};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::stdio::stdin;
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
 
 use crate::arguments::Failure;
-use crate::foreground::{Signals, Window, deadline, end_of, ready};
+use crate::foreground::{Foreground, Signals, Window, deadline, end_of, ready};
 
 /// End of input as typed: what a pipe's end becomes in a terminal.
 const END_OF_INPUT: u8 = 4;
@@ -65,13 +65,13 @@ impl Drop for Raw {
 /// Copies both ways until the payload ends.
 ///
 /// # Errors
-/// As [`Container::wait`]; what the terminals answered.
+/// As [`Foreground::try_wait`]; what the terminals answered.
 pub fn run(
-    container: &mut Container,
+    container: &mut impl Foreground,
     signals: &mut Signals,
     limit: Option<Duration>,
 ) -> Result<ExitStatus, Failure> {
-    let Some(pty) = container.pty.take() else {
+    let Some(pty) = container.take_pty() else {
         return crate::foreground::wait(container, signals, limit);
     };
     rustix::io::ioctl_fionbio(&pty, true)?;
@@ -116,7 +116,7 @@ impl Copy {
     /// Waits for anything to do, and moves input.
     fn wait(
         &mut self,
-        container: &Container,
+        container: &impl Foreground,
         signals: &Signals,
         deadline: Option<Instant>,
     ) -> io::Result<()> {

@@ -7,7 +7,7 @@ use ampoule::oci::spec::{Bundle, Document};
 use ampoule::oci::{Config, Inherited, write_pid_file};
 use ampoule::{Force, Kept, RunState, StateDirectory};
 use ampoule_examples::arguments::{Failure, print};
-use ampoule_examples::foreground::Signals;
+use ampoule_examples::foreground::{Signals, signal};
 use serde_json::{Value, json};
 
 use crate::arguments::{Call, Globals};
@@ -151,15 +151,4 @@ pub(crate) fn kill(states: &StateDirectory, call: &Call) -> Result<(), Failure> 
         true => Ok(kept.container()?.kill_each(signal)?),
         false => Ok(kept.kill(signal)?),
     }
-}
-
-/// The number of a signal, which is said as `9`, `KILL` or `SIGKILL`.
-fn signal(text: &str) -> Result<i32, Failure> {
-    let upper = text.to_uppercase();
-    let named = |number: &i32| {
-        let name = signal_hook::low_level::signal_name(*number);
-        name.is_some_and(|name| name == upper || name.strip_prefix("SIG") == Some(&upper))
-    };
-    let number = text.parse().ok().or_else(|| (1..32).find(named));
-    number.ok_or_else(|| format!("there is no signal {text}").into())
 }

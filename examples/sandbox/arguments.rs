@@ -13,7 +13,7 @@ use ampoule::{
     OwnGroup, Owners, Pid1, Relabel, Root, Seccomp, Selinux, Setting, User,
 };
 use ampoule_examples::arguments::Failure;
-use ampoule_examples::images::owners;
+use ampoule_examples::images::{open_image, open_store_of, owners};
 use ampoule_examples::landlock;
 
 use crate::network::Networks;
@@ -291,7 +291,9 @@ impl Options {
 
     /// The image, if there is one.
     pub(crate) fn image(&self) -> Result<Option<Image>, Failure> {
-        let open = |name: &String| image::open(name, self.owners, self.store.as_deref());
+        let owners = self.owners.unwrap_or(Owners::Single);
+        let store = || open_store_of(owners, self.store.as_deref());
+        let open = |name: &String| open_image(&store()?, name);
         self.image.as_ref().map(open).transpose()
     }
 

@@ -1,41 +1,14 @@
 //! The image of `sandbox --image`.
 //!
-//! Kernel objects: the files of a store. Invariant: a path is loaded into the store first, so that every container's
-//! layers are checked and are held while it runs.
+//! Kernel objects: the files of a store.
 
 use std::ffi::OsString;
-use std::path::Path;
 
 use ampoule::image::config::Execution;
-use ampoule::image::{Image, NewImage, Pull, Reference};
-use ampoule::{Builder, Command, Container, Owners};
+use ampoule::image::{Image, NewImage, Reference};
+use ampoule::{Builder, Command, Container};
 use ampoule_examples::arguments::Failure;
-use ampoule_examples::images::{Access, Bars, Place, fetch, now, open_store_of, unpacked};
-
-/// An image of the store by its name, or of a layout or an archive by its path; unpacked.
-pub(crate) fn open(
-    text: &str,
-    owners: Option<Owners>,
-    store: Option<&Path>,
-) -> Result<Image, Failure> {
-    let store = open_store_of(owners.unwrap_or(Owners::Single), store)?;
-    let bars = Bars::new();
-    match Place::if_path(text)? {
-        Some(Place::Registry(_)) => Err(format!("{text}: pull it first").into()),
-        Some(place) => {
-            let unpack = store.suited();
-            let how = Pull::new().unpack(&unpack).progress(&bars);
-            let image = fetch(&store, &place, None, &how, &Access::default())?;
-            unpacked(&image, &())?;
-            Ok(image)
-        }
-        None => {
-            let image = store.image(&text.parse()?)?;
-            unpacked(&image, &())?;
-            Ok(image)
-        }
-    }
-}
+use ampoule_examples::images::{now, unpacked};
 
 /// Whether a user as an image or a command line names it is user 0.
 pub(crate) fn is_root(user: Option<&str>) -> bool {

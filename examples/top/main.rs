@@ -2,7 +2,6 @@
 #![expect(clippy::print_stderr, reason = "a command line program talks to its user")]
 
 mod arguments;
-mod row;
 mod subject;
 
 use std::io::IsTerminal as _;
@@ -10,8 +9,8 @@ use std::process::ExitCode;
 
 use ampoule_examples::arguments::{Failure, print};
 use ampoule_examples::foreground::{FAILED, Signals};
+use ampoule_examples::row::{self, Row};
 use arguments::{Format, HELP, Options, Shown};
-use row::Row;
 use subject::{Look, Subject};
 
 /// What makes a terminal empty.
@@ -47,7 +46,7 @@ fn run() -> Result<(), Failure> {
 }
 
 /// The rows of those that live; those that have ended are left out from now on.
-fn look(subjects: &mut Vec<Subject>, memory: u64) -> Result<Vec<Row>, Failure> {
+fn look(subjects: &mut Vec<Subject>, memory: u64) -> Result<Vec<Row<u32>>, Failure> {
     let mut rows = Vec::new();
     let mut living = Vec::new();
     for mut subject in subjects.drain(..) {
@@ -63,7 +62,7 @@ fn look(subjects: &mut Vec<Subject>, memory: u64) -> Result<Vec<Row>, Failure> {
     Ok(rows)
 }
 
-fn show(rows: &[Row], options: &Options) -> Result<(), Failure> {
+fn show(rows: &[Row<u32>], options: &Options) -> Result<(), Failure> {
     match options.format {
         Format::Json => print(&(serde_json::to_string(rows)? + "\n")),
         Format::Table if options.shown == Shown::Stream && std::io::stdout().is_terminal() => {

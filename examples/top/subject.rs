@@ -10,10 +10,10 @@ use std::time::Instant;
 use ampoule::{Container, Interfaces, Namespace, OwnGroup, Stats, Stdio};
 use ampoule_cgroups::{Depth, ErrorKind, Group, GroupPath};
 use ampoule_examples::arguments::Failure;
+use ampoule_examples::row::Row;
 use ampoule_ns::Namespaces;
 
 use crate::arguments::Options;
-use crate::row::Row;
 
 /// A container or a group, and its last sample.
 pub(crate) struct Subject {
@@ -30,7 +30,7 @@ enum What {
 
 /// What there is to show of a subject.
 pub(crate) enum Look {
-    Row(Row),
+    Row(Row<u32>),
     /// It is there no more; why.
     Ended(String),
 }

@@ -120,6 +120,12 @@ impl MountedOverlay {
         })
     }
 
+    /// Leaves the tree where it is attached, for longer than this process; umount(8) takes it away. One that is attached
+    /// nowhere ends as when the handle is dropped.
+    pub fn leave(mut self) {
+        self.attached = None;
+    }
+
     /// Unmounts it; what a [volatile](Overlay::volatile) overlay wrote is brought to the disk first, and its mark is taken
     /// away. Nothing may be written to it at the same time.
     ///

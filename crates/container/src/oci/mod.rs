@@ -37,6 +37,7 @@ mod hooks;
 mod inherited;
 mod lifecycle;
 mod listener;
+mod of_command;
 mod read;
 mod write;
 

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{
     AtFlags, FlockOperation, Mode, OFlags, flock, fstat, mkdirat, openat, renameat, statat,
@@ -127,6 +128,14 @@ impl Folder {
         let mut text = String::new();
         File::from(file).take(64).read_to_string(&mut text).ok()?;
         (!text.is_empty()).then_some(text)
+    }
+
+    /// When init wrote that.
+    pub(crate) fn exit_time(&self) -> Option<SystemTime> {
+        let found = statat(&self.0, EXIT, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let since = u64::try_from(found.st_mtime).ok().filter(|_| found.st_size > 0)?;
+        let nanos = u32::try_from(found.st_mtime_nsec).unwrap_or_default();
+        SystemTime::UNIX_EPOCH.checked_add(Duration::new(since, nanos))
     }
 
     /// The path of a name in it: a socket's address is too short for some directories.

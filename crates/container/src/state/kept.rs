@@ -42,10 +42,10 @@ pub struct Kept {
     pub pty: Option<Pty>,
     /// Where the calls wait that the filter lets the host decide, after [`Kept::start`].
     pub listener: Option<Listener>,
-    root: OwnedFd,
-    id: String,
-    record: Record,
-    init: Option<OwnedFd>,
+    pub(super) root: OwnedFd,
+    pub(super) id: String,
+    pub(super) record: Record,
+    pub(super) init: Option<OwnedFd>,
     /// Made when it is asked for.
     container: OnceLock<Container>,
 }
@@ -213,7 +213,8 @@ impl Kept {
         if let Some(init) = init {
             wait_readable(init, None).map_err(|error| Error::io(Stage::Running, "poll", &error))?;
         }
-        let age = SystemTime::now().duration_since(self.record.created).unwrap_or_default();
+        let seen = self.ended().unwrap_or_else(SystemTime::now);
+        let age = seen.duration_since(self.record.created).unwrap_or_default();
         let outcome = if self.record.confinement.builder.pid1 == Pid1::Reaper {
             let text = Folder::open(&self.root, &self.id)?.exit_text();
             self.reap();
@@ -234,7 +235,7 @@ impl Kept {
     }
 
     /// Kills all of its processes.
-    fn end_processes(&self) -> Result<(), Error> {
+    pub(super) fn end_processes(&self) -> Result<(), Error> {
         let deadline = Instant::now() + END_LIMIT;
         if let Some(init) = &self.init {
             let failed = |error: std::io::Error| Error::io(Stage::Running, "kill", &error);

@@ -4,6 +4,7 @@
 //! Kernel objects: a directory of mode 0700 with one directory for each container. Invariant: what a file says is only
 //! believed as far as the kernel confirms it: a process is recognised by its id and its start, a group by its path.
 
+mod end;
 mod folder;
 mod joining_plan;
 mod kept;

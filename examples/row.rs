@@ -2,7 +2,7 @@
 //!
 //! Pure. Invariant: what was not counted is shown as `--`, never as a number.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 use ampoule::{Interfaces, Max, Stats};
@@ -11,25 +11,35 @@ use serde::Serialize;
 
 /// What is shown of one container or group. Bytes, seconds, and percent of one CPU.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub(crate) struct Row {
-    /// The first process of a container.
-    pub(crate) id: Option<u32>,
-    pub(crate) name: String,
-    pub(crate) cpu_percent: Option<f64>,
-    pub(crate) memory_usage: Option<u64>,
-    pub(crate) memory_limit: Option<u64>,
-    pub(crate) memory_percent: Option<f64>,
-    pub(crate) network_received: u64,
-    pub(crate) network_sent: u64,
+pub struct Row<Id> {
+    /// What a program knows it by: the first process of a container, or its id.
+    pub id: Option<Id>,
+    /// Its name.
+    pub name: String,
+    /// CPU time between the two samples.
+    pub cpu_percent: Option<f64>,
+    /// Memory, without cached files that were not used lately.
+    pub memory_usage: Option<u64>,
+    /// How much it may use.
+    pub memory_limit: Option<u64>,
+    /// How much of that it uses.
+    pub memory_percent: Option<f64>,
+    /// What its interfaces received, but lo.
+    pub network_received: u64,
+    /// What they sent.
+    pub network_sent: u64,
     /// By name, also lo.
-    pub(crate) interfaces: Interfaces,
-    /// A device that was never used is not counted.
-    pub(crate) block_read: u64,
-    pub(crate) block_written: u64,
-    pub(crate) pids: Option<u64>,
-    pub(crate) cpu_seconds: Option<f64>,
+    pub interfaces: Interfaces,
+    /// What was read of block devices; one that was never used is not counted.
+    pub block_read: u64,
+    /// What was written to them.
+    pub block_written: u64,
+    /// Processes and threads.
+    pub pids: Option<u64>,
+    /// CPU time since its start.
+    pub cpu_seconds: Option<f64>,
     /// Of a container's whole life; nobody knows when a group was made.
-    pub(crate) average_cpu_percent: Option<f64>,
+    pub average_cpu_percent: Option<f64>,
 }
 
 const HEAD: [&str; 10] = [
@@ -45,14 +55,10 @@ const HEAD: [&str; 10] = [
     "AVG CPU %",
 ];
 
-impl Row {
+impl<Id: Display> Row<Id> {
     /// From two samples; where memory has no limit, the machine's is the limit.
-    pub(crate) fn between(
-        before: &Stats,
-        after: &Stats,
-        elapsed: Duration,
-        machine_memory: u64,
-    ) -> Self {
+    #[must_use]
+    pub fn between(before: &Stats, after: &Stats, elapsed: Duration, machine_memory: u64) -> Self {
         let limit = after.memory.max.and_then(Max::limit).unwrap_or(machine_memory);
         let limit = limit.min(machine_memory);
         let usage = after.memory.working_set();
@@ -70,13 +76,14 @@ impl Row {
             pids: after.pids.current,
             cpu_seconds: after.cpu.usage.map(|usage| usage.as_secs_f64()),
             average_cpu_percent: after.average_cpu_percent().filter(|_| !after.age.is_zero()),
-            ..Self::default()
+            id: None,
+            name: String::new(),
         }
     }
 
     fn cells(&self) -> [String; 10] {
         [
-            shown(self.id, |id| id.to_string()),
+            shown(self.id.as_ref(), ToString::to_string),
             // A name may hold control characters that a terminal would obey.
             self.name.chars().map(|c| if c.is_control() { '?' } else { c }).collect(),
             shown(self.cpu_percent, percent),
@@ -92,7 +99,8 @@ impl Row {
 }
 
 /// The table, with its head.
-pub(crate) fn table(rows: &[Row]) -> String {
+#[must_use]
+pub fn table<Id: Display>(rows: &[Row<Id>]) -> String {
     let lines: Vec<[String; 10]> =
         std::iter::once(HEAD.map(str::to_owned)).chain(rows.iter().map(Row::cells)).collect();
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
@@ -187,7 +195,7 @@ mod tests {
     #[test]
     fn what_was_not_counted_is_no_number() {
         let none = Stats::default();
-        let row = Row::between(&none, &none, Duration::from_secs(1), 1 << 30);
+        let row = Row::<u32>::between(&none, &none, Duration::from_secs(1), 1 << 30);
         let cells = row.cells();
         assert_eq!(cells[3..5], ["-- / --".to_owned(), "--".to_owned()]);
         for column in [0, 2, 7, 8, 9] {
@@ -200,7 +208,7 @@ mod tests {
         let mut stats = sample(1);
         for max in [Max::Max, Max::Limit(u64::MAX), Max::Limit(96 << 20)] {
             stats.group.memory.max = Some(max);
-            let row = Row::between(&stats, &stats, Duration::ZERO, 64 << 20);
+            let row = Row::<u32>::between(&stats, &stats, Duration::ZERO, 64 << 20);
             assert_eq!((row.memory_limit, row.cpu_percent), (Some(64 << 20), Some(0.0)));
         }
     }
@@ -222,7 +230,7 @@ mod tests {
 
     #[test]
     fn names_cannot_steer_a_terminal() {
-        let row = Row { name: "a\x1b[2J".to_owned(), ..Row::default() };
+        let row = Row { name: "a\x1b[2J".to_owned(), ..Row::<u32>::default() };
         assert!(table(&[row]).contains("a?[2J"));
     }
 }
