@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use ampoule::oci::{Inherited, process, write_pid_file};
-use ampoule::{Exec, Kept, StateDirectory, WindowSize};
+use ampoule::{Container, ErrorKind, Exec, Kept, StateDirectory, WindowSize};
 use ampoule_examples::arguments::{Failure, print};
 use ampoule_examples::foreground::Signals;
 use serde_json::Value;
@@ -35,7 +35,7 @@ pub(crate) fn exec(states: &StateDirectory, call: &Call) -> Result<u8, Failure> 
 
 /// The process, and whether it has a terminal.
 fn order<'a>(kept: &'a Kept, call: &Call) -> Result<(Exec<'a>, bool), Failure> {
-    let container = kept.container()?;
+    let container = running(kept)?;
     if let Some(file) = call.path("process") {
         let json = std::fs::read(file)?;
         let said: Value = serde_json::from_slice(&json)?;
@@ -57,6 +57,20 @@ fn order<'a>(kept: &'a Kept, call: &Call) -> Result<(Exec<'a>, bool), Failure> {
     }
     let has_terminal = call.has("tty");
     Ok((if has_terminal { exec.tty(WindowSize::default()) } else { exec }, has_terminal))
+}
+
+/// The container, in the words of engines if nothing can be started in it.
+fn running(kept: &Kept) -> Result<&Container, Failure> {
+    let container = kept.container().map_err(|error| match error.kind() {
+        ErrorKind::WrongState => "cannot exec in a stopped container".into(),
+        _ => Failure::from(error),
+    })?;
+    // Whoever joins what is frozen waits until it goes on.
+    let state = container.group().and_then(|group| group.freeze_state().ok());
+    match state.is_some_and(|state| state.is_frozen().unwrap_or(false)) {
+        true => Err("cannot exec in a paused container".into()),
+        false => Ok(container),
+    }
 }
 
 pub(crate) fn ps(states: &StateDirectory, call: &Call) -> Result<(), Failure> {

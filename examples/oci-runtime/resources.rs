@@ -27,11 +27,19 @@ const PLACES: &[(&str, &str, &str)] = &[
 ];
 
 pub(crate) fn pause(states: &StateDirectory, call: &Call) -> Result<(), Failure> {
-    Ok(call.container(states)?.container()?.pause()?)
+    let kept = call.container(states)?;
+    match kept.state() {
+        RunState::Running | RunState::Created => Ok(kept.container()?.pause()?),
+        state => Err(format!("container not running: cannot pause what is {state}").into()),
+    }
 }
 
 pub(crate) fn resume(states: &StateDirectory, call: &Call) -> Result<(), Failure> {
-    Ok(call.container(states)?.container()?.resume()?)
+    let kept = call.container(states)?;
+    match kept.state() {
+        RunState::Paused => Ok(kept.container()?.resume()?),
+        state => Err(format!("container not paused: cannot resume what is {state}").into()),
+    }
 }
 
 pub(crate) fn update(states: &StateDirectory, call: &Call) -> Result<(), Failure> {

@@ -2,6 +2,8 @@
 //!
 //! Kernel objects: containers and their groups. Invariant: whatever a test left is removed with the scene.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+
 use std::fs;
 use std::io::{IoSliceMut, Read, Seek};
 use std::os::unix::net::UnixListener;
@@ -15,6 +17,9 @@ use tempfile::TempDir;
 
 #[path = "../commands/place.rs"]
 pub(crate) mod place;
+
+/// `__WALL`: also children that send no SIGCHLD.
+const ALL_CHILDREN: u32 = 0x4000_0000;
 
 const NAMES: [&str; 8] = ["sh", "sleep", "cat", "echo", "ls", "id", "env", "tty"];
 
@@ -62,13 +67,17 @@ impl Scene {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    /// Sets a value of `config.json`, at a place whose parent is an object that may be missing.
+    /// Sets a value of `config.json`, at a place whose parent is an object that may be missing; `-` appends to a list.
     pub(crate) fn change(&self, pointer: &str, value: Value) {
         let file = self.path("bundle/config.json");
         let mut whole: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
         let (parent, name) = pointer.rsplit_once('/').unwrap();
         let keys = parent.split('/').skip(1).filter(|key| !key.is_empty());
-        keys.fold(&mut whole, |at, key| &mut at[key])[name] = value;
+        let parent = keys.fold(&mut whole, |at, key| &mut at[key]);
+        match (parent, name) {
+            (Value::Array(list), "-") => list.push(value),
+            (parent, name) => parent[name] = value,
+        }
         fs::write(file, whole.to_string()).unwrap();
     }
 
@@ -130,13 +139,37 @@ impl Scene {
         }
     }
 
-    /// The directories of the bundle's group that are there.
+    /// The directories of the containers' groups that are there.
     pub(crate) fn groups(&self) -> Vec<PathBuf> {
-        groups(&self.group)
-            .into_iter()
-            .map(|path| path.join("one"))
-            .filter(|it| it.exists())
-            .collect()
+        let entries = groups(&self.group).into_iter().flat_map(fs::read_dir).flatten().flatten();
+        entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+    }
+
+    /// The name above the containers' groups.
+    pub(crate) fn group(&self) -> &str {
+        &self.group
+    }
+
+    /// Reaps what came from killed programs until nothing of it lives, and looks for what else is left.
+    ///
+    /// The test must be a subreaper, and wait for all else that it starts.
+    #[track_caller]
+    pub(crate) fn assert_nothing_left(&self, when: &str) {
+        use rustix::process::{WaitOptions, waitpid};
+        let options = WaitOptions::NOHANG | WaitOptions::from_bits_retain(ALL_CHILDREN);
+        self.until(&format!("{when}: its processes end"), |_| {
+            while let Ok(Some(_)) = waitpid(None, options) {}
+            waitpid(None, options).is_err_and(|errno| errno == rustix::io::Errno::CHILD)
+        });
+        assert_eq!(self.groups(), Vec::<PathBuf>::new(), "{when}");
+        let left = fs::read_dir(self.path("state")).into_iter().flatten().flatten();
+        assert_eq!(
+            left.map(|entry| entry.path()).collect::<Vec<_>>(),
+            [""; 0].map(PathBuf::from),
+            "{when}"
+        );
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        assert!(!mounts.contains(self.place.path().to_str().unwrap()), "{when}: {mounts}");
     }
 }
 
@@ -160,6 +193,11 @@ impl Drop for Scene {
             drop(fs::remove_dir(path));
         }
     }
+}
+
+/// Whether the long form of the tests was asked for.
+pub(crate) fn is_long() -> bool {
+    std::env::var_os("AMPOULE_LONG").is_some_and(|value| value == "1")
 }
 
 /// The descriptor that comes with the next connection.

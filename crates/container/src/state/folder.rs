@@ -105,6 +105,11 @@ impl Folder {
 
     /// What the file says.
     pub(crate) fn read(&self) -> Result<Record, Error> {
+        Record::decode(&self.text()?)
+    }
+
+    /// The file's bytes.
+    pub(crate) fn text(&self) -> Result<Vec<u8>, Error> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = match openat(&self.0, STATE, flags, Mode::empty()) {
             Ok(file) => file,
@@ -118,7 +123,7 @@ impl Folder {
         let mut text = Vec::new();
         let read = File::from(file).read_to_end(&mut text);
         read.map_err(|error| Error::io(Stage::Running, "read", &error))?;
-        Record::decode(&text)
+        Ok(text)
     }
 
     /// How the payload ended, as its init wrote it.

@@ -27,7 +27,7 @@ use crate::pid1::Pid1;
 use crate::pty::Pty;
 use crate::state::folder::Folder;
 use crate::state::record::{Record, Start, Written};
-use crate::state::reopen;
+use crate::state::{remains, reopen};
 
 /// How long it may take until the program runs.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -52,7 +52,7 @@ pub struct Kept {
 
 impl Kept {
     pub(crate) fn open(root: OwnedFd, id: &str, record: Record) -> Result<Self, Error> {
-        let init = reopen::init(&record)?;
+        let init = reopen::init(record.init, &record.boot)?;
         let (id, container) = (id.to_owned(), OnceLock::new());
         Ok(Self { pty: None, listener: None, root, id, record, init, container })
     }
@@ -286,19 +286,7 @@ impl Kept {
         // What was to join is over, and holds the place of its group.
         drop(self.container.take());
         self.end_processes()?;
-        let deadline = Instant::now() + END_LIMIT;
-        while let Some(group) = reopen::group(self.record.group.as_ref())? {
-            match group.end() {
-                Err(error) if error.errno() == Some(Errno::BUSY.raw_os_error()) => {
-                    if Instant::now() > deadline {
-                        return Err(Error::from_cgroups(Stage::Running, error));
-                    }
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-                Err(error) => return Err(Error::from_cgroups(Stage::Running, error)),
-                Ok(()) => break,
-            }
-        }
+        remains::end_group(self.record.group.as_ref())?;
         self.record.networks.take_away(&self.record.confinement.builder.networking)
     }
 }

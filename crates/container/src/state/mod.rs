@@ -9,6 +9,7 @@ mod folder;
 mod joining_plan;
 mod kept;
 mod record;
+mod remains;
 mod reopen;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ use crate::origin::WithHost;
 use crate::pid1::Pid1;
 use folder::{Folder, Locked};
 use record::{Confinement, Process, Record, VERSION, Written, boot_id, start_time};
+use remains::Remains;
 
 /// A directory in which containers are kept that outlive this process.
 ///
@@ -249,7 +251,8 @@ impl StateDirectory {
         Ok(ids)
     }
 
-    /// Removes a container: its group with what is left in it, and its file. One that was only created is ended.
+    /// Removes a container: its group with what is left in it, and its file. One that was only created is ended. Of one
+    /// whose file cannot be used, forcing ends and removes what the file tells nevertheless: its first process, its group.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], unless forced; [`ErrorKind::WrongState`] when it runs or is paused, unless forced;
@@ -268,6 +271,7 @@ impl StateDirectory {
         let record = match locked.0.read() {
             Ok(record) => record,
             Err(error) if error.kind() == ErrorKind::StateFile && force == Force::Yes => {
+                Remains::of(&locked.0.text().unwrap_or_default()).end()?;
                 return locked.remove(&self.root, id);
             }
             Err(error) => return Err(error),

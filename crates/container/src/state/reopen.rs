@@ -28,7 +28,9 @@ use crate::network::Attached;
 use crate::origin::Origin;
 use crate::plan::Prepared;
 use crate::state::joining_plan;
-use crate::state::record::{Confinement, Grouped, Record, Start, Who, boot_id, start_time};
+use crate::state::record::{
+    Confinement, Grouped, Process, Record, Start, Who, boot_id, start_time,
+};
 
 /// What a process that joins must know, from the plan and its command.
 pub(crate) fn confinement(command: Command, plan: &Prepared) -> Confinement {
@@ -88,8 +90,8 @@ pub(crate) fn group(grouped: Option<&Grouped>) -> Result<Option<Group>, Error> {
 }
 
 /// The first process, if it lives or nobody has waited for it yet.
-pub(crate) fn init(record: &Record) -> Result<Option<OwnedFd>, Error> {
-    let Some(process) = record.init.filter(|_| record.boot == boot_id()) else { return Ok(None) };
+pub(crate) fn init(init: Option<Process>, boot: &str) -> Result<Option<OwnedFd>, Error> {
+    let Some(process) = init.filter(|_| boot == boot_id()) else { return Ok(None) };
     let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) else {
         return Ok(None);
     };
