@@ -14,12 +14,15 @@
 mod added;
 mod answer;
 mod conflist;
+mod kept;
 mod plugins;
 mod request;
+mod stand_in;
 
 pub use added::Added;
 pub(crate) use answer::parse_answer;
 pub use answer::{Address, Answer, Interface};
 pub use conflist::{Conflist, Version};
+pub(crate) use kept::reconcile;
 pub use plugins::Plugins;
 pub use request::Request;

@@ -18,6 +18,7 @@ use crate::mac::Mac;
 use crate::name::{LinkName, NetworkName};
 use crate::netns::Netns;
 use crate::random::{hexadecimal, random};
+use crate::reconciled::Reconciled;
 use crate::socket::Socket;
 use crate::state::{Lease, Phase, Record};
 use crate::store::{Locked, Store};
@@ -36,16 +37,6 @@ pub(crate) enum Pair {
 #[derive(Clone, Debug)]
 pub struct Host {
     store: Store,
-}
-
-/// What [`Host::reconcile`] found and took away.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Reconciled {
-    /// Addresses of containers that are gone.
-    pub addresses: Vec<std::net::IpAddr>,
-    /// Networks without a container.
-    pub networks: Vec<NetworkName>,
 }
 
 impl Host {
@@ -126,11 +117,11 @@ impl Host {
         self.release(network, link, Pair::Unplug)
     }
 
-    /// Takes away what belongs to containers that are gone: leases, links, tables, bridges, sysctls.
+    /// As [`Self::reconcile`], without running plugins: what belongs to bridge networks.
     ///
     /// # Errors
-    /// [`Denied`](ErrorKind::Denied) without `CAP_NET_ADMIN`; [`DamagedState`](ErrorKind::DamagedState).
-    pub fn reconcile(&self) -> Result<Reconciled> {
+    /// As there.
+    pub fn reconcile_bridges(&self) -> Result<Reconciled> {
         Socket::route()?.send(vec![link::delete_unplugged()])?;
         if !self.store.directory().exists() {
             return Ok(Reconciled::default());
@@ -140,7 +131,8 @@ impl Host {
         let addresses = session.release_gone()?;
         session.finish()?;
         let is_gone = |name: &NetworkName| !session.locked.state.networks.contains_key(name);
-        Ok(Reconciled { addresses, networks: before.into_iter().filter(is_gone).collect() })
+        let networks = before.into_iter().filter(is_gone).collect();
+        Ok(Reconciled { addresses, networks, ..Reconciled::default() })
     }
 
     /// The networks in use, with the number of their containers.

@@ -1,8 +1,7 @@
 //! Another program that is run for an answer: a CNI plugin.
 //!
-//! Kernel objects: one child in a process group of its own, a socket pair as its standard input, two pipes. Invariant:
-//! when a call returns, the child is reaped and its group is killed, whatever it did; this process takes no signal from
-//! writing to it.
+//! Kernel objects: one child in a process group of its own, two pipes. Invariant: when a call returns, the child is
+//! reaped and its group is killed, whatever it did.
 
 use std::fs::File;
 use std::io::Read;
@@ -13,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use crate::error::{Error, Result};
@@ -55,33 +53,16 @@ pub(crate) struct Ended {
     pub(crate) stderr: Vec<u8>,
 }
 
-/// Runs a program until it ends, or kills it and what it started.
-pub(crate) fn run(
-    name: &str,
-    command: &mut Command,
-    input: &[u8],
-    limit: Duration,
-) -> Result<Ended> {
+/// Runs a program, whose standard input is set, until it ends, or kills it and what it started.
+pub(crate) fn run(name: &str, command: &mut Command, limit: Duration) -> Result<Ended> {
     let deadline = Instant::now() + limit;
-    let (own, its) = socketpair(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-        None,
-    )
-    .map_err(|errno| Error::system("socketpair", "", errno))?;
-    // The other side is blocking, as a program expects it.
-    rustix::io::ioctl_fionbio(&its, false)
-        .map_err(|errno| Error::system("ioctl", "FIONBIO", errno))?;
-    command.stdin(Stdio::from(its)).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let child = command.spawn().map_err(|error| {
         let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
         Error::program(name, Problem::NotStarted(errno))
     })?;
-    // What the command holds of the pair would keep the program from seeing the end of its input.
-    command.stdin(Stdio::null());
-    let mut talk = Talk::new(child, own)?;
-    let done = talk.until_ended(input, deadline);
+    let mut talk = Talk::new(child)?;
+    let done = talk.until_ended(deadline);
     let status = talk.finish()?;
     match done {
         Ok(()) => Ok(Ended {
@@ -138,18 +119,17 @@ impl Output {
 #[derive(Debug)]
 struct Talk {
     child: Child,
-    input: Option<OwnedFd>,
     stdout: Output,
     stderr: Output,
     pidfd: Option<OwnedFd>,
 }
 
 impl Talk {
-    fn new(mut child: Child, input: OwnedFd) -> Result<Self> {
+    fn new(mut child: Child) -> Result<Self> {
         let failed = |errno| Error::system("ioctl", "FIONBIO", errno);
         let stdout = Output::of(child.stdout.take()).map_err(failed)?;
         let stderr = Output::of(child.stderr.take()).map_err(failed)?;
-        let mut talk = Self { child, input: Some(input), stdout, stderr, pidfd: None };
+        let mut talk = Self { child, stdout, stderr, pidfd: None };
         match talk.pid().map(|pid| pidfd_open(pid, PidfdFlags::empty())) {
             Some(Ok(pidfd)) => talk.pidfd = Some(pidfd),
             other => {
@@ -165,21 +145,10 @@ impl Talk {
         i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
     }
 
-    /// Feeds it and hears it until it ends. A process that it left behind may still hold its outputs.
-    fn until_ended(&mut self, mut input: &[u8], deadline: Instant) -> Result<(), Errno> {
+    /// Hears it until it ends. A process that it left behind may still hold its outputs.
+    fn until_ended(&mut self, deadline: Instant) -> Result<(), Errno> {
         loop {
-            if input.is_empty() {
-                self.input = None;
-            }
             let ended = self.wait(deadline)?;
-            if let Some(socket) = &self.input {
-                match send(socket, input, SendFlags::NOSIGNAL) {
-                    Ok(sent) => input = input.get(sent..).unwrap_or_default(),
-                    Err(Errno::AGAIN | Errno::INTR) => {}
-                    // It does not want the rest.
-                    Err(_) => input = &[],
-                }
-            }
             self.stdout.read()?;
             self.stderr.read()?;
             if ended {
@@ -195,10 +164,9 @@ impl Talk {
             return Err(Errno::TIMEDOUT);
         }
         let pidfd = self.pidfd.iter().map(|fd| PollFd::new(fd, PollFlags::IN));
-        let input = self.input.iter().map(|fd| PollFd::new(fd, PollFlags::OUT));
         let outputs = [&self.stdout, &self.stderr].into_iter().flat_map(|output| &output.pipe);
         let outputs = outputs.map(|pipe| PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN));
-        let mut all: Vec<_> = pidfd.chain(input).chain(outputs).collect();
+        let mut all: Vec<_> = pidfd.chain(outputs).collect();
         let left = Timespec::try_from(left).map_err(|_| Errno::INVAL)?;
         match poll(&mut all, Some(&left)) {
             Err(Errno::INTR) => return Ok(false),

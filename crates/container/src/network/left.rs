@@ -35,6 +35,6 @@ impl Left {
             host.unplug(network, link).map_err(failed)?;
         }
         // Whoever made it may have been ended before it could say what there is.
-        host.reconcile().map(drop).map_err(failed)
+        host.reconcile_bridges().map(drop).map_err(failed)
     }
 }

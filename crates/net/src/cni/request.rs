@@ -2,6 +2,7 @@
 //!
 //! Kernel objects: none. Invariant: what is said here cannot be read as anything else by a plugin.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::conflist::check_name;
@@ -10,7 +11,8 @@ use crate::name::LinkName;
 use crate::ports::Port;
 
 /// A container that is to be added to a network.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Request {
     pub(super) container: String,
     pub(super) link: LinkName,
