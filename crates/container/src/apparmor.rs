@@ -47,22 +47,26 @@ impl Builder {
 
     /// What is wrong with the name.
     pub(crate) fn apparmor_problem(&self) -> Option<Problem> {
-        let name = self.apparmor_profile.as_deref()?;
-        let reason = if name.is_empty() {
-            "the name is empty"
-        } else if name.len() > NAME_MAX {
-            "the name is longer than the kernel takes"
-        } else if name.chars().any(char::is_control) {
-            "the name has a control character"
-        } else if name.trim() != name {
-            "the kernel cuts spaces around a name"
-        } else if name.contains("//&") || name.starts_with(':') {
-            "this is a stack of profiles, or one of another policy namespace"
-        } else {
-            return None;
-        };
-        Some(Problem::new("apparmor_profile", reason))
+        problem(self.apparmor_profile.as_deref()?)
     }
+}
+
+/// What is wrong with a name.
+pub(crate) fn problem(name: &str) -> Option<Problem> {
+    let reason = if name.is_empty() {
+        "the name is empty"
+    } else if name.len() > NAME_MAX {
+        "the name is longer than the kernel takes"
+    } else if name.chars().any(char::is_control) {
+        "the name has a control character"
+    } else if name.trim() != name {
+        "the kernel cuts spaces around a name"
+    } else if name.contains("//&") || name.starts_with(':') {
+        "this is a stack of profiles, or one of another policy namespace"
+    } else {
+        return None;
+    };
+    Some(Problem::new("apparmor_profile", reason))
 }
 
 /// Looks whether the profile can be had; `None` if none was asked for or, in best effort, it cannot.
@@ -71,7 +75,7 @@ pub(crate) fn prepare(
     left_out: &mut Vec<LeftOut>,
 ) -> Result<Option<Profile>, Error> {
     let Some(name) = &builder.apparmor_profile else { return Ok(None) };
-    match look(name) {
+    match named(name) {
         Ok(profile) => Ok(Some(profile)),
         Err((reason, _)) if builder.best_effort.contains(&Control::AppArmor) => {
             left_out.push((Control::AppArmor, reason));
@@ -84,7 +88,7 @@ pub(crate) fn prepare(
 }
 
 /// The profile, or why it cannot be had and what would help.
-fn look(name: &str) -> Result<Profile, (String, &'static str)> {
+pub(crate) fn named(name: &str) -> Result<Profile, (String, &'static str)> {
     let read = |path: &str| fs::read_to_string(path);
     let enabled = is_enabled(
         read("/sys/kernel/security/lsm"),

@@ -30,6 +30,13 @@ pub(crate) struct Attributes {
     exec_cpu_affinity: ExecCpuAffinity,
 }
 
+/// What one process that joins has in place of the container's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InPlace<'a> {
+    pub(crate) io_priority: Option<&'a IoPriority>,
+    pub(crate) cpus: &'a ExecCpuAffinity,
+}
+
 impl Builder {
     /// From which memory nodes the payload gets its pages (set_mempolicy(2)).
     #[must_use]
@@ -59,21 +66,28 @@ impl Attributes {
 
     /// The payload's, which in part take capabilities.
     pub(crate) fn of_payload(&self) -> impl Iterator<Item = Step> {
-        self.with(self.cpu_affinity.as_ref())
+        self.with(self.cpu_affinity.as_ref(), self.io_priority.as_ref())
     }
 
     /// Those of a process that joins.
-    pub(crate) fn of_exec(&self) -> impl Iterator<Item = Step> {
-        self.with(self.exec_cpu_affinity.last.as_ref().or(self.cpu_affinity.as_ref()))
+    pub(crate) fn of_exec<'a>(&'a self, own: InPlace<'a>) -> impl Iterator<Item = Step> + 'a {
+        let usual = self.exec_cpu_affinity.last.as_ref().or(self.cpu_affinity.as_ref());
+        let cpus = own.cpus.last.as_ref().or(usual);
+        self.with(cpus, own.io_priority.or(self.io_priority.as_ref()))
     }
 
     /// What a process that joins has before it is in the group.
-    pub(crate) fn before_exec(&self) -> Option<Step> {
-        self.exec_cpu_affinity.initial.as_ref().map(attributes::cpu_affinity)
+    pub(crate) fn before_exec(&self, own: InPlace<'_>) -> Option<Step> {
+        let usual = self.exec_cpu_affinity.initial.as_ref();
+        own.cpus.initial.as_ref().or(usual).map(attributes::cpu_affinity)
     }
 
-    fn with(&self, cpus: Option<&CpuSet>) -> impl Iterator<Item = Step> {
-        let io_priority = self.io_priority.iter().map(attributes::io_priority);
+    fn with<'a>(
+        &'a self,
+        cpus: Option<&'a CpuSet>,
+        io_priority: Option<&'a IoPriority>,
+    ) -> impl Iterator<Item = Step> + 'a {
+        let io_priority = io_priority.into_iter().map(attributes::io_priority);
         let cpus = cpus.into_iter().map(attributes::cpu_affinity);
         let personality = self.personality.iter().map(attributes::personality);
         let memory = self.memory_policy.iter().map(attributes::memory_policy);

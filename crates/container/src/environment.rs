@@ -158,6 +158,14 @@ impl Texts {
         self.paths = self.environment.candidates(program, problems);
     }
 
+    /// Another name of the program than its path, for itself.
+    pub(crate) fn arg0(&mut self, name: Option<&OsString>) {
+        let name = name.and_then(|name| text("args", name, &mut self.problems));
+        if let (Some(name), Some(first)) = (name, self.argv.first_mut()) {
+            *first = name;
+        }
+    }
+
     /// A path that was chosen, or the plan's.
     pub(crate) fn current_dir(&mut self, chosen: Option<&Path>, plan: &CStr) {
         let chosen = chosen.map(|chosen| path("current_dir", chosen, &mut self.problems));

@@ -20,6 +20,7 @@ use crate::command::{EnvClear, Order};
 use crate::container::Container;
 use crate::environment::{Environment, Texts};
 use crate::error::{Error, ErrorKind, Problem, Stage};
+use crate::exec_attributes::Own;
 use crate::exec_plan::{ExecPlan, Joiner};
 use crate::exit::ExitStatus;
 use crate::identity::default_capabilities;
@@ -41,12 +42,14 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Exec<'a> {
     container: &'a Container,
     program: OsString,
+    pub(crate) arg0: Option<OsString>,
     args: Vec<OsString>,
     env: Vec<(OsString, Option<OsString>)>,
     env_clear: EnvClear,
     current_dir: Option<PathBuf>,
     user: Option<User>,
     capabilities: Option<Capabilities>,
+    pub(crate) own: Own,
     order: Order,
     start_timeout: Duration,
     fault: Option<Fault>,
@@ -61,12 +64,14 @@ impl Container {
         Exec {
             container: self,
             program: program.into(),
+            arg0: None,
             args: Vec::new(),
             env: Vec::new(),
             env_clear: EnvClear::Keep,
             current_dir: None,
             user: None,
             capabilities: None,
+            own: Own::default(),
             order: Order::default(),
             start_timeout: START_TIMEOUT,
             fault: None,
@@ -267,6 +272,7 @@ impl Exec<'_> {
         let state = container.freeze_state();
         // A frozen init would not answer either.
         joining::wait_until_thawed(state.as_ref(), deadline)?;
+        let profile = self.own.apparmor(&container.plan.settings)?;
         let started = self.ready(state, begun).and_then(|ready| ready.start(defaults));
         let mut process = started.map_err(|error| {
             let error = container.or_ended(error);
@@ -274,7 +280,7 @@ impl Exec<'_> {
             let error = crate::landlock::explain(error, container.plan.settings.landlock.as_ref());
             error
         })?;
-        if let Some(profile) = &container.plan.settings.apparmor {
+        if let Some(profile) = &profile {
             profile.verify_joined(&mut process)?;
         }
         Ok(process)
@@ -289,11 +295,16 @@ impl Exec<'_> {
         let container = self.container;
         check(&container.plan, &self.order)?;
         container.alive()?;
-        let joining = container.joining()?;
+        let joining = match self.own.purpose.is_of_host() {
+            true => Arc::new(container.joining_with(joining::host_root()?)?),
+            false => container.joining()?,
+        };
         let (user, plan) = self.plan(&joining)?;
         let texts = self.texts(&user)?;
         let mut parameters = vec![Parameter::Text(texts.current_dir.clone())];
-        if let Some(label) = &container.label {
+        // Its pair is held by whoever has it: this process takes none.
+        let own = self.own.selinux_label.as_ref().map(crate::selinux::of_process).transpose()?;
+        if let Some(label) = own.as_ref().or(container.label.as_ref()) {
             parameters.extend(label.parameters()?);
         }
         Ok(Ready {
@@ -316,6 +327,7 @@ impl Exec<'_> {
     fn plan(&self, joining: &Joining) -> Result<(ResolvedUser, Arc<ExecPlan>), Error> {
         let prepared = &self.container.plan;
         let identity = &prepared.settings.identity;
+        self.own.check(&prepared.settings)?;
         let user = match &self.user {
             None => identity.user.clone(),
             Some(user) => {
@@ -331,7 +343,9 @@ impl Exec<'_> {
         let known: CapabilitySet = prepared.settings.known;
         capabilities.bounding = capabilities.bounding.intersection(known);
         capabilities.validate().map_err(|error| Error::from_ns(Stage::Launch, error))?;
-        let joiner = Joiner { user: user.clone(), capabilities, tty: self.order.tty };
+        let (tty, own) = (self.order.tty, self.own.clone());
+        let apparmor = own.apparmor(&prepared.settings)?;
+        let joiner = Joiner { user: user.clone(), capabilities, tty, own, apparmor };
         Ok((user, prepared.execs.get(prepared, joiner)?))
     }
 
@@ -355,6 +369,7 @@ impl Exec<'_> {
         let mut texts = Texts::new(Vec::new());
         texts.environment(&environment);
         texts.program(&self.program, &self.args);
+        texts.arg0(self.arg0.as_ref());
         texts.current_dir(self.current_dir.as_deref(), &plan.current_dir);
         texts.checked()
     }

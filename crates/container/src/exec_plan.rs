@@ -16,12 +16,15 @@ use ampoule_ns::{
     SchedulerFlags, SchedulerPolicy, Setting, Target,
 };
 
+use crate::apparmor::Profile;
 use crate::error::{Error, ErrorKind, Stage};
+use crate::exec_attributes::Own;
 use crate::group::GroupPlan;
 use crate::joining;
 use crate::payload::{self, privilege};
 use crate::plan::{Ordered, Prepared};
 use crate::pty::WindowSize;
+use crate::selinux;
 use crate::settings::{Settings, open_proc};
 use crate::terminal;
 
@@ -34,6 +37,8 @@ pub(crate) struct Joiner {
     pub(crate) user: ResolvedUser,
     pub(crate) capabilities: Capabilities,
     pub(crate) tty: Option<WindowSize>,
+    pub(crate) own: Own,
+    pub(crate) apparmor: Option<Profile>,
 }
 
 /// A program that joins, and the stages that its steps belong to.
@@ -76,10 +81,14 @@ impl ExecPlans {
 /// Puts everything in order; descriptors of the launch are those of [`joining::Joining::fds`].
 fn order(settings: &Settings, joiner: &Joiner, to: &mut Ordered) -> Result<(), Error> {
     let apart = !settings.enters_user_namespace();
-    if let Some(reason) = privilege::exposed(settings, &joiner.capabilities) {
+    let own = &joiner.own;
+    let new = own.new_privileges(settings);
+    // Before any program of the container has run, there is nobody to reach a process.
+    let exposed = privilege::exposed(settings, new, &joiner.capabilities);
+    if let Some(reason) = exposed.filter(|_| !own.purpose.is_hook()) {
         return Err(Error::new(ErrorKind::Unsupported, Stage::Launch).about(reason));
     }
-    let ruleset = enter(settings, to)?;
+    let ruleset = enter(settings, joiner, to)?;
     // Nothing but the streams and init's sockets is left for the container to look at; the ruleset for a moment.
     to.launcher(match ruleset {
         Some(ruleset) => l::close_images_but(ruleset).to_vec(),
@@ -92,12 +101,14 @@ fn order(settings: &Settings, joiner: &Joiner, to: &mut Ordered) -> Result<(), E
         peer
     });
     // Limits and scheduling while the capabilities for them are there.
-    to.launcher(settings.rlimits.iter().filter_map(raised));
-    let inherited = settings.scheduler.as_ref().is_none_or(inherits);
-    to.launcher(payload::scheduler(settings).filter(|_| inherited));
-    to.launcher(settings.attributes.of_exec());
-    to.launcher(payload::credentials(settings, &joiner.user, &joiner.capabilities));
-    to.launcher(payload::no_new_privs(settings));
+    to.launcher(own.rlimits(settings).iter().filter_map(raised));
+    let scheduler = own.scheduler(settings);
+    let inherited = scheduler.as_ref().is_none_or(inherits);
+    let scheduler = scheduler.as_ref().map(attributes::scheduler);
+    to.launcher(scheduler.clone().filter(|_| inherited));
+    to.launcher(settings.attributes.of_exec(own.in_place()));
+    to.launcher(payload::credentials(settings, new, &joiner.user, &joiner.capabilities));
+    to.launcher(payload::no_new_privs(new));
     // After the last file is opened, and before its descriptor, through which rules are added, could be taken.
     to.launcher(ruleset.iter().flat_map(|_| [restrict_self(Fd::Images), l::close_kept()]));
     // Last: a change of ids can make it dumpable again (proc_sys_fs(5), suid_dumpable).
@@ -110,12 +121,14 @@ fn order(settings: &Settings, joiner: &Joiner, to: &mut Ordered) -> Result<(), E
     end(to, Stage::Namespaces);
     to.first([l::wait_for_release(), p::setsid()]);
     to.first(peer.map(terminal::take).unwrap_or_default());
-    to.first(payload::state(settings));
+    to.first(payload::state(own.umask(settings)));
     // Here, because they could be too low for the launcher.
-    to.first(payload::limits(settings));
-    to.first(payload::scheduler(settings).filter(|_| !inherited));
+    to.first(own.limits(settings));
+    to.first(scheduler.filter(|_| !inherited));
     to.first(payload::last());
-    to.first(payload::filter(settings, &joiner.capabilities));
+    if !own.purpose.is_of_host() {
+        to.first(payload::filter(settings, new, &joiner.capabilities));
+    }
     end(to, Stage::Process);
     to.first([l::exec()]);
     to.stages.push((Stage::Exec, usize::MAX));
@@ -123,14 +136,18 @@ fn order(settings: &Settings, joiner: &Joiner, to: &mut Ordered) -> Result<(), E
 }
 
 /// The launcher joins: groups, namespaces, root; gives the ruleset.
-fn enter(settings: &Settings, to: &mut Ordered) -> Result<Option<Fd>, Error> {
+fn enter(settings: &Settings, joiner: &Joiner, to: &mut Ordered) -> Result<Option<Fd>, Error> {
     let proc = to.draft.inherit(open_proc()?);
-    to.launcher(settings.oom_score_adj.map(|score| attributes::oom_score_adj(score, proc)));
+    let own = &joiner.own;
+    let score = own.oom_score_adj(settings);
+    to.launcher(score.map(|score| attributes::oom_score_adj(score, proc)));
     // The kernel keeps them over a clone, to the exec: no procfs is open where the container could see it.
-    to.launcher(settings.apparmor.iter().map(|profile| profile.step(proc)));
-    to.launcher(settings.selinux.key_step(proc));
-    to.launcher(settings.selinux.exec_step(proc));
-    to.launcher(settings.attributes.before_exec());
+    to.launcher(joiner.apparmor.iter().map(|profile| profile.step(proc)));
+    let labelled = own.selinux_label.is_some() || settings.selinux.is_planned();
+    if labelled && !own.purpose.is_of_host() {
+        to.launcher([selinux::key_step(proc), selinux::exec_step(proc)]);
+    }
+    to.launcher(settings.attributes.before_exec(own.in_place()));
     let set = joining::kinds(settings).fold(NamespaceSet::all(Setting::Host), |set, kind| {
         set.with(kind, Setting::Join(Target::AtLaunch))
     });

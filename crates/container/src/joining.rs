@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use ampoule_cgroups::{FreezeState, Membership};
 use ampoule_ns::{Namespace, Setting};
+use rustix::fs::{Mode, OFlags};
 
 use crate::children::Children;
 use crate::container::Container;
@@ -77,21 +78,26 @@ impl Container {
         if let Some(joining) = &*joining {
             return Ok(Arc::clone(joining));
         }
+        let made = Arc::new(self.joining_with(self.root_fd()?)?);
+        *joining = Some(Arc::clone(&made));
+        Ok(made)
+    }
+
+    /// Opens what is needed, for a process that has this root.
+    pub(crate) fn joining_with(&self, root: OwnedFd) -> Result<Joining, Error> {
         let namespaces = kinds(&self.plan.settings).map(|kind| self.namespace(kind));
         let namespaces = namespaces.collect::<Result<_, _>>()?;
         let membership = self.group.as_ref().map(ampoule_cgroups::Group::membership).transpose();
         let membership = membership.map_err(|error| Error::from_cgroups(Stage::Launch, error))?;
-        let made = Arc::new(Joining {
+        Ok(Joining {
             namespaces,
-            root: self.root_fd()?,
+            root,
             #[cfg(feature = "landlock")]
             ruleset: self.ruleset()?,
             #[cfg(not(feature = "landlock"))]
             ruleset: None,
             membership,
-        });
-        *joining = Some(Arc::clone(&made));
-        Ok(made)
+        })
     }
 
     /// Where the kernel says whether the container is frozen; nowhere without a group.
@@ -102,6 +108,13 @@ impl Container {
         }
         known.clone()
     }
+}
+
+/// The root of this process.
+pub(crate) fn host_root() -> Result<OwnedFd, Error> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open("/", flags, Mode::empty())
+        .map_err(|errno| Error::call(Stage::Launch, "open /", errno))
 }
 
 /// Whether the container is frozen; one whose group is gone is not.

@@ -168,6 +168,7 @@ mod environment;
 mod error;
 mod events;
 mod exec;
+mod exec_attributes;
 mod exec_plan;
 mod exec_start;
 mod exit;

@@ -17,8 +17,8 @@ use crate::settings::Settings;
 use crate::syscalls::Confined;
 
 /// Defaults instead of the host's signal dispositions, and the payload's mask.
-pub(crate) fn state(settings: &Settings) -> [Step; 2] {
-    [l::reset_signals(), p::umask(settings.umask)]
+pub(crate) fn state(umask: Step) -> [Step; 2] {
+    [l::reset_signals(), umask]
 }
 
 /// Limits of resources.
@@ -39,13 +39,14 @@ pub(crate) fn attributes(settings: &Settings) -> impl Iterator<Item = Step> {
 /// User, groups and capabilities; with them, the one that the filter takes.
 pub(crate) fn credentials(
     settings: &Settings,
+    new: NewPrivileges,
     user: &ResolvedUser,
     capabilities: &Capabilities,
 ) -> Vec<Step> {
     let (groups, known) = (settings.identity.groups, settings.known);
     // The bounding set, which ends what an exec could bring, while CAP_SETPCAP is there.
     let mut steps = credentials::become_ids(user, capabilities.bounding, known, groups);
-    let kept = if filter_takes_privilege(settings, capabilities) {
+    let kept = if filter_takes_privilege(settings, new, capabilities) {
         keeping(capabilities, Capability::SysAdmin)
     } else {
         *capabilities
@@ -55,8 +56,8 @@ pub(crate) fn credentials(
 }
 
 /// No privilege can be gained from here on.
-pub(crate) fn no_new_privs(settings: &Settings) -> Option<Step> {
-    (settings.new_privileges == NewPrivileges::Forbidden).then(p::no_new_privs)
+pub(crate) fn no_new_privs(new: NewPrivileges) -> Option<Step> {
+    (new == NewPrivileges::Forbidden).then(p::no_new_privs)
 }
 
 /// Whether a capability stays until the filter is loaded.
@@ -64,9 +65,12 @@ pub(crate) fn no_new_privs(settings: &Settings) -> Option<Step> {
 /// With no_new_privs everybody may load a filter, so that it comes last: whatever it refuses, nothing but the exec is
 /// left to be done. Without, the load takes `CAP_SYS_ADMIN`, which a payload seldom keeps: that one capability stays
 /// until the filter is loaded and goes behind it, which the filter must permit (checked with the plan).
-pub(crate) fn filter_takes_privilege(settings: &Settings, capabilities: &Capabilities) -> bool {
-    let with_privilege =
-        settings.new_privileges == NewPrivileges::Allowed && settings.seccomp.is_some();
+pub(crate) fn filter_takes_privilege(
+    settings: &Settings,
+    new: NewPrivileges,
+    capabilities: &Capabilities,
+) -> bool {
+    let with_privilege = new == NewPrivileges::Allowed && settings.seccomp.is_some();
     with_privilege && !capabilities.permitted.contains(Capability::SysAdmin)
 }
 
@@ -79,9 +83,13 @@ fn keeping(capabilities: &Capabilities, one: Capability) -> Capabilities {
 }
 
 /// The filter, after everything that it could refuse.
-pub(crate) fn filter(settings: &Settings, capabilities: &Capabilities) -> Vec<Step> {
+pub(crate) fn filter(
+    settings: &Settings,
+    new: NewPrivileges,
+    capabilities: &Capabilities,
+) -> Vec<Step> {
     let mut steps: Vec<Step> = settings.seccomp.iter().flat_map(Confined::steps).collect();
-    if filter_takes_privilege(settings, capabilities) {
+    if filter_takes_privilege(settings, new, capabilities) {
         steps.extend(credentials::limit_capabilities(capabilities, settings.known));
     }
     steps

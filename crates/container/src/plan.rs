@@ -378,7 +378,7 @@ fn become_payload(settings: &Settings, to: &mut Ordered) {
         to.first(open);
         to.first(terminal::take(peer));
     }
-    to.first(payload::state(settings));
+    to.first(payload::state(p::umask(settings.umask)));
     // Limits and scheduling while the capabilities for them are there.
     to.first(payload::limits(settings));
     to.first(payload::scheduler(settings));
@@ -387,10 +387,10 @@ fn become_payload(settings: &Settings, to: &mut Ordered) {
     to.first(payload::attributes(settings));
     let identity = &settings.identity;
     let capabilities = &identity.settable_capabilities(settings.known);
-    to.first(payload::credentials(settings, &identity.user, capabilities));
+    to.first(payload::credentials(settings, settings.new_privileges, &identity.user, capabilities));
     // Before no_new_privs, under which a profile of the host's own could only become narrower.
     to.first(settings.apparmor.iter().map(|profile| profile.step(settings.container_proc())));
-    to.first(payload::no_new_privs(settings));
+    to.first(payload::no_new_privs(settings.new_privileges));
     // As late as procfs is open: the next program is the payload, and a filter may refuse what it takes.
     to.first(settings.selinux.exec_step(settings.container_proc()));
     // No file is opened for reading or writing any more, and nothing signalled, but by the payload.
@@ -401,7 +401,7 @@ fn become_payload(settings: &Settings, to: &mut Ordered) {
     to.first([l::hold(CURRENT_DIR)]);
     // The clock is read before the filter can refuse it.
     to.mark("process");
-    to.first(payload::filter(settings, capabilities));
+    to.first(payload::filter(settings, settings.new_privileges, capabilities));
     to.end_marked(Stage::Process);
     to.first([l::exec()]);
     to.stages.push((Stage::Exec, usize::MAX));

@@ -127,6 +127,11 @@ pub(crate) fn prepare(builder: &Builder) -> Result<Labelling, Error> {
     }
 }
 
+/// The label of one process alone, that joins a container.
+pub(crate) fn of_process(label: &Context) -> Result<Label, Error> {
+    permitted(Some(label))?.label()
+}
+
 /// The label of what joins a container that has this one: its pair is the container's.
 pub(crate) fn of_label(label: Option<&Context>) -> Result<Labelling, Error> {
     let Some(label) = label else { return Ok(Labelling::Off) };
@@ -251,14 +256,19 @@ impl Labelling {
         self.plan().filter(|_| is_labelled(builder)).map(|_| MOUNT)
     }
 
+    /// Whether launches get a label.
+    pub(crate) fn is_planned(&self) -> bool {
+        self.plan().is_some()
+    }
+
     /// The key label: before the session keyring is made, which would keep the caller's.
     pub(crate) fn key_step(&self, proc: Fd) -> Option<Step> {
-        self.plan().map(|_| label(Attribute::KeyCreate, proc, PROCESS))
+        self.plan().map(|_| key_step(proc))
     }
 
     /// The label of the payload.
     pub(crate) fn exec_step(&self, proc: Fd) -> Option<Step> {
-        self.plan().map(|_| label(Attribute::Exec, proc, PROCESS))
+        self.plan().map(|_| exec_step(proc))
     }
 
     /// What is told of it; `kept` says whether something holds the pair as long as the container lives.
@@ -279,6 +289,16 @@ impl Labelling {
             Self::Planned(plan) => report.in_force(Control::Selinux, plan.shown(kept)),
         }
     }
+}
+
+/// The label of keys, of a launch that has one.
+pub(crate) fn key_step(proc: Fd) -> Step {
+    label(Attribute::KeyCreate, proc, PROCESS)
+}
+
+/// The label of the program, of a launch that has one.
+pub(crate) fn exec_step(proc: Fd) -> Step {
+    label(Attribute::Exec, proc, PROCESS)
 }
 
 impl LabelPlan {

@@ -46,8 +46,6 @@ fn what_is_not_honoured_is_refused_by_its_place() {
     let mut places: Vec<_> = error.problems().iter().map(|it| it.setting().to_owned()).collect();
     places.sort();
     let wanted = [
-        "hooks.createContainer",
-        "hooks.startContainer",
         "linux.intelRdt",
         "linux.mountLabel",
         "linux.netDevices",

@@ -23,7 +23,14 @@ pub fn features() -> Result<Features, Error> {
     };
     let text = to_json(&known()).map_err(unwritten)?;
     let mut all: Value = serde_json::from_str(&text).unwrap_or_default();
-    all["hooks"] = json!(["prestart", "createRuntime", "poststart", "poststop"]);
+    all["hooks"] = json!([
+        "prestart",
+        "createRuntime",
+        "createContainer",
+        "startContainer",
+        "poststart",
+        "poststop",
+    ]);
     all["linux"] = json!({
         "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
         "capabilities": capabilities,

@@ -1,6 +1,6 @@
 //! Programs that others let a runtime run at points of a container's life.
 //!
-//! Kernel objects: processes of the caller. Invariant: a hook that is waited for has ended, or was killed, when its run
+//! Kernel objects: processes of the caller, in its namespaces or in the container's. Invariant: a hook that is waited for has ended, or was killed, when its run
 //! returns; none gets descriptors of the caller but its three streams.
 
 use std::ffi::OsString;
@@ -16,18 +16,22 @@ use serde_json::Value;
 
 use crate::error::{Error, ErrorKind, Stage};
 
-/// The hooks that run in the runtime's own namespaces, in the order of the document.
+/// The hooks of all kinds, each in the order of the document.
 ///
-/// Who creates and starts the container runs them ([`Hook::run`]), each at its time, with the state of the container at
-/// that time. Hooks that run in the container's namespaces (`createContainer`, `startContainer`) are refused when a
-/// document is read.
+/// Who creates and starts the container runs them, each at its time, with the state of the container at that time: those
+/// of the caller's namespaces by [`Hook::run`], the others by [`Hook::run_in`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct Hooks {
     /// Once the namespaces are there, before the start; what fails ends the container.
     pub prestart: Vec<Hook>,
     /// After these, the same.
     pub create_runtime: Vec<Hook>,
+    /// After these, in the container's namespaces, with the host's root: the path is one of the host's.
+    pub create_container: Vec<Hook>,
+    /// Before the program is started, in the container's namespaces and root; what fails ends the container.
+    pub start_container: Vec<Hook>,
     /// Once the program was started; what fails is told, and the rest go on.
     pub poststart: Vec<Hook>,
     /// Once the container was deleted; what fails is told, and the rest go on.
@@ -107,11 +111,11 @@ impl Hook {
         if status.success() { Ok(()) } else { Err(self.error(&status.to_string())) }
     }
 
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         format!("hook {}", self.path.display())
     }
 
-    fn error(&self, what: &str) -> Error {
+    pub(super) fn error(&self, what: &str) -> Error {
         Error::new(ErrorKind::Hook, Stage::Running).about(format!("{}: {what}", self.name()))
     }
 }

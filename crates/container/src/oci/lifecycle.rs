@@ -9,7 +9,7 @@ use ampoule_spec::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Config, Hook, Hooks, Inherited, SeccompListener};
+use super::{Config, Hook, HookRoot, Hooks, Inherited, SeccompListener};
 use crate::created::RunState;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::state::{Details, Force, Kept, StateDirectory};
@@ -22,11 +22,12 @@ pub(crate) struct Later {
 }
 
 impl StateDirectory {
-    /// [`StateDirectory::create`] for what a bundle says, with its hooks `prestart` and `createRuntime`; the other kinds are
-    /// kept for [`Kept::start_with_hooks`] and [`StateDirectory::delete_with_hooks`].
+    /// [`StateDirectory::create`] for what a bundle says, with its hooks `prestart`, `createRuntime` and `createContainer`; the
+    /// other kinds are kept for [`Kept::start_with_hooks`] and [`StateDirectory::delete_with_hooks`].
     ///
     /// # Errors
-    /// Those of [`StateDirectory::create`]; [`ErrorKind::Hook`] and the others of [`Hook::run`]. Then nothing is left.
+    /// Those of [`StateDirectory::create`]; [`ErrorKind::Hook`] and the others of [`Hook::run`] and [`Hook::run_in`]. Then
+    /// nothing is left.
     pub fn create_config(
         &self,
         id: &str,
@@ -49,7 +50,8 @@ impl StateDirectory {
             .prestart
             .iter()
             .chain(&hooks.create_runtime)
-            .try_for_each(|hook| hook.run(&state));
+            .try_for_each(|hook| hook.run(&state))
+            .and_then(|()| kept.run_inside(&hooks.create_container, HookRoot::Host));
         match ran {
             Ok(()) => Ok(kept),
             Err(error) => {
@@ -75,13 +77,15 @@ impl StateDirectory {
 }
 
 impl Kept {
-    /// [`Kept::start`], with what is done right behind it: the filter's listener goes to its agent, and the hooks
-    /// `poststart` run. Gives what failed in these hooks: the container runs then, too.
+    /// [`Kept::start`], behind the hooks `startContainer`, and with what is done right behind it: the filter's listener goes
+    /// to its agent, and the hooks `poststart` run. Gives what failed in these hooks: the container runs then, too.
     ///
     /// # Errors
-    /// Those of [`Kept::start`] and of [`SeccompListener::send`]; after the latter the container has ended.
+    /// Those of [`Kept::start`], of [`Hook::run_in`] and of [`SeccompListener::send`]; after these the container has ended.
     pub fn start_with_hooks(&mut self) -> Result<Vec<Error>, Error> {
-        self.start()?;
+        self.start_behind(|kept| {
+            kept.run_inside(&kept.later().hooks.start_container, HookRoot::Container)
+        })?;
         let pid = self.pid().unwrap_or_default();
         if let (Some(agent), Some(listener)) = (&self.later().listener, &self.listener)
             && let Err(error) = agent.send(listener, pid, &self.oci_state())
@@ -91,6 +95,20 @@ impl Kept {
             return Err(error);
         }
         Ok(run_each(&self.later().hooks.poststart, &self.oci_state()))
+    }
+
+    /// Runs them in its namespaces, where its first process has the id that is seen there.
+    fn run_inside(&self, hooks: &[Hook], root: HookRoot) -> Result<(), Error> {
+        if hooks.is_empty() {
+            return Ok(());
+        }
+        let mut state = self.state_with(match root {
+            HookRoot::Host => RunState::Creating,
+            HookRoot::Container => RunState::Created,
+        });
+        state["pid"] = json!(self.pid().and_then(innermost_id));
+        let container = self.container()?;
+        hooks.iter().try_for_each(|hook| hook.run_in(container, root, &state))
     }
 
     /// Its state as the specification writes it, and what engines and hooks read.
@@ -112,6 +130,13 @@ impl Kept {
         }
         said
     }
+}
+
+/// The id of a process in its own pid namespace (proc_pid_status(5)).
+fn innermost_id(pid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    ids.split_whitespace().next_back()?.parse().ok()
 }
 
 /// Runs all of them; what failed.

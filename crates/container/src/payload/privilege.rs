@@ -13,14 +13,18 @@ use crate::settings::Settings;
 /// It is undumpable from before it can be seen, so that only `CAP_SYS_PTRACE` reaches it (ptrace(2)), and in a user
 /// namespace of the container's own not even that: the process comes from outside of it. Without one, nobody in the
 /// container may have that capability.
-pub(crate) fn exposed(settings: &Settings, joiner: &Capabilities) -> Option<&'static str> {
-    let late = settings.new_privileges == NewPrivileges::Allowed && settings.seccomp.is_some();
+pub(crate) fn exposed(
+    settings: &Settings,
+    new: NewPrivileges,
+    joiner: &Capabilities,
+) -> Option<&'static str> {
+    let late = new == NewPrivileges::Allowed && settings.seccomp.is_some();
     if !late || settings.enters_user_namespace() {
         return None;
     }
     let traces = |of: &Capabilities| of.bounding.contains(Capability::SysPtrace);
     match traces(&settings.identity.capabilities) {
-        true if filter_takes_privilege(settings, joiner) => Some(
+        true if filter_takes_privilege(settings, new, joiner) => Some(
             "exec with a filter, without no_new_privs and without a user namespace, into a container that may have CAP_SYS_PTRACE",
         ),
         false if traces(joiner) => Some(

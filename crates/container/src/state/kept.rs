@@ -158,6 +158,14 @@ impl Kept {
     /// [`ErrorKind::WrongState`] unless it is created, [`ErrorKind::NotFound`] when it was deleted meanwhile; those of the
     /// program and of its filter as [`Container::start`].
     pub fn start(&mut self) -> Result<(), Error> {
+        self.start_behind(|_| Ok(()))
+    }
+
+    /// As [`Kept::start`], with this before the program; when it fails, the container has ended.
+    pub(crate) fn start_behind(
+        &mut self,
+        before: impl FnOnce(&Self) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let locked = Folder::open(&self.root, &self.id)?.lock(&self.root, &self.id)?;
         self.record = locked.0.read()?;
         let state = self.state();
@@ -166,7 +174,7 @@ impl Kept {
             _ => None,
         };
         let socket = socket.ok_or_else(|| wrong_state("start", state))?;
-        let started = self.go(Held::connected(socket));
+        let started = before(self).and_then(|()| self.go(Held::connected(socket)));
         if started.is_err() {
             // The first error is the one to tell.
             drop(self.end_processes());

@@ -2,26 +2,17 @@
 
 use std::time::Duration;
 
-use ampoule_spec::JsonPath;
 use ampoule_spec::oci;
 
-use super::reading::Reading;
 use crate::oci::hooks::{Hook, Hooks};
 
-/// The hooks; those that would run in the container's namespaces are refused.
-pub(super) fn hooks(hooks: &oci::Hooks, at: &JsonPath, reading: &mut Reading) -> Hooks {
-    let inside = [
-        ("createContainer", hooks.create_container()),
-        ("startContainer", hooks.start_container()),
-    ];
-    for (key, list) in inside {
-        if list.as_ref().is_some_and(|list| !list.is_empty()) {
-            reading.refuse(&at.key(key), "is not honoured: it runs in the container's namespaces");
-        }
-    }
+/// The hooks; what is wrong with one has been told by the validation.
+pub(super) fn hooks(hooks: &oci::Hooks) -> Hooks {
     Hooks {
         prestart: list(hooks.prestart()),
         create_runtime: list(hooks.create_runtime()),
+        create_container: list(hooks.create_container()),
+        start_container: list(hooks.start_container()),
         poststart: list(hooks.poststart()),
         poststop: list(hooks.poststop()),
     }

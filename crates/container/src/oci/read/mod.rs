@@ -112,8 +112,7 @@ fn read(document: &Document, directory: &Path, reading: &mut Reading) -> Option<
     };
     process::user(process, &mut builder, &top.key("process"), reading);
     add_directory(&mut builder, process.cwd());
-    let hooks = spec.hooks().as_ref();
-    let hooks = hooks.map(|hooks| hooks::hooks(hooks, &top.key("hooks"), reading));
+    let hooks = spec.hooks().as_ref().map(hooks::hooks);
     let annotations = spec.annotations().iter().flatten();
     Some(Config {
         builder,

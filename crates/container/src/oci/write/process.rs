@@ -141,6 +141,8 @@ pub(super) fn hooks(hooks: &Hooks) -> Value {
     for (key, list) in [
         ("prestart", &hooks.prestart),
         ("createRuntime", &hooks.create_runtime),
+        ("createContainer", &hooks.create_container),
+        ("startContainer", &hooks.start_container),
         ("poststart", &hooks.poststart),
         ("poststop", &hooks.poststop),
     ] {
