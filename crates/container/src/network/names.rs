@@ -15,7 +15,7 @@ use ampoule_overlay::File;
 use super::{Network, Networking};
 use crate::builder::Builder;
 use crate::error::Problem;
-use crate::origin::Origin;
+use crate::origin::{Defaults, Origin};
 use crate::validate::DEFAULT_HOSTNAME;
 
 const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
@@ -34,7 +34,8 @@ pub(crate) fn name_files(builder: &Builder) -> Vec<File> {
     let networking = &builder.networking;
     let named = networking.networks.iter().any(|network| *network != Network::None);
     let asked = !(networking.hosts.is_empty() && networking.dns.is_empty());
-    if builder.origin == Origin::Bare || !(named || asked) {
+    let usual = builder.defaults == Defaults::Usual;
+    if builder.origin == Origin::Bare || !(named && usual || asked) {
         return Vec::new();
     }
     let shares_host = networking.networks.contains(&Network::Host);

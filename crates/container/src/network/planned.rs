@@ -17,7 +17,7 @@ use super::{Attaching, Network, Networking};
 use crate::builder::Builder;
 use crate::container::OnDrop;
 use crate::error::Problem;
-use crate::origin::{Origin, WithHost};
+use crate::origin::{Defaults, Origin, WithHost};
 
 /// No link takes router advertisements, and every user of the container may serve every port: there is no other user's
 /// program to stand in for.
@@ -85,7 +85,8 @@ pub(crate) fn plan(
     problems.extend(carried(builder));
     let networks = resolved(attached, networking, problems);
     let mut planned = Planned { networks, egress, sysctls: Vec::new() };
-    if own && (planned.is_needed() || !networking.networks.is_empty()) {
+    let usual = builder.defaults == Defaults::Usual;
+    if own && usual && (planned.is_needed() || !networking.networks.is_empty()) {
         planned.sysctls =
             SYSCTLS.into_iter().filter(|(path, _)| can_be_set(builder, path)).collect();
     }

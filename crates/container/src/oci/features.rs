@@ -46,7 +46,7 @@ pub fn features() -> Result<Features, Error> {
         "selinux": { "enabled": true },
         "intelRdt": { "enabled": false },
         "mountExtensions": { "idmap": { "enabled": true } },
-        "netDevices": { "enabled": false },
+        "netDevices": { "enabled": cfg!(feature = "net") },
     });
     parse(all.to_string().as_bytes()).map_err(unwritten)
 }

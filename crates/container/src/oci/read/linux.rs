@@ -9,13 +9,14 @@ use ampoule_spec::oci::{
 use ampoule_spec::{CgroupsPath, JsonPath, mount_options};
 
 use super::reading::Reading;
-use super::{devices, namespaces, resources};
+use super::{devices, namespaces, net_devices, resources};
 use crate::builder::Builder;
 use crate::oci::listener::SeccompListener;
 use crate::syscalls::Seccomp;
 
 pub(super) fn linux(linux: &Linux, builder: &mut Builder, at: &JsonPath, reading: &mut Reading) {
     namespaces::namespaces(linux, builder, at, reading);
+    net_devices::net_devices(linux, builder, &at.key("netDevices"), reading);
     let mut sysctls: Vec<_> = linux.sysctl().clone().into_iter().flatten().collect();
     sysctls.sort();
     builder.sysctls = sysctls;

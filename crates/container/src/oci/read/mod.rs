@@ -8,6 +8,7 @@ mod hooks;
 mod linux;
 mod mounts;
 mod namespaces;
+mod net_devices;
 mod process;
 mod reading;
 mod resources;
@@ -60,6 +61,7 @@ const HONOURED: &[&str] = &[
     "linux.gidMappings",
     "linux.timeOffsets",
     "linux.devices",
+    "linux.netDevices",
     "linux.cgroupsPath",
     "linux.resources",
     "linux.sysctl",

@@ -34,6 +34,8 @@ pub(super) fn linux(config: &Config) -> Value {
     insert(&mut said, "readonlyPaths", paths.map(|paths| json!(paths)));
     let nodes: Vec<_> = builder.nodes.iter().map(node).collect();
     insert(&mut said, "devices", (!nodes.is_empty()).then(|| json!(nodes)));
+    #[cfg(feature = "net")]
+    insert(&mut said, "netDevices", super::net_devices::net_devices(builder));
     insert(&mut said, "cgroupsPath", builder.cgroup_path.as_ref().map(|path| json!(path)));
     insert(&mut said, "resources", resources::resources(&builder.limits));
     let propagation = mounts::propagation(builder.propagation);

@@ -6,6 +6,8 @@
 mod explicit;
 mod linux;
 mod mounts;
+#[cfg(feature = "net")]
+mod net_devices;
 mod process;
 mod resources;
 
