@@ -61,6 +61,45 @@ fn what_is_not_honoured_is_refused_by_its_place() {
 }
 
 #[test]
+fn what_the_features_name_is_honoured() {
+    let said = ampoule::oci::features().expect("features");
+    let said = serde_json::to_value(&said).expect("JSON");
+    let whole: serde_json::Value =
+        serde_json::from_str(include_str!("../../spec/tests/bundles/runc.json")).expect("JSON");
+    let names = |value: &serde_json::Value| value.as_array().expect("a list").clone();
+    let mut documents = Vec::new();
+    for kind in names(&said["hooks"]) {
+        let mut with = whole.clone();
+        with["hooks"][kind.as_str().expect("a name")] = serde_json::json!([{"path": "/hook"}]);
+        documents.push(with);
+    }
+    assert_eq!(documents.len(), 6);
+    let policy = &said["linux"]["memoryPolicy"];
+    for mode in names(&policy["modes"]) {
+        let mut with = whole.clone();
+        with["linux"]["memoryPolicy"] = match mode.as_str() {
+            Some("MPOL_DEFAULT" | "MPOL_LOCAL") => serde_json::json!({"mode": mode}),
+            _ => serde_json::json!({"mode": mode, "nodes": "0"}),
+        };
+        documents.push(with);
+    }
+    for flag in names(&policy["flags"]) {
+        let mut with = whole.clone();
+        with["linux"]["memoryPolicy"] =
+            serde_json::json!({"mode": "MPOL_BIND", "nodes": "0", "flags": [flag]});
+        documents.push(with);
+    }
+    assert_eq!(documents.len(), 16);
+    for document in documents {
+        let config = read(&document.to_string()).unwrap_or_else(|error| panic!("{error}"));
+        let written = config.to_document().expect("a document");
+        assert_eq!(written.unsaid, [""; 0], "{document}");
+        let back = Config::from_document(&written.document, Path::new("/")).expect("a builder");
+        assert_eq!(back, config);
+    }
+}
+
+#[test]
 fn all_problems_are_told_together() {
     let json = r#"{"ociVersion": "1.3.0", "root": {"path": "r"}, "x": 1,
         "process": {"user": {"uid": 0}, "args": ["a"], "cwd": "tmp"},

@@ -45,6 +45,13 @@ pub fn features() -> Result<Features, Error> {
         "apparmor": { "enabled": true },
         "selinux": { "enabled": true },
         "intelRdt": { "enabled": false },
+        "memoryPolicy": {
+            "modes": [
+                "MPOL_DEFAULT", "MPOL_PREFERRED", "MPOL_BIND", "MPOL_INTERLEAVE", "MPOL_LOCAL",
+                "MPOL_PREFERRED_MANY", "MPOL_WEIGHTED_INTERLEAVE",
+            ],
+            "flags": ["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"],
+        },
         "mountExtensions": { "idmap": { "enabled": true } },
         "netDevices": { "enabled": cfg!(feature = "net") },
     });
