@@ -132,6 +132,24 @@ fn what_a_document_cannot_say_is_listed() {
     assert!(ephemeral.expect("a document").unsaid.contains(&"root".to_owned()));
 }
 
+#[test]
+fn a_command_becomes_the_process_of_a_document() {
+    let builder = Container::from_rootfs("/r").root(Root::InPlace).env("A", "1").env("B", "2");
+    let size = ampoule::WindowSize { rows: 30, columns: 90 };
+    let command = builder.command("sh").arg("-c").env("B", "3").env_remove("A").tty(size);
+    let config = Config::from(&command.current_dir("/srv"));
+    assert_eq!(config.args, ["sh", "-c"]);
+    let names: Vec<_> = config.env.iter().filter_map(|(name, _)| name.to_str()).collect();
+    assert_eq!(names, ["PATH", "LANG", "B"]);
+    assert_eq!(config.env[2].1, "3");
+    assert_eq!((config.current_dir.as_path(), config.terminal), (Path::new("/srv"), Some(size)));
+    let written = config.to_document().expect("a document");
+    let back = Config::from_document(&written.document, Path::new("/")).expect("it is read");
+    assert_eq!((back.args, back.env, back.current_dir), (config.args, config.env, "/srv".into()));
+    let bare = Config::from(&Container::from_rootfs("/r").env("A", "1").command("sh").env_clear());
+    assert_eq!((bare.env, bare.current_dir), (Vec::new(), "/".into()));
+}
+
 /// A builder whose every setting a document can say.
 fn builders() -> impl Strategy<Value = Builder> {
     let flags = any::<u64>().prop_map(MountFlags::from_bits_truncate);

@@ -14,4 +14,5 @@ in_tier!(root, kept:
     files_that_cannot_be_used_say_so
     a_file_of_another_boot_means_a_stopped_container
     a_group_is_found_again
+    a_stop_asks_and_then_kills
 );

@@ -77,6 +77,22 @@ fn a_tree_is_attached_where_that_is_asked_for() {
 }
 
 #[test]
+fn a_tree_that_was_left_stays_attached() {
+    let layers = Layers::new(&[&[("etc/motd", "motd\n")]]);
+    let target = layers.dir.path().join("target");
+    fs::create_dir(&target).unwrap();
+    layers::unchanged(|| {
+        let mut mounted = layers.overlay().mount().unwrap();
+        mounted.mount_at(&target).unwrap();
+        mounted.leave();
+        assert_eq!(fs::read_to_string(target.join("etc/motd")).unwrap(), "motd\n");
+        rustix::mount::unmount(&target, rustix::mount::UnmountFlags::empty()).unwrap();
+        // One that is attached nowhere ends.
+        layers.overlay().mount().unwrap().leave();
+    });
+}
+
+#[test]
 fn what_is_mounted_over_a_tree_is_not_unmounted() {
     let layers = Layers::new(&[&[("a", "a")], &[("b", "b")]]);
     let target = layers.dir.path().join("target");

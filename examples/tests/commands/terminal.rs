@@ -12,7 +12,7 @@ use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use super::{command, finish, read_until};
 
 /// A terminal for a program: what the program holds, and what a user would sit at.
-fn terminal(rows: u16, columns: u16) -> (File, OwnedFd) {
+pub(crate) fn terminal(rows: u16, columns: u16) -> (File, OwnedFd) {
     let user = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&user).unwrap();
     unlockpt(&user).unwrap();
@@ -83,7 +83,7 @@ pub(crate) fn from_a_pipe() {
 }
 
 /// A stream that has ended, in place of one that was given away.
-fn empty() -> std::process::ChildStdout {
+pub(crate) fn empty() -> std::process::ChildStdout {
     let (read, _) = std::io::pipe().unwrap();
     OwnedFd::from(read).into()
 }

@@ -6,7 +6,9 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use ampoule_init::process::wait_readable;
+use rustix::process::Signal;
 
+use crate::container::END_LIMIT;
 use crate::created::RunState;
 use crate::error::{Error, Stage};
 use crate::exit::ExitStatus;
@@ -30,12 +32,23 @@ impl Kept {
     /// [`ErrorKind::NotEnding`](crate::ErrorKind::NotEnding).
     pub fn stop(&self, grace: Duration) -> Result<ExitStatus, Error> {
         self.kill(self.record.confinement.builder.stop_signal)?;
-        let deadline = Instant::now().checked_add(grace);
-        let ended = self.init.as_ref().map(|init| wait_readable(init, deadline));
-        let ended = ended.transpose().map_err(|error| Error::io(Stage::Running, "poll", &error))?;
-        if ended == Some(false) {
-            self.end_processes()?;
+        if !self.ends_in(grace)? {
+            // The payload alone, so that init notes how it ended, and then ends the rest.
+            let killed = self.kill(Signal::KILL.as_raw());
+            // It may have ended meanwhile.
+            killed.or_else(|error| if self.lives() { Err(error) } else { Ok(()) })?;
+            if !self.ends_in(END_LIMIT)? {
+                self.end_processes()?;
+            }
         }
         self.wait()
+    }
+
+    /// Whether its first process ends in this time.
+    fn ends_in(&self, limit: Duration) -> Result<bool, Error> {
+        let deadline = Instant::now().checked_add(limit);
+        let ended = self.init.as_ref().map(|init| wait_readable(init, deadline));
+        let ended = ended.transpose().map_err(|error| Error::io(Stage::Running, "poll", &error))?;
+        Ok(ended != Some(false))
     }
 }

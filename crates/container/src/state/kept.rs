@@ -122,7 +122,7 @@ impl Kept {
         Ok(self.container.get_or_init(|| made))
     }
 
-    fn lives(&self) -> bool {
+    pub(super) fn lives(&self) -> bool {
         let ended = |init| wait_readable(init, Some(Instant::now())).unwrap_or(false);
         self.init.as_ref().is_some_and(|init| !ended(init))
     }

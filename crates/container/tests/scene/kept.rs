@@ -201,3 +201,33 @@ pub(crate) fn a_group_is_found_again() {
     assert!(paths.iter().all(|path| !Path::new(path).exists()));
     assert_eq!(descendants(), 0);
 }
+
+pub(crate) fn a_stop_asks_and_then_kills() {
+    let (_place, states) = states();
+    for (script, grace, signal) in [
+        ("trap 'exit 4' USR1; touch /tmp/set; while :; do sleep 0.02; done", 20, None),
+        ("trap '' USR1; touch /tmp/set; while :; do sleep 0.02; done", 0, Some(9)),
+    ] {
+        let builder = Container::host_view().stop_signal(10);
+        let command = quiet(shell(builder, script));
+        let mut kept = states.create("a", command, Details::default()).expect("a container");
+        let before = std::time::SystemTime::now();
+        kept.start().expect("a start");
+        assert_eq!(kept.ended(), None);
+        let container = kept.container().expect("it runs");
+        assert!(soon(|| container.read("/tmp/set", ampoule::Bytes::kib(1)).is_ok()));
+        let status = states.get("a").expect("it").stop(Duration::from_secs(grace)).expect("an end");
+        assert_eq!(status.signal(), signal, "{script}");
+        assert_eq!(status.code(), signal.is_none().then_some(4), "{script}");
+        // The clock of files is some milliseconds behind.
+        let at = kept.ended().expect("a time") + Duration::from_millis(50);
+        assert!(at >= before && at <= std::time::SystemTime::now() + Duration::from_millis(50));
+        // The time of its life ends with it.
+        std::thread::sleep(Duration::from_millis(30));
+        let wall = kept.wait().expect("a status").wall();
+        assert_eq!(kept.wait().expect("a status").wall(), wall);
+        let error = refused(kept.stop(Duration::ZERO));
+        is_error(&error, ErrorKind::WrongState, Stage::Running, &["kill", "stopped"]);
+        states.delete("a", Force::No).expect("it has ended");
+    }
+}
