@@ -19,7 +19,7 @@ use tempfile::TempDir;
 pub(crate) mod place;
 
 /// `__WALL`: also children that send no SIGCHLD.
-const ALL_CHILDREN: u32 = 0x4000_0000;
+pub(crate) const ALL_CHILDREN: u32 = 0x4000_0000;
 
 const NAMES: [&str; 8] = ["sh", "sleep", "cat", "echo", "ls", "id", "env", "tty"];
 

@@ -7,16 +7,22 @@
 //! default shares got less than half of its neighbour's time. This is the curve through all three points that
 //! newer runtimes use: with l = log2(shares), weight = 10^((l² + 125 l) / 612 - 7/34), rounded up.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use super::decimal::parse_u64;
 use super::serial::number_or_text;
 use crate::error::{Error, Reason, Result};
 
-/// A relative weight, 1 to 10000; the kernel's default is 100.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Weight(u16);
+/// A relative weight, 1 to 10000; the kernel's default is 100. One that was made of shares gives the same shares back.
+#[derive(Clone, Copy, Debug)]
+pub struct Weight {
+    weight: u16,
+    /// What it was made of; two weights are the same whatever that was.
+    shares: Option<Shares>,
+}
 
 /// Relative shares of v1, 2 to 262144; the kernel's default is 1024.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,19 +36,23 @@ impl Weight {
     pub fn new(weight: u64) -> Result<Self> {
         let fits = u16::try_from(weight).ok().filter(|weight| (1..=10_000).contains(weight));
         let refused = || Error::text("weight", &weight.to_string(), Reason::OutOfRange(1, 10_000));
-        fits.map(Self).ok_or_else(refused)
+        fits.map(|weight| Self { weight, shares: None }).ok_or_else(refused)
     }
 
     /// The number.
     #[must_use]
     pub fn get(self) -> u16 {
-        self.0
+        self.weight
     }
 
-    /// The shares that are nearest; 100 becomes 1024.
+    /// The shares that it was made of, or those that are nearest; 100 becomes 1024.
     #[must_use]
     pub fn to_shares(self) -> Shares {
-        let exponent = f64::from(self.0).log10() + 7.0 / 34.0;
+        self.shares.unwrap_or_else(|| self.nearest_shares())
+    }
+
+    fn nearest_shares(self) -> Shares {
+        let exponent = f64::from(self.weight).log10() + 7.0 / 34.0;
         let log = (125.0f64.powi(2) + 4.0 * 612.0 * exponent).sqrt();
         Shares(nearest((f64::midpoint(log, -125.0)).exp2(), 2, 262_144))
     }
@@ -72,7 +82,33 @@ impl Shares {
         let exponent = (log * log + 125.0 * log) / 612.0 - 7.0 / 34.0;
         // Rounded up, but not because the last bit of a whole number is wrong.
         let weight = nearest((10.0f64.powf(exponent) - 1e-6).ceil(), 1, 10_000);
-        Weight(u16::try_from(weight).unwrap_or(10_000))
+        Weight { weight: u16::try_from(weight).unwrap_or(10_000), shares: Some(self) }
+    }
+}
+
+impl PartialEq for Weight {
+    fn eq(&self, other: &Self) -> bool {
+        self.weight == other.weight
+    }
+}
+
+impl Eq for Weight {}
+
+impl PartialOrd for Weight {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Weight {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.weight.cmp(&other.weight)
+    }
+}
+
+impl Hash for Weight {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.weight.hash(state);
     }
 }
 
@@ -103,7 +139,7 @@ impl FromStr for Shares {
 
 impl fmt::Display for Weight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.weight.fmt(f)
     }
 }
 
@@ -113,7 +149,7 @@ impl fmt::Display for Shares {
     }
 }
 
-number_or_text!(Weight, Weight::new, serialize_u16, |weight: &Weight| weight.0);
+number_or_text!(Weight, Weight::new, serialize_u16, |weight: &Weight| weight.weight);
 number_or_text!(Shares, Shares::new, serialize_u32, |shares: &Shares| shares.0);
 
 #[cfg(test)]
@@ -151,6 +187,7 @@ mod tests {
         fn weights_come_back(weight in 1u64..=10_000) {
             let weight = Weight::new(weight).unwrap();
             let back = weight.to_shares().to_weight();
+            prop_assert_eq!(back.to_shares(), weight.to_shares());
             // Low shares are coarser than low weights are.
             prop_assert!(back.get().abs_diff(weight.get()) <= 1 + weight.get() / 20);
         }
