@@ -4,5 +4,7 @@
 
 #[path = "../top/arguments.rs"]
 mod arguments;
+#[path = "../top/interfaces.rs"]
+mod interfaces;
 #[path = "../top/row.rs"]
 mod row;

@@ -77,8 +77,7 @@ impl Row {
     fn cells(&self) -> [String; 10] {
         [
             shown(self.id, |id| id.to_string()),
-            // A name may hold control characters that a terminal would obey.
-            self.name.chars().map(|c| if c.is_control() { '?' } else { c }).collect(),
+            printable(&self.name),
             shown(self.cpu_percent, percent),
             pair(self.memory_usage, self.memory_limit),
             shown(self.memory_percent, percent),
@@ -106,6 +105,11 @@ pub(crate) fn table(rows: &[Row]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// A name may hold control characters that a terminal would obey.
+pub(crate) fn printable(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 fn shown<T>(value: Option<T>, show: impl FnOnce(T) -> String) -> String {
