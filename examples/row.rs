@@ -84,8 +84,7 @@ impl<Id: Display> Row<Id> {
     fn cells(&self) -> [String; 10] {
         [
             shown(self.id.as_ref(), ToString::to_string),
-            // A name may hold control characters that a terminal would obey.
-            self.name.chars().map(|c| if c.is_control() { '?' } else { c }).collect(),
+            printable(&self.name),
             shown(self.cpu_percent, percent),
             pair(self.memory_usage, self.memory_limit),
             shown(self.memory_percent, percent),
@@ -114,6 +113,12 @@ pub fn table<Id: Display>(rows: &[Row<Id>]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// A name may hold control characters that a terminal would obey.
+#[must_use]
+pub fn printable(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 fn shown<T>(value: Option<T>, show: impl FnOnce(T) -> String) -> String {

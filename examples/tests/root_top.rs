@@ -115,6 +115,21 @@ fn one_table() {
 }
 
 #[test]
+fn each_interface_has_its_line() {
+    let send = "for _ in 1 2 3; do echo 0123456789 >/dev/udp/127.0.0.1/9; done; exec sleep 100";
+    let once = ["--no-stream", "--interval", "2", "--interfaces", "--", "bash", "-c", send];
+    let done = run("top", &once);
+    assert_eq!((done.code, done.err.as_str()), (Some(0), ""));
+    let [head, line] = done.out.lines().collect::<Vec<_>>()[..] else { panic!("{}", done.out) };
+    assert!(head.contains("INTERFACE") && head.ends_with("TX DROPPED"), "{head}");
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words[1..3], ["bash-1", "lo"], "{line}");
+    let [bytes, packets] = [3, 4].map(|at| words[at].parse::<u64>().unwrap());
+    assert!(bytes >= 33 && packets >= 3, "{line}");
+    assert_eq!(words[7..9], words[3..5], "what lo sends it receives: {line}");
+}
+
+#[test]
 fn it_ends_with_the_last_command() {
     let commands = ["--", "sh", "-c", "exit 3", "---", "sleep", "0.5"];
     let done = run("top", &[&["--interval", "0.2"], commands.as_slice()].concat());

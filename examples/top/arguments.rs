@@ -24,6 +24,7 @@ Each command runs in a container of its own, without output, until it ends or to
   --interval S      seconds between two tables, 1 by default
   --no-stream       one table, after one interval
   --format FORMAT   table, or json: one line for each table
+  --interfaces      a table of network interfaces: bytes, packets, errors and drops of each
   -h, --help        this text
 
 CPU % is of one CPU. MEM USAGE is without cached files that were not used lately. NET IO is what the interfaces
@@ -40,6 +41,7 @@ pub(crate) struct Options {
     pub(crate) interval: Duration,
     pub(crate) shown: Shown,
     pub(crate) format: Format,
+    pub(crate) lines: Lines,
 }
 
 /// How many tables.
@@ -47,6 +49,13 @@ pub(crate) struct Options {
 pub(crate) enum Shown {
     Once,
     Stream,
+}
+
+/// What a line of the table is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lines {
+    Subjects,
+    Interfaces,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +75,7 @@ pub(crate) fn parse(mut from: lexopt::Parser) -> Result<Option<Options>, Failure
         interval: Duration::from_secs(1),
         shown: Shown::Stream,
         format: Format::Table,
+        lines: Lines::Subjects,
     };
     while let Some(argument) = from.next()? {
         match argument {
@@ -79,6 +89,7 @@ pub(crate) fn parse(mut from: lexopt::Parser) -> Result<Option<Options>, Failure
                 options.interval = Duration::try_from_secs_f64(from.value()?.parse()?)?;
             }
             Long("no-stream") => options.shown = Shown::Once,
+            Long("interfaces") => options.lines = Lines::Interfaces,
             Long("format") => options.format = format(&from.value()?.string()?)?,
             Value(program) => options.commands = commands(program, from.raw_args()?),
             _ => return Err(argument.unexpected().into()),
@@ -124,15 +135,18 @@ mod tests {
         let limits = Limits::default().memory_max(64 << 20).cpus("0.5".parse().unwrap());
         assert_eq!(options.limits, limits);
         assert_eq!((options.count, options.shown), (2, Shown::Stream));
+        assert_eq!(options.lines, Lines::Subjects);
     }
 
     #[test]
     fn groups_alone() {
-        let options = options("--group /a --group b --no-stream --format json --interval 0.25");
+        let options =
+            options("--interfaces --group /a --group b --no-stream --format json --interval 0.25");
         let options = options.unwrap().unwrap();
         assert_eq!(options.groups, ["/a", "b"].map(|path| path.parse().unwrap()));
         assert_eq!((options.shown, options.format), (Shown::Once, Format::Json));
         assert_eq!(options.interval, Duration::from_millis(250));
+        assert_eq!(options.lines, Lines::Interfaces);
     }
 
     #[test]

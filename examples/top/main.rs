@@ -2,6 +2,7 @@
 #![expect(clippy::print_stderr, reason = "a command line program talks to its user")]
 
 mod arguments;
+mod interfaces;
 mod subject;
 
 use std::io::IsTerminal as _;
@@ -10,7 +11,7 @@ use std::process::ExitCode;
 use ampoule_examples::arguments::{Failure, print};
 use ampoule_examples::foreground::{FAILED, Signals};
 use ampoule_examples::row::{self, Row};
-use arguments::{Format, HELP, Options, Shown};
+use arguments::{Format, HELP, Lines, Options, Shown};
 use subject::{Look, Subject};
 
 /// What makes a terminal empty.
@@ -63,11 +64,15 @@ fn look(subjects: &mut Vec<Subject>, memory: u64) -> Result<Vec<Row<u32>>, Failu
 }
 
 fn show(rows: &[Row<u32>], options: &Options) -> Result<(), Failure> {
+    let table = || match options.lines {
+        Lines::Subjects => row::table(rows),
+        Lines::Interfaces => interfaces::table(rows),
+    };
     match options.format {
         Format::Json => print(&(serde_json::to_string(rows)? + "\n")),
         Format::Table if options.shown == Shown::Stream && std::io::stdout().is_terminal() => {
-            print(&(CLEAR.to_owned() + &row::table(rows)))
+            print(&(CLEAR.to_owned() + &table()))
         }
-        Format::Table => print(&row::table(rows)),
+        Format::Table => print(&table()),
     }
 }

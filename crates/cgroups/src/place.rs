@@ -20,6 +20,9 @@ use crate::uses::Keep;
 pub(crate) use crate::way::Dir;
 use crate::way::{HandDown, SUBTREE, Way};
 
+/// The group of a process's own in which the groups of pods are, and nobody else's.
+const PODS: &str = "ampoule-pod";
+
 /// Where groups are made. Cheap to clone; holds one descriptor for each hierarchy.
 ///
 /// The directories that it made, and `ampoule`, are removed with its last clone and the last [`Group`](crate::Group) in
@@ -174,8 +177,11 @@ pub(crate) fn writable(dir: Dir) -> Result<Dir> {
 /// The way to a path in one hierarchy, or to the beginning of it.
 fn to_path(hierarchy: &Hierarchy, path: &GroupPath, names: &[&str]) -> Way {
     let top = if path.is_absolute() { &hierarchy.mount } else { &hierarchy.own };
+    // Also one that a killed process made.
+    let ours = !path.is_absolute() && names == [PODS];
+    let keep = if ours { Keep::Nothing } else { Keep::Found };
     let names = names.iter().map(|name| (*name).to_owned()).collect();
-    let (top, hand_down, keep) = (top.clone(), HandDown::All, Keep::Found);
+    let (top, hand_down) = (top.clone(), HandDown::All);
     Way { hierarchy: hierarchy.clone(), top, names, hand_down, keep }
 }
 

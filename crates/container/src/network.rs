@@ -162,12 +162,15 @@ pub(crate) struct Networking {
     pub(crate) hosts: Vec<(IpAddr, String)>,
     /// The name in a UTS namespace that is joined.
     pub(crate) hostname: Option<String>,
+    /// The addresses of a network that is joined.
+    pub(crate) own: Vec<IpAddr>,
 }
 
 impl Builder {
     /// Connects it to a network; several of [`Network::Bridge`] and the like are possible. Where a root of its own is
     /// made, `/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf` say what belongs to it, unless a
-    /// [file](Builder::file) or a mount does.
+    /// [file](Builder::file) or a mount does. Its own name there is the address that an [`Endpoint`] or its pod has, or
+    /// else 127.0.1.1.
     #[must_use]
     pub fn network(mut self, network: impl Into<Network>) -> Self {
         let network = network.into();

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ampoule_cgroups::{Group, GroupPath, Hierarchies, Life, Limits, Place, owned_name, sweep};
+use ampoule_cgroups::{Group, GroupPath, Hierarchies, Life, Limits, Place, owned_name, reconcile};
 use ampoule_net::{Attachment, Egress, Port};
 use ampoule_ns::{Namespace, Setting, Target, User};
 
@@ -258,6 +258,7 @@ impl PodBuilder {
             pod.namespaces.push((kind, maker.namespace(kind)?));
         }
         pod.networks = std::mem::take(&mut maker.networks);
+        pod.names.own = pod.networks.addresses();
         Ok(pod)
     }
 }
@@ -283,9 +284,10 @@ fn make_group(limits: &Limits) -> ampoule_cgroups::Result<(Group, String)> {
         }
         _ => (Place::open(&hierarchies, &GroupPath::new(PLACE)?)?, PLACE.to_owned()),
     };
-    // What killed programs left; who cannot clear it now does so next time.
-    let _left = sweep(&place).is_err();
-    let name = owned_name(Some(&crate::id::fresh()), Life::WithOwner)?;
+    // What killed programs left, with the groups of the containers in it; who cannot clear it now does so next time.
+    let _left = reconcile(&place).is_err();
+    // A container of it may outlive this process; its group goes with the first pod after all have ended.
+    let name = owned_name(Some(&crate::id::fresh()), Life::Detached)?;
     let group = Group::create_in(&place, &name, limits, ACCOUNTED)?;
     let path = format!("{}/{name}", path.trim_end_matches('/'));
     Ok((group, path))

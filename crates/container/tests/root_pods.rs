@@ -62,7 +62,9 @@ fn a_pod_has_one_address() {
             assert_eq!(fetch(([127, 0, 0, 1], 8081).into()).as_deref(), Some("of a pod"));
             let other = pod.join(Container::host_view());
             assert_eq!(print(other.clone(), "busybox wget -q -O - http://127.0.0.1/"), "of a pod");
-            assert!(print(other, "cat /etc/hosts /etc/hostname").ends_with("\tshop\nshop\n"));
+            // Its name is its address, for all of it.
+            let files = format!("\n{address}\tshop\nshop\n");
+            assert!(print(other, "cat /etc/hosts /etc/hostname").ends_with(&files));
         });
     });
 }

@@ -10,7 +10,7 @@ mod scene;
 use std::process::Command;
 
 use ampoule::net::{self, Egress};
-use ampoule::{Builder, Container, ErrorKind, Network, OnDrop, Stage, WithHost};
+use ampoule::{Builder, Container, ErrorKind, Network, OnDrop, Pod, Stage, WithHost};
 use oracle::alone::after_shell;
 use oracle::{alone_with, tier, unchanged};
 use scene::networks::{fetch, fetches};
@@ -91,6 +91,56 @@ fn a_payload_fetches_from_another_container_through_its_published_port() {
                 assert_eq!(reason(&error), net::ErrorKind::ProgramFailed, "{error}");
                 drop(served);
                 assert_eq!(fetch((HOST, 8080).into()), None);
+            });
+        },
+    );
+}
+
+#[test]
+fn a_pod_has_one_published_port() {
+    both_tiers();
+    alone_with(
+        |command| ordinary(command, ""),
+        || {
+            unchanged(|| {
+                let pod = || {
+                    let pod = Pod::builder().network(Network::user().expect("a name"));
+                    pod.publish("8080:80".parse().expect("a port")).hostname("shop")
+                };
+                let mut first = pod().create().expect("a pod");
+                let builder = Container::host_view().file("/srv/index.html", "of a pod");
+                let server = shell(first.join(builder), "exec busybox httpd -f -p 80 -h /srv");
+                first.start(server).expect("a server");
+                assert!(soon(|| fetch((HOST, 8080).into()).as_deref() == Some("of a pod")));
+                let other = first.join(Container::host_view());
+                assert_eq!(print(other.clone(), &fetches(([127, 0, 0, 1], 80))), "of a pod");
+                assert_eq!(print(other, &fetches((HOST, 8080))), "of a pod");
+                assert_eq!(print(container(), &fetches((HOST, 8080))), "of a pod");
+                let error = refused(pod().create());
+                assert_eq!(reason(&error), net::ErrorKind::ProgramFailed, "{error}");
+                drop(first);
+                assert_eq!(fetch((HOST, 8080).into()), None);
+                drop(pod().create().expect("the port is free"));
+            });
+        },
+    );
+}
+
+#[test]
+fn a_pod_over_the_other_program_has_a_way_out() {
+    both_tiers();
+    alone_with(
+        |command| ordinary(command, "mount --bind /dev/null /usr/bin/pasta"),
+        || {
+            unchanged(|| {
+                let user = Network::user().expect("a name");
+                let pod = Pod::builder().network(user.clone()).create().expect("a pod");
+                let inside = pod.join(Container::host_view());
+                let addresses = print(inside, "busybox ip -o -4 addr show eth0");
+                assert!(addresses.contains("10.0.2.100/24"), "{addresses}");
+                let port = "8080:80".parse().expect("a port");
+                let error = refused(Pod::builder().network(user).publish(port).create());
+                assert_eq!(reason(&error), net::ErrorKind::ProgramMissing, "{error}");
             });
         },
     );

@@ -261,6 +261,12 @@ impl Endpoint {
         self
     }
 
+    /// The addresses that it wants.
+    #[must_use]
+    pub fn addresses(&self) -> &[IpAddr] {
+        &self.addresses
+    }
+
     /// The hardware address; without, one that depends on the address.
     #[must_use]
     pub fn mac(mut self, mac: Mac) -> Self {

@@ -67,10 +67,23 @@ fn hosts(builder: &Builder) -> String {
         Some(of_host) => of_host + "\n",
         None => HOSTS.to_owned(),
     };
-    // As Debian does for a name whose address is found later.
-    write_entry(&mut text, IpAddr::from([127, 0, 1, 1]), hostname(builder));
+    let mut own = own_addresses(networking);
+    if own.is_empty() {
+        // As Debian does for a name whose address is found later.
+        own.push(IpAddr::from([127, 0, 1, 1]));
+    }
+    own.into_iter().for_each(|address| write_entry(&mut text, address, hostname(builder)));
     networking.hosts.iter().for_each(|(address, name)| write_entry(&mut text, *address, name));
     text
+}
+
+/// Those that are known before it starts.
+fn own_addresses(networking: &Networking) -> Vec<IpAddr> {
+    let wanted = networking.networks.iter().flat_map(|network| match network {
+        Network::Bridge { endpoint: Some(endpoint), .. } => endpoint.addresses(),
+        _ => &[],
+    });
+    networking.own.iter().chain(wanted).copied().collect()
 }
 
 fn write_entry(text: &mut String, address: IpAddr, name: &str) {
@@ -189,6 +202,16 @@ mod tests {
         assert_eq!(files.len(), 2);
         assert!(text(0).ends_with("127.0.1.1\tweb\n10.0.0.2\tdb\n"), "{}", text(0));
         assert_eq!(text(1), "nameserver 10.0.0.1\n");
+    }
+
+    #[test]
+    fn a_name_has_the_address_that_was_wished() {
+        let endpoint = ampoule_net::Endpoint::new("eth0").unwrap().address([10, 0, 0, 9].into());
+        let network = ampoule_net::BridgeNetwork::new("a").unwrap();
+        let network = Network::Bridge { network, endpoint: Some(endpoint) };
+        let builder = Container::host_view().network(network).hostname("web");
+        let text = String::from_utf8(name_files(&builder)[0].bytes.clone()).unwrap();
+        assert!(text.ends_with("ip6-loopback\n10.0.0.9\tweb\n"), "{text}");
     }
 
     #[test]

@@ -62,6 +62,44 @@ pub(crate) fn ip(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
+/// The tables of nftables that this library made, by name.
+pub(crate) fn tables() -> Vec<String> {
+    use rustix::net::{
+        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send,
+        socket_with,
+    };
+    /// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE`.
+    const GET_TABLE: u16 = 0x0a01;
+    /// `NLM_F_REQUEST | NLM_F_DUMP`.
+    const DUMP: u16 = 0x301;
+    const DONE: u16 = 3;
+    let (kind, flags) = (SocketType::RAW, SocketFlags::CLOEXEC);
+    let family = Some(netlink::NETFILTER);
+    let socket = socket_with(AddressFamily::NETLINK, kind, flags, family).expect("a socket");
+    // The header, and that of netfilter with no family.
+    let mut request = 20_u32.to_ne_bytes().to_vec();
+    request.extend([GET_TABLE, DUMP].map(u16::to_ne_bytes).concat());
+    request.resize(20, 0);
+    send(&socket, &request, SendFlags::empty()).expect("a request");
+    let mut found = Vec::new();
+    loop {
+        let mut buffer = vec![0; 64 << 10];
+        let (read, _) = recv(&socket, &mut buffer[..], RecvFlags::empty()).expect("an answer");
+        let mut rest = &buffer[..read];
+        while let Some(header) = rest.first_chunk::<6>() {
+            let length = u32::from_ne_bytes([header[0], header[1], header[2], header[3]]) as usize;
+            if u16::from_ne_bytes([header[4], header[5]]) == DONE {
+                found.sort();
+                return found;
+            }
+            let message = String::from_utf8_lossy(&rest[..length]).into_owned();
+            let names = message.split('\0').filter(|word| word.starts_with("ampoule_"));
+            found.extend(names.map(str::to_owned));
+            rest = &rest[length.next_multiple_of(4).min(rest.len())..];
+        }
+    }
+}
+
 /// A bridge network with a subnet of its own.
 pub(crate) fn bridge(name: &str, subnet: &str) -> Network {
     let subnet: Cidr = subnet.parse().expect("a subnet");
