@@ -30,3 +30,5 @@ in_tier!(root, run_mounts:
     mounts_count_for_the_cache_of_steps
     a_mount_that_cannot_be_made_says_where
 );
+
+in_tier!(root, added_archives: an_archive_of_roots_build_gives_the_same);

@@ -5,6 +5,8 @@
 
 #![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
+#[cfg(feature = "image")]
+pub(crate) mod added_archives;
 pub(crate) mod attacks;
 pub(crate) mod attributes;
 pub(crate) mod container_events;
