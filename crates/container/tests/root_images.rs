@@ -33,3 +33,9 @@ in_tier!(root, run_mounts:
 );
 
 in_tier!(root, added_archives: an_archive_of_roots_build_gives_the_same);
+
+in_tier!(root, image_attacks:
+    directories_of_an_image_lead_nowhere
+    users_of_an_image_are_exact_or_refused
+    variables_of_an_image_are_exact_or_refused
+);

@@ -33,3 +33,9 @@ in_tier!(user, run_mounts:
     mounts_count_for_the_cache_of_steps
     a_mount_that_cannot_be_made_says_where
 );
+
+in_tier!(user, image_attacks:
+    directories_of_an_image_lead_nowhere
+    users_of_an_image_are_exact_or_refused
+    variables_of_an_image_are_exact_or_refused
+);

@@ -25,6 +25,8 @@ pub(crate) mod guest;
 pub(crate) mod host;
 pub(crate) mod idle;
 #[cfg(feature = "image")]
+pub(crate) mod image_attacks;
+#[cfg(feature = "image")]
 pub(crate) mod image_layers;
 pub(crate) mod images;
 pub(crate) mod inside;
