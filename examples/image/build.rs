@@ -25,6 +25,7 @@ Usage: image build [OPTIONS] -t NAME [CONTEXT]
   -t, --tag NAME         what the image is called
   -f, --file FILE        otherwise Containerfile or Dockerfile in CONTEXT
   --build-arg NAME=VALUE a value for an ARG
+  --secret id=ID,src=FILE  a file for RUN --mount=type=secret,id=ID; it is in no layer
   --target STAGE         build this stage, not the last one
   --no-cache             do every step again
   --network HOW          host (the default) or none, for RUN
@@ -42,6 +43,7 @@ struct Options {
     tag: Option<Reference>,
     file: Option<PathBuf>,
     arguments: Vec<(String, String)>,
+    secrets: Vec<(String, PathBuf)>,
     target: Option<String>,
     cache: Cache,
     network: Option<RunNetwork>,
@@ -57,6 +59,7 @@ impl Options {
                 let (name, value) = text.split_once('=').ok_or("--build-arg takes NAME=VALUE")?;
                 self.arguments.push((name.to_owned(), value.to_owned()));
             }
+            "secret" => self.secrets.push(secret(&from.value()?.string()?)?),
             "target" => self.target = Some(from.value()?.string()?),
             "no-cache" => self.cache = Cache::Passed,
             "network" => {
@@ -70,6 +73,28 @@ impl Options {
         }
         Ok(true)
     }
+}
+
+/// What `--secret` says: a name and a file, by its name if it has no other.
+fn secret(text: &str) -> Result<(String, PathBuf), Failure> {
+    let (mut id, mut source) = (None, None);
+    for field in text.split(',') {
+        let into = match field.split_once('=') {
+            Some(("id", value)) => (&mut id, value),
+            Some(("src" | "source", value)) => (&mut source, value),
+            Some(("type", "file")) => continue,
+            _ => return Err(format!("--secret {text}: it takes id=ID,src=FILE").into()),
+        };
+        if into.0.replace(into.1.to_owned()).is_some() {
+            return Err(format!("--secret {text}: {field} is said twice").into());
+        }
+    }
+    let source =
+        PathBuf::from(source.ok_or_else(|| format!("--secret {text}: src=FILE is missing"))?);
+    let named = || source.file_name().map(|name| name.to_string_lossy().into_owned());
+    let id = id.or_else(named).filter(|id| !id.is_empty());
+    let id = id.ok_or_else(|| format!("--secret {text}: id=ID is missing"))?;
+    Ok((id, source))
 }
 
 /// `build`.
@@ -97,6 +122,10 @@ pub(crate) fn build(from: lexopt::Parser) -> Done {
     build = with_registry(build, &store, &given);
     for (name, value) in options.arguments {
         build = build.argument(name, value);
+    }
+    for (id, path) in options.secrets {
+        let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        build = build.secret(id, bytes);
     }
     if let Some(stage) = options.target {
         build = build.target(stage);

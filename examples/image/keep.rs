@@ -23,9 +23,10 @@ Usage: image rm [--store DIR] IMAGE…
 const GC: &str = "\
 Removes what no name leads to and nobody uses, and what was never finished.
 
-Usage: image gc [--store DIR] [--steps] [--no-wait]
+Usage: image gc [--store DIR] [--steps] [--caches] [--no-wait]
 
   --steps      and what builds keep of their steps
+  --caches     and the directories of RUN --mount=type=cache that no build uses now
   --no-wait    fail while somebody adds something, instead of waiting
 ";
 
@@ -59,11 +60,12 @@ pub(crate) fn remove(from: lexopt::Parser) -> Done {
 
 /// `gc`.
 pub(crate) fn gc(from: lexopt::Parser) -> Done {
-    let (mut patience, mut steps) = (Patience::Wait, false);
+    let (mut patience, mut steps, mut caches) = (Patience::Wait, false, false);
     let given = given(from, GC, &mut |name, _| {
         match name {
             "no-wait" => patience = Patience::Refuse,
             "steps" => steps = true,
+            "caches" => caches = true,
             _ => return Ok(false),
         }
         Ok(true)
@@ -73,6 +75,9 @@ pub(crate) fn gc(from: lexopt::Parser) -> Done {
     let store = given.store()?;
     if steps {
         store.prune_build_cache()?;
+    }
+    if caches {
+        print(&format!("removed: {} caches of RUN\n", store.prune_run_caches()?))?;
     }
     let gone = store.gc(patience)?;
     let (blobs, layers, in_use) = (gone.blobs, gone.layers, gone.in_use);

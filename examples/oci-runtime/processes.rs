@@ -21,6 +21,7 @@ pub(crate) fn exec(states: &StateDirectory, call: &Call) -> Result<u8, Failure> 
     let terminal = if detached { Terminal::Handed } else { Terminal::Own };
     follow::check(call, has_terminal, terminal)?;
     let mut process = inherited.pass_to(exec).spawn()?;
+    kept.send_listener(&mut process)?;
     if let Some(socket) = call.path("console-socket") {
         process.pty.take().map_or(Ok(()), |pty| pty.send(socket))?;
     }

@@ -98,6 +98,27 @@ fn a_containerfile_is_built() {
     assert!(lines[0] > lines[1] && lines[1..] == [6, 6], "{lines:?}");
 }
 
+#[test]
+fn a_build_has_secrets_and_caches() {
+    let place = stocked();
+    let file = "FROM app:1\nRUN --mount=type=secret,id=token,required \
+                --mount=type=cache,target=/cache wc -c < /run/secrets/token && touch /cache/kept\n";
+    place.run("mkdir C; echo 12345 > token");
+    fs::write(place.at("C/Containerfile"), file).unwrap();
+    let build = "image build --store S -t new:1";
+    assert!(place.fails(1, &format!("{build} C")).contains("\"token\""));
+    let said = place.fails(0, &format!("{build} --secret id=token,src=token C"));
+    assert!(said.contains("\n6\n"), "{said}");
+    place.run("! grep -rq 12345 S");
+    for wrong in ["id=token", "token", "id=a,id=b,src=token", "src=absent"] {
+        place.fails(1, &format!("{build} --secret {wrong} C"));
+    }
+    // A file by its own name.
+    place.fails(0, &format!("{build} --secret src=token --no-cache C"));
+    assert!(!place.run("image gc --store S").contains("caches"));
+    assert!(place.run("image gc --store S --caches").contains("removed: 1 caches of RUN\n"));
+}
+
 /// The digest in what a build says at last.
 fn digest(said: &str) -> String {
     said.trim_end().rsplit(' ').next().unwrap().to_owned()

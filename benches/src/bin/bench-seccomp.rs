@@ -7,7 +7,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::hint::black_box;
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
 
 use ampoule_benches::machine::Machine;
@@ -94,17 +96,29 @@ fn micros(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e6
 }
 
-fn summary(run: impl FnMut() -> Result<f64, Failure>) -> Result<Summary, Failure> {
-    let samples = std::iter::repeat_with(run).take(BATCHES).collect::<Result<Vec<_>, _>>()?;
+fn summary(samples: Vec<f64>) -> Result<Summary, Failure> {
     Summary::of(samples).ok_or_else(|| "no samples".into())
 }
 
-fn timed<T>(run: impl Fn() -> Result<T, Error>) -> Result<Summary, Failure> {
-    summary(|| {
-        let begin = Instant::now();
-        black_box(run()?);
-        Ok(micros(begin))
-    })
+/// What is timed, and its name.
+type Row<'a> = (&'static str, Box<dyn Fn() -> Result<(), Error> + 'a>);
+
+/// A row that throws away what it makes.
+fn row<'a, T>(name: &'static str, run: impl Fn() -> Result<T, Error> + 'a) -> Row<'a> {
+    (name, Box::new(move || black_box(run()).map(drop)))
+}
+
+/// Each row in its turn, so that what the machine does meanwhile shows in all of them.
+fn in_turn(rows: &[Row<'_>]) -> Result<Vec<(&'static str, Summary)>, Failure> {
+    let mut samples = vec![Vec::with_capacity(BATCHES); rows.len()];
+    for _ in 0..BATCHES {
+        for ((_, run), samples) in rows.iter().zip(&mut samples) {
+            let begin = Instant::now();
+            run()?;
+            samples.push(micros(begin));
+        }
+    }
+    rows.iter().zip(samples).map(|((name, _), samples)| Ok((*name, summary(samples)?))).collect()
 }
 
 fn compile_times(json: &mut String) -> Result<(), Failure> {
@@ -113,15 +127,15 @@ fn compile_times(json: &mut String) -> Result<(), Failure> {
     let ready = Filter::default_profile();
     let (known, _) = comparable();
     let mut rows = vec![
-        ("built and compiled", timed(|| Filter::default_profile().compile())?),
-        ("built and taken from the cache", timed(|| cache.compile(&Filter::default_profile()))?),
-        ("taken from the cache", timed(|| cache.compile(&ready))?),
+        row("built and compiled", || Filter::default_profile().compile()),
+        row("built and taken from the cache", || cache.compile(&Filter::default_profile())),
+        row("taken from the cache", || cache.compile(&ready)),
     ];
     if theirs(&known).is_some() {
-        rows.push(("the comparison's, by ampoule", timed(|| known.compile())?));
-        rows.push(("the comparison's, by libseccomp", timed(|| theirs(&known).transpose())?));
+        rows.push(row("the comparison's, by ampoule", || known.compile()));
+        rows.push(row("the comparison's, by libseccomp", || theirs(&known).transpose()));
     }
-    for (name, Summary { p50, p95, .. }) in rows {
+    for (name, Summary { p50, p95, .. }) in in_turn(&rows)? {
         println!("  {name:<40}{p50:>8.1} /{p95:>8.1}");
         write!(json, ", \"compile {name}\": [{p50:.1}, {p95:.1}]")?;
     }
@@ -167,7 +181,7 @@ fn count(compiled: &Compiled, number: u32, args: [u64; 6]) -> usize {
 }
 
 /// Instructions that the kernel would execute, were it not for its table of calls that are always allowed.
-fn instructions(columns: &[(&str, Compiled)], json: &mut String) -> Result<(), Failure> {
+fn instructions(columns: &[(&'static str, Compiled)], json: &mut String) -> Result<(), Failure> {
     print!("\n{:<18}", "instructions for");
     columns.iter().for_each(|(name, _)| print!("{name:>12}"));
     println!();
@@ -203,37 +217,75 @@ fn instructions(columns: &[(&str, Compiled)], json: &mut String) -> Result<(), F
 }
 
 /// A call that the kernel knows to be always allowed, one whose arguments count, and a refused one.
-fn real_calls() -> Result<Vec<(&'static str, Summary)>, Failure> {
-    let (read, _write) = rustix::pipe::pipe()?;
-    let each = |call: &dyn Fn() -> bool| {
-        summary(|| {
-            let begin = Instant::now();
-            black_box((0..CALLS).filter(|_| call()).count());
-            Ok(micros(begin) * 1000.0 / f64::from(CALLS))
-        })
+const REAL: [&str; 3] = ["getppid", "ioctl(FIONREAD)", "chroot, a bad path"];
+
+/// Nanoseconds of one of these.
+fn real_call(call: usize, pipe: &OwnedFd) -> f64 {
+    let batch = |call: &dyn Fn() -> bool| {
+        let begin = Instant::now();
+        black_box((0..CALLS).filter(|_| call()).count());
+        micros(begin) * 1000.0 / f64::from(CALLS)
     };
-    Ok(vec![
-        ("getppid", each(&|| black_box(rustix::process::getppid().is_some()))?),
-        ("ioctl(FIONREAD)", each(&|| black_box(rustix::io::ioctl_fionread(&read).is_ok()))?),
-        ("chroot, a bad path", each(&|| black_box(rustix::process::chroot("").is_ok()))?),
-    ])
+    match call {
+        0 => batch(&|| black_box(rustix::process::getppid().is_some())),
+        1 => batch(&|| black_box(rustix::io::ioctl_fionread(pipe).is_ok())),
+        _ => batch(&|| black_box(rustix::process::chroot("").is_ok())),
+    }
 }
 
-fn per_call(columns: &[(&str, Compiled)], json: &mut String) -> Result<(), Failure> {
+/// A thread under a filter, which times a batch of a call whenever it is told to.
+struct Caller {
+    name: &'static str,
+    call: Sender<usize>,
+    took: Receiver<f64>,
+}
+
+impl Caller {
+    fn start(name: &'static str, compiled: Option<Compiled>) -> Result<Self, Failure> {
+        let (call, calls) = channel();
+        let (times, took) = channel();
+        let (read, write) = rustix::pipe::pipe()?;
+        std::thread::spawn(move || {
+            let _write = write;
+            let loaded = compiled.map_or(Ok(()), |compiled| compiled.apply_to_this_thread());
+            // Without its filter it ends, and whoever asks is told.
+            for call in calls.iter().take_while(|_| loaded.is_ok()) {
+                if times.send(real_call(call, &read)).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Self { name, call, took })
+    }
+
+    fn time(&self, call: usize) -> Result<f64, Failure> {
+        let gone = || format!("the filter of {} cannot be loaded", self.name);
+        self.call.send(call).map_err(|_| gone())?;
+        Ok(self.took.recv().map_err(|_| gone())?)
+    }
+}
+
+fn per_call(columns: &[(&'static str, Compiled)], json: &mut String) -> Result<(), Failure> {
     println!(
-        "\nns per call, least / p50 of {BATCHES} times {CALLS}; chroot is refused with a filter"
+        "\nns per call, least / p50 of {BATCHES} times {CALLS}, in turn; chroot is refused with a filter"
     );
     let filters = columns.iter().map(|(name, compiled)| (*name, Some(compiled.clone())));
-    // One after the other, each in a thread of its own, which ends with its filter.
-    for (name, compiled) in [("no filter", None)].into_iter().chain(filters) {
-        let measured = std::thread::spawn(move || {
-            compiled.map_or(Ok(()), |compiled| compiled.apply_to_this_thread())?;
-            real_calls()
-        });
+    let callers = [("no filter", None)].into_iter().chain(filters);
+    let callers = callers.map(|(name, compiled)| Caller::start(name, compiled));
+    let callers = callers.collect::<Result<Vec<_>, _>>()?;
+    let mut samples = vec![vec![Vec::with_capacity(BATCHES); REAL.len()]; callers.len()];
+    for _ in 0..BATCHES {
+        for call in 0..REAL.len() {
+            for (caller, samples) in callers.iter().zip(&mut samples) {
+                samples[call].push(caller.time(call)?);
+            }
+        }
+    }
+    for (caller, samples) in callers.iter().zip(samples) {
+        let name = caller.name;
         print!("  {name:<12}");
-        for (call, Summary { min, p50, .. }) in
-            measured.join().map_err(|_| "a thread panicked")??
-        {
+        for (call, samples) in REAL.iter().zip(samples) {
+            let Summary { min, p50, .. } = summary(samples)?;
             print!("  {call} {min:.0} / {p50:.0}");
             write!(json, ", \"{name} {call} ns\": [{min:.1}, {p50:.1}]")?;
         }

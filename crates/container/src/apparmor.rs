@@ -135,6 +135,12 @@ fn label(text: &str) -> (&str, Option<&str>) {
 }
 
 impl Profile {
+    /// One that nobody looked for.
+    #[cfg(test)]
+    pub(crate) fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), mode: None }
+    }
+
     /// Lets the kernel change the profile at the next exec; `proc` is a procfs in which the process sees itself.
     pub(crate) fn step(&self, proc: Fd) -> Step {
         // Checked with the other settings; a thread's own file is the only one that it may write.

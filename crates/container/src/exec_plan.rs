@@ -192,3 +192,6 @@ fn raised(limit: &ResourceLimit) -> Option<ampoule_init::Step> {
     let high = ResourceLimit { limit: Rlimit::new(hard, hard), ..*limit };
     (own.hard < hard).then(|| attributes::rlimit(&high))
 }
+
+#[cfg(test)]
+mod tests;

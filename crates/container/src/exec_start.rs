@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{ChildStderr, ChildStdin, ChildStdout};
 
 use ampoule_init::{Begin, First, Launch, PidNamespace, Started, Timings};
+use ampoule_seccomp::notify::Listener;
 
 use crate::children::Child;
 use crate::error::{Error, ErrorKind};
@@ -16,6 +17,7 @@ use crate::launch_error::explain;
 use crate::process::Process;
 use crate::pty::Pty;
 use crate::stdio::{self, Stdio, Stream};
+use crate::syscalls;
 use crate::terminal;
 
 impl Ready {
@@ -69,12 +71,20 @@ impl Ready {
     fn process(self, started: Started, streams: Vec<Stream>) -> Process {
         let mut host_ends = streams.into_iter().map(|stream| stream.host);
         let mut next = || host_ends.next().flatten();
-        let pty = started.fds.into_iter().find(|(what, _)| *what == terminal::MASTER);
+        let (mut pty, mut listener) = (None, None);
+        for (what, fd) in started.fds {
+            match what {
+                terminal::MASTER => pty = Some(Pty::new(fd)),
+                syscalls::LISTENER => listener = Some(Listener::from(fd)),
+                _ => {}
+            }
+        }
         Process {
             stdin: next().map(ChildStdin::from),
             stdout: next().map(ChildStdout::from),
             stderr: next().map(ChildStderr::from),
-            pty: pty.map(|(_, fd)| Pty::new(fd)),
+            pty,
+            listener,
             child: self.joined.children.add(Child::new(started.pid, started.pidfd)),
             begun: self.begun,
             deadline: self.order.timeout.and_then(|limit| self.begun.checked_add(limit)),

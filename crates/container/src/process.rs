@@ -7,6 +7,7 @@ use std::process::{ChildStderr, ChildStdin, ChildStdout};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ampoule_seccomp::notify::Listener;
 use rustix::process::Signal;
 
 use crate::children::Child;
@@ -29,6 +30,10 @@ pub struct Process {
     pub stderr: Option<ChildStderr>,
     /// The host's end of the terminal, if there is one.
     pub pty: Option<Pty>,
+    /// Where this process's calls wait that the filter lets the host decide, if it notifies, as
+    /// [`Container::listener`](crate::Container::listener): each process that joins loads the filter anew, and has one of its
+    /// own. Its calls fail with `ENOSYS` when it is dropped.
+    pub listener: Option<Listener>,
     pub(crate) child: Arc<Child>,
     pub(crate) begun: Instant,
     pub(crate) deadline: Option<Instant>,

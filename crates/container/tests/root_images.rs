@@ -27,6 +27,15 @@ in_tier!(root, run_mounts:
     a_stage_is_seen_as_its_layers_make_it
     a_cache_is_kept_for_later_builds
     a_secret_is_a_file_for_one_program
+    a_recipe_has_the_same_mounts
     mounts_count_for_the_cache_of_steps
     a_mount_that_cannot_be_made_says_where
+);
+
+in_tier!(root, added_archives: an_archive_of_roots_build_gives_the_same);
+
+in_tier!(root, image_attacks:
+    directories_of_an_image_lead_nowhere
+    users_of_an_image_are_exact_or_refused
+    variables_of_an_image_are_exact_or_refused
 );

@@ -14,3 +14,5 @@ in_tier!(user, owned_builds:
     a_build_that_asks_for_other_ids_says_so
     mounts_are_seen_where_files_have_owners
 );
+
+in_tier!(user, added_archives: an_archive_lands_on_directories_of_others);

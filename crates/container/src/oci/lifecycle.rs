@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{Config, Hook, HookRoot, Hooks, Inherited, SeccompListener};
 use crate::created::RunState;
 use crate::error::{Error, ErrorKind, Stage};
+use crate::process::Process;
 use crate::state::{Details, Force, Kept, StateDirectory};
 
 /// What a document says that is done later than the creation.
@@ -110,6 +111,17 @@ impl Kept {
         state["pid"] = json!(self.pid().and_then(innermost_id));
         let container = self.container()?;
         hooks.iter().try_for_each(|hook| hook.run_in(container, root, &state))
+    }
+
+    /// Sends the listener of a process that joined to the agent of the container's filter, as that of the payload is sent
+    /// at its start. Nothing is sent where the filter does not notify or no agent is named.
+    ///
+    /// # Errors
+    /// Those of [`SeccompListener::send`]: the process's calls fail with `ENOSYS` then.
+    pub fn send_listener(&self, process: &mut Process) -> Result<(), Error> {
+        let Some(agent) = &self.later().listener else { return Ok(()) };
+        let Some(listener) = process.listener.take() else { return Ok(()) };
+        agent.send(listener, process.pid(), &self.oci_state())
     }
 
     /// Its state as the specification writes it, and what engines and hooks read.

@@ -18,7 +18,8 @@ use crate::error::{Error, Stage};
 
 /// Where the listener of a filter is to be sent, and what with it.
 ///
-/// The listener is [`Container::listener`](crate::Container::listener). Calls that the filter asks about wait until the
+/// The listener is [`Container::listener`](crate::Container::listener), or that of a process that joined
+/// ([`Kept::send_listener`](crate::Kept::send_listener)). Calls that the filter asks about wait until the
 /// agent answers, so it is sent right after the start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]

@@ -5,6 +5,8 @@
 
 #![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
+#[cfg(feature = "image")]
+pub(crate) mod added_archives;
 pub(crate) mod attacks;
 pub(crate) mod attributes;
 pub(crate) mod container_events;
@@ -22,6 +24,8 @@ pub(crate) mod groups;
 pub(crate) mod guest;
 pub(crate) mod host;
 pub(crate) mod idle;
+#[cfg(feature = "image")]
+pub(crate) mod image_attacks;
 #[cfg(feature = "image")]
 pub(crate) mod image_layers;
 pub(crate) mod images;

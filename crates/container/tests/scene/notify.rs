@@ -70,6 +70,45 @@ pub(crate) fn without_notification_there_is_no_listener() {
     container.wait().expect("an end");
 }
 
+/// Each loads the filter anew: who answers one of them sees nothing of the other.
+pub(crate) fn each_process_that_joins_has_its_own_listener() {
+    let root = fixture::rootfs();
+    let container = rooted(&root).seccomp(asking()).idle().expect("a container");
+    let exec = |script: &str| {
+        let exec = container.exec("/bin/sh").args(["-c", script]);
+        exec.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a process")
+    };
+    let script = |name: &str| format!("mkdir /nowhere/{name} && echo made || echo refused");
+    let mut two = [exec(&script("a")), exec(&script("b"))];
+    let listeners = two.each_mut().map(|process| process.listener.take().expect("a listener"));
+    // The second one first.
+    for (at, wanted) in [(1, "/nowhere/b"), (0, "/nowhere/a")] {
+        let request = next(&listeners[at]).expect("a request");
+        assert_eq!(path(&listeners[at], &request), wanted);
+        match at {
+            0 => listeners[at].answer(&request, 0).expect("an answer"),
+            _ => listeners[at].refuse(&request, EACCES).expect("an answer"),
+        }
+    }
+    for (process, wanted) in two.iter_mut().zip(["made\n", "refused\n"]) {
+        let mut out = String::new();
+        let mut stdout = process.stdout.take().expect("a pipe");
+        std::io::Read::read_to_string(&mut stdout, &mut out).expect("text");
+        assert_eq!(out, wanted);
+        assert!(process.wait().expect("an end").success());
+    }
+    assert!(listeners.iter().all(|listener| next(listener).is_none()), "nobody is left");
+    // One with a terminal, too; without a listener its call fails, and the program goes on.
+    let exec = container.exec("/bin/sh").args(["-c", "mkdir /x || exit 7"]);
+    let mut left = exec.tty(ampoule::WindowSize::default()).spawn().expect("a process");
+    drop(left.listener.take().expect("a listener"));
+    assert_eq!(left.wait().expect("an end").code(), Some(7));
+    let plain = rooted(&root).idle().expect("a container");
+    let mut process = plain.exec("true").spawn().expect("a process");
+    assert!(process.listener.is_none());
+    process.wait().expect("an end");
+}
+
 /// The host lives and has its deadline, however long it does not answer.
 pub(crate) fn a_notification_that_is_never_answered() {
     let root = fixture::rootfs();

@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ampoule::ContainerWorkshop;
-use ampoule::image::build::{Build, BuildEvent, Outcome as Step};
-use ampoule::image::containerfile::{Containerfile, Ignore, RunNetwork};
+use ampoule::image::build::{Build, BuildEvent, ImageBuilder, Outcome as Step};
+use ampoule::image::containerfile::{Containerfile, Ignore, RunMount, RunNetwork};
 use ampoule::image::diff::Diff;
 use ampoule::image::unpack::Unpack;
 use ampoule::image::{Compression, Error, ErrorKind as ImageError, Image};
@@ -27,6 +27,10 @@ struct Built {
 fn build(stocked: &Stocked, context: &Rootfs, text: &str, secret: Option<&str>) -> Built {
     let file = Containerfile::parse(&format!("FROM localhost/base:1 AS base\n{text}"));
     let file = file.unwrap_or_else(|problems| panic!("{text}: {problems:?}"));
+    run(stocked, context, &file, secret)
+}
+
+fn run(stocked: &Stocked, context: &Rootfs, file: &Containerfile, secret: Option<&str>) -> Built {
     let (output, from_cache) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
     let events = |event: &BuildEvent<'_>| match event {
         BuildEvent::Output(bytes) => output.lock().expect("the output").extend_from_slice(bytes),
@@ -46,7 +50,7 @@ fn build(stocked: &Stocked, context: &Rootfs, text: &str, secret: Option<&str>) 
     if let Some(bytes) = secret {
         build = build.secret("key", bytes);
     }
-    let image = build.run(&file, &name("localhost/mounts:1"));
+    let image = build.run(file, &name("localhost/mounts:1"));
     let output = std::mem::take(&mut *output.lock().expect("the output"));
     let output = String::from_utf8(output).expect("text");
     Built { image, output, from_cache: from_cache.load(Ordering::Relaxed) }
@@ -229,4 +233,37 @@ pub(crate) fn a_mount_that_cannot_be_made_says_where() {
         let said = error.to_string();
         assert!(said.contains("line 3") && said.contains(words), "{options}: {said}");
     }
+}
+
+pub(crate) fn a_recipe_has_the_same_mounts() {
+    let (stocked, context) = (stocked(|_| {}), context());
+    let mounts = || {
+        [
+            RunMount::bind("src", "/made/src"),
+            RunMount::bind_from("localhost/base:1", "/data", "/made/data"),
+            RunMount::cache("/made/cache"),
+            RunMount::tmpfs("/made/memory"),
+            RunMount::secret("key"),
+        ]
+    };
+    let script = "cat /made/src/main /made/data/kept /run/secrets/key; ! test -e /made/memory/a; \
+                  touch /made/memory/a; cat /made/cache/n; echo next > /made/cache/n; touch /new";
+    let recipe = |script: &str| {
+        let base = ImageBuilder::from("localhost/base:1");
+        base.run_mounted(mounts(), ["/bin/sh", "-c", script]).finish()
+    };
+    let built = run(&stocked, &context, &recipe(script), Some("s3cret\n"));
+    assert_eq!(layer(&stocked, &built), ["new"], "{}", built.output);
+    assert!(built.output.starts_with("main\nkept\ns3cret\n"), "{}", built.output);
+    let base = ImageBuilder::from("localhost/base:1");
+    let again = base.run_shell_mounted(mounts(), "cat /made/cache/n").finish();
+    assert_eq!(run(&stocked, &context, &again, Some("s3cret\n")).output, "next\n");
+    let error = run(&stocked, &context, &again, None).image.expect_err("no secret");
+    assert_eq!(error.kind(), ImageError::NotFound, "{error}");
+    // The image's history says it as a file would.
+    let built = run(&stocked, &context, &recipe(script), Some("s3cret\n"));
+    assert_eq!(built.from_cache, 1);
+    let history = built.image().config().history.last().and_then(|one| one.created_by.clone());
+    let said = history.unwrap_or_default();
+    assert!(said.contains("--mount=type=cache,mode=755,target=/made/cache"), "{said}");
 }

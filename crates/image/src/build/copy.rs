@@ -151,7 +151,7 @@ impl Task {
         let owning = Owning::new(build, mounted.root());
         let place = Placement { root: mounted.root(), owner, mode: self.mode, owning: &owning };
         self.place(build, (origin, looked), &place)?;
-        owning.finish()
+        owning.settle()
     }
 
     /// Copies, the owners left aside.
@@ -214,7 +214,8 @@ impl Task {
         let into = place.open(&self.destination, flags).map_err(failed)?;
         let archive = origin.open(&entry.path, OFlags::RDONLY);
         let archive = archive.map_err(super::trouble::call("openat2", &entry.path))?;
-        place.owning.take(std::os::fd::AsFd::as_fd(&into), &self.destination)?;
+        // What an archive says of a directory comes after what was said before.
+        place.owning.settle()?;
         let Diff { ownership, ids, .. } = build.diff.clone();
         let unpack = Unpack { whiteouts: Whiteouts::Applied, ownership, ids, ..Unpack::default() };
         unpack.apply(std::fs::File::from(archive), std::os::fd::AsFd::as_fd(&into))?;

@@ -219,7 +219,7 @@ impl Driver<'_> {
             let place =
                 Placement { root: mounted.root(), owner: (0, 0), mode: None, owning: &owning };
             place.directory(path.as_ref(), 0o755)?;
-            owning.finish()
+            owning.settle()
         })
     }
 

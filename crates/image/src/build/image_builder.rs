@@ -4,7 +4,7 @@
 
 use crate::containerfile::{
     Argument, Containerfile, Copy, CopySource, Instruction, Invocation, Located, Run, RunCommand,
-    RunNetwork, Stage, Word,
+    RunMount, RunNetwork, Stage, Word,
 };
 
 /// The instructions of an image, one after the other.
@@ -71,10 +71,44 @@ impl ImageBuilder {
         self.run_with(Invocation::Exec(owned(argv)), Some(network))
     }
 
+    /// As [`ImageBuilder::run`], with mounts that only this program sees, and no layer.
+    ///
+    /// ```
+    /// use ampoule_image::build::ImageBuilder;
+    /// use ampoule_image::containerfile::RunMount;
+    ///
+    /// let mounts = [RunMount::cache("/root/.cache"), RunMount::secret("token")];
+    /// let recipe = ImageBuilder::from("localhost/python:3").run_mounted(mounts, ["pip", "install", "app"]);
+    /// # assert_eq!(recipe.finish().stages.len(), 1);
+    /// ```
+    #[must_use]
+    pub fn run_mounted<S: Into<String>>(
+        self,
+        mounts: impl IntoIterator<Item = RunMount>,
+        argv: impl IntoIterator<Item = S>,
+    ) -> Self {
+        self.run_as(Invocation::Exec(owned(argv)), (None, mounts.into_iter().collect()))
+    }
+
+    /// As [`ImageBuilder::run_shell`], with mounts that only this line sees, and no layer.
+    #[must_use]
+    pub fn run_shell_mounted(self, mounts: impl IntoIterator<Item = RunMount>, line: &str) -> Self {
+        self.run_as(Invocation::Shell(line.to_owned()), (None, mounts.into_iter().collect()))
+    }
+
     fn run_with(self, invocation: Invocation, network: Option<RunNetwork>) -> Self {
-        let text = format!("RUN {}", shown(&invocation));
+        self.run_as(invocation, (network, Vec::new()))
+    }
+
+    fn run_as(
+        self,
+        invocation: Invocation,
+        (network, mounts): (Option<RunNetwork>, Vec<RunMount>),
+    ) -> Self {
+        let shown_mounts: String = mounts.iter().map(|mount| format!("{mount} ")).collect();
+        let text = format!("RUN {shown_mounts}{}", shown(&invocation));
         let command = RunCommand::Invocation(invocation);
-        self.with(text, Instruction::Run(Run { command, network, mounts: Vec::new() }))
+        self.with(text, Instruction::Run(Run { command, network, mounts }))
     }
 
     /// COPY from the build's directory.

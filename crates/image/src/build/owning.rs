@@ -1,7 +1,7 @@
 //! To whom belongs what COPY and ADD put into a tree.
 //!
 //! Kernel objects: files of the tree. Invariant: whatever is made is the caller's first; where the tree belongs to ids of a
-//! user namespace, so is the directory that it is made in until everything is there, and [`Owning::finish`] gives each its
+//! user namespace, so is the directory that it is made in until everything is there, and [`Owning::settle`] gives each its
 //! owner.
 
 use std::cell::RefCell;
@@ -92,10 +92,10 @@ impl<'a> Owning<'a> {
         }
     }
 
-    /// Gives everything to its owner.
-    pub(super) fn finish(self) -> Result<(), Trouble> {
+    /// Gives everything that was made so far to its owner.
+    pub(super) fn settle(&self) -> Result<(), Trouble> {
         let Self::Later(Later { ids, root, files }) = self else { return Ok(()) };
-        hand_over::give(ids, root, files.into_inner())
+        hand_over::give(ids, *root, files.take())
             .map_err(|(path, operation, errno)| refused(&path, operation, errno))
     }
 }

@@ -80,3 +80,31 @@ fn what_a_mount_does_not_take_is_told_with_its_line() {
         assert!(found.contains(said), "{options}: {found}");
     }
 }
+
+/// What is shown of a mount is read as the same mount.
+#[test]
+fn a_mount_is_shown_as_it_is_written() {
+    use RunMountKind::{Bind, Cache, Secret, Tmpfs};
+    let word = |text: &str| Some(Word::literal(text));
+    let (sharing, access) = (Sharing::Locked, MountAccess::ReadOnly);
+    let (need, writes) = (Need::Optional, MountAccess::ReadWrite);
+    let shown = [
+        RunMount::bind(".", "/src"),
+        RunMount::bind_from("localhost/tools:1", "/out", "/t"),
+        RunMount::new(word("/t"), Bind { from: None, source: None, access: writes }),
+        RunMount::cache("/root/.cache"),
+        RunMount::new(word("/c"), Cache { id: word("id"), sharing, access, mode: 0o1777 }),
+        RunMount::tmpfs("/tmp"),
+        RunMount::new(word("/tmp"), Tmpfs { size: Some(65536) }),
+        RunMount::secret("key"),
+        RunMount::new(word("/k"), Secret { id: None, need, mode: 0o444 }),
+    ]
+    .map(|mount| mount.to_string());
+    for one in &shown {
+        let read = mounts(&format!("RUN {one} make"));
+        assert_eq!(read.len(), 1, "{one}");
+        assert_eq!(read[0].to_string(), *one);
+    }
+    assert_eq!(shown[4], "--mount=type=cache,id=id,sharing=locked,ro,mode=1777,target=/c");
+    assert_eq!(shown[7], "--mount=type=secret,id=key,required,mode=400");
+}

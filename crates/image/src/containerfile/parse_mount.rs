@@ -5,12 +5,9 @@
 use super::expand::Word;
 use super::parse::value;
 use super::problem::ProblemKind;
-use super::run_mount::{MountAccess, Need, RunMount, RunMountKind, Sharing};
-
-/// Mode of a new cache.
-const CACHE_MODE: u32 = 0o755;
-/// Mode of a secret.
-const SECRET_MODE: u32 = 0o400;
+use super::run_mount::{
+    CACHE_MODE, MountAccess, Need, RunMount, RunMountKind, SECRET_MODE, Sharing,
+};
 
 /// A mount: `type=cache,target=/root/.cache`.
 pub(super) fn mount(text: &str, escape: char) -> Result<RunMount, ProblemKind> {
@@ -26,18 +23,9 @@ pub(super) fn mount(text: &str, escape: char) -> Result<RunMount, ProblemKind> {
     };
     match fields.0.first() {
         Some((option, _)) => {
-            Err(ProblemKind::MountOption { kind: mount_name(&mount), option: option.clone() })
+            Err(ProblemKind::MountOption { kind: mount.kind.name(), option: option.clone() })
         }
         None => Ok(mount),
-    }
-}
-
-fn mount_name(mount: &RunMount) -> &'static str {
-    match mount.kind {
-        RunMountKind::Bind { .. } => "bind",
-        RunMountKind::Cache { .. } => "cache",
-        RunMountKind::Tmpfs { .. } => "tmpfs",
-        RunMountKind::Secret { .. } => "secret",
     }
 }
 

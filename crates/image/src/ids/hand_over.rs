@@ -78,6 +78,15 @@ impl Owners {
     }
 }
 
+impl Owners {
+    /// What a file was before it became the caller's, unless something else was noted.
+    pub(crate) fn keep(&mut self, inode: u64, (uid, gid): (u32, u32), mode: Mode) {
+        // A new owner clears these.
+        let mode = mode.intersects(Mode::SUID | Mode::SGID).then_some(mode);
+        self.owners.entry(inode).or_insert(Owner { uid, gid, mode });
+    }
+}
+
 impl Tight {
     /// What a directory may have now; what it gets in the end is noted.
     pub(crate) fn note(&mut self, inode: u64, mode: Mode) -> Mode {
@@ -154,10 +163,16 @@ impl Walk<'_> {
             };
             let separator: &[u8] = if level.path.is_empty() { b"" } else { b"/" };
             let path = [level.path.as_slice(), separator, &name].concat();
-            if self.stat(&path)?.1 == FileType::Directory {
-                levels.push(self.level(path)?);
-            } else {
-                self.at(&path)?;
+            let level = match self.stat(&path) {
+                Ok((_, FileType::Directory)) => self.level(path.clone()).map(Some),
+                other => other.map(|_| None),
+            };
+            match level {
+                Ok(Some(level)) => levels.push(level),
+                Ok(None) => self.at(&path)?,
+                // What the caller may not enter was not touched, and nothing in it either.
+                Err((_, Trouble::System(_, Errno::ACCESS))) => {}
+                Err(located) => return Err(located),
             }
         }
         self.flush()

@@ -65,9 +65,10 @@ pub struct Unpack {
     pub whiteouts: Whiteouts,
     /// Who owns the files.
     pub ownership: Ownership,
-    /// With which ids [`Ownership::Real`] is done by a caller who may not give files away: the directory has to be the
-    /// caller's, and so has everything in it, and no devices can be made. The owners are set when all files are there. Each
-    /// file that is not root's takes some 50 bytes of memory more.
+    /// With which ids [`Ownership::Real`] is done by a caller who may not give files away: the directory and what is in it
+    /// belong to the caller or to these ids, and no devices can be made. Directories of others that are written to are the
+    /// caller's meanwhile. The owners are set when all files are there. Each file that is not root's takes some 50 bytes of
+    /// memory more.
     pub ids: Option<MappedIds>,
     /// What happens to device nodes.
     pub devices: Devices,
@@ -174,8 +175,8 @@ impl Unpack {
             blob: self.blob_algorithm,
             diff: self.diff_algorithm,
         };
-        if self.ids.is_some() && self.ownership == Ownership::Real {
-            make_own(directory)?;
+        if let Some(ids) = self.ids.as_ref().filter(|_| self.ownership == Ownership::Real) {
+            make_own(ids, directory)?;
         }
         let done = pipeline::run(layer, reading, |plain| {
             let mut members = Members::new(plain, self.quotas);
@@ -203,13 +204,13 @@ impl Unpack {
     }
 }
 
-/// Gives a directory the caller's own group, which what is made in it has from it if it is a set-group-id one: the user
-/// namespace need not have another.
-fn make_own(directory: BorrowedFd<'_>) -> Result<()> {
+/// Gives a directory the caller's own group, which what is made in it has from it if it is a set-group-id one, where the user
+/// namespace does not have the one that it has.
+fn make_own(ids: &MappedIds, directory: BorrowedFd<'_>) -> Result<()> {
     let failed = |operation| move |errno| Error::call(operation, errno);
     let stat = rustix::fs::fstat(directory).map_err(failed("fstat"))?;
     let own = rustix::process::getegid();
-    if stat.st_gid != own.as_raw() {
+    if stat.st_gid != own.as_raw() && ids.inside(stat.st_uid, stat.st_gid).is_none() {
         rustix::fs::fchown(directory, None, Some(own)).map_err(failed("fchown"))?;
     }
     Ok(())

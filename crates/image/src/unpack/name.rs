@@ -81,13 +81,7 @@ impl Name {
 
     /// The directory and the last component.
     pub(crate) fn split(&self) -> (&[u8], &[u8]) {
-        match self.0.iter().rposition(|byte| *byte == b'/') {
-            Some(slash) => {
-                let (parent, last) = self.0.split_at(slash);
-                (parent, last.get(1..).unwrap_or_default())
-            }
-            None => (&[], &self.0),
-        }
+        split(&self.0)
     }
 
     /// The path, relative to the root.
@@ -110,6 +104,17 @@ impl NameError {
             Self::Trouble(trouble) => what(trouble),
             Self::Quota(quota, max) => Trouble::Quota(quota, max as u64),
         }
+    }
+}
+
+/// The directory that a path is in, and its last component.
+pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => {
+            let (parent, last) = path.split_at(slash);
+            (parent, last.get(1..).unwrap_or_default())
+        }
+        None => (&[], path),
     }
 }
 

@@ -8,12 +8,15 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{self, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps};
+use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use super::metadata::chmod_path;
 use super::owning::Owning;
+use super::taking::Taking;
+use crate::ids::MappedIds;
 use crate::ids::hand_over::Tight;
+use crate::unpack::name::split;
 use crate::unpack::trouble::Trouble;
 
 /// Directories open at once.
@@ -38,6 +41,8 @@ pub(crate) struct Directories<'a> {
     root: BorrowedFd<'a>,
     owning: Owning,
     tight: Tight,
+    /// For a tree whose files belong to the ids of a user namespace.
+    taking: Option<Taking<'a>>,
     open: HashMap<Vec<u8>, Open>,
     clock: u64,
 }
@@ -47,8 +52,12 @@ pub(crate) const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 impl<'a> Directories<'a> {
-    pub(crate) fn new(root: BorrowedFd<'a>, owning: Owning) -> Self {
-        Self { root, owning, tight: Tight::default(), open: HashMap::new(), clock: 0 }
+    pub(crate) fn new(
+        root: BorrowedFd<'a>,
+        (owning, ids): (Owning, Option<&'a MappedIds>),
+    ) -> Self {
+        let taking = ids.filter(|_| owning == Owning::Later).map(|ids| Taking::new(ids, root));
+        Self { root, owning, tight: Tight::default(), taking, open: HashMap::new(), clock: 0 }
     }
 
     /// The directory `path`, which has to exist: ENOENT where it does not, ENOTDIR or ELOOP where
@@ -65,14 +74,20 @@ impl<'a> Directories<'a> {
     }
 
     /// Opens a directory; what it is now is what it gets again.
-    fn open(&self, path: &[u8]) -> Result<(OwnedFd, Final), Trouble> {
+    fn open(&mut self, path: &[u8]) -> Result<(OwnedFd, Final), Trouble> {
         let opened = match (open_beneath(self.root, path, DIRECTORY), self.owning) {
-            (Err(Errno::ACCESS), Owning::Single | Owning::Later) => {
+            (Err(Errno::ACCESS), Owning::Single) => {
                 let flags = DIRECTORY | OFlags::PATH;
                 let fd = open_beneath(self.root, path, flags).map_err(Trouble::of("openat2"))?;
                 let stat = fs::fstat(&fd).map_err(Trouble::of("fstat"))?;
                 chmod_path(fd.as_fd(), Mode::RWXU)?;
                 open_beneath(self.root, path, DIRECTORY).map(|fd| (fd, Final::of(&stat)))
+            }
+            (Err(Errno::ACCESS), Owning::Later) => return self.take(path),
+            (Ok(fd), Owning::Later)
+                if Taking::is_foreign(&fs::fstat(&fd).map_err(Trouble::of("fstat"))?) =>
+            {
+                return self.take(path);
             }
             (opened, _) => opened.and_then(|fd| {
                 let stat = fs::fstat(&fd)?;
@@ -86,6 +101,63 @@ impl<'a> Directories<'a> {
             fs::fchmod(&fd, last.mode | Mode::RWXU).map_err(Trouble::of("fchmod"))?;
         }
         Ok((fd, last))
+    }
+
+    /// Opens a directory that another owns, or that lets nobody in: it is the caller's until the end.
+    fn take(&mut self, path: &[u8]) -> Result<(OwnedFd, Final), Trouble> {
+        let stat = if path.is_empty() {
+            fs::fstat(self.root).map_err(Trouble::of("fstat"))?
+        } else {
+            // What leads there may be another's, too.
+            self.get(split(path).0)?;
+            let named = open_beneath(self.root, path, DIRECTORY | OFlags::PATH);
+            fs::fstat(named.map_err(Trouble::of("openat2"))?).map_err(Trouble::of("fstat"))?
+        };
+        self.take_named(path, &stat)?;
+        let fd = open_beneath(self.root, path, DIRECTORY).map_err(Trouble::of("openat2"))?;
+        let inode = fs::fstat(&fd).map_err(Trouble::of("fstat"))?.st_ino;
+        self.note(inode, &stat)?;
+        let last = Final::of(&stat);
+        let mode = self.tight.of(inode).unwrap_or(last.mode);
+        Ok((fd, Final { mode, ..last }))
+    }
+
+    /// Makes a file the caller's; [`note`](Self::note) has to follow.
+    fn take_named(&self, path: &[u8], stat: &Stat) -> Result<(), Trouble> {
+        self.taking.as_ref().map_or(Ok(()), |taking| taking.take(path, stat))
+    }
+
+    fn note(&mut self, inode: u64, was: &Stat) -> Result<(), Trouble> {
+        self.taking.as_mut().map_or(Ok(()), |taking| taking.note(inode, was))
+    }
+
+    /// Makes a file that is no directory the caller's until the end, if it is another's: nobody may make links to those
+    /// (proc(5), `protected_hardlinks`).
+    pub(crate) fn take_file(&mut self, path: &[u8], stat: &Stat) -> Result<(), Trouble> {
+        if !self.takes() || !Taking::is_foreign(stat) {
+            return Ok(());
+        }
+        self.take_named(path, stat)?;
+        let (parent, last) = split(path);
+        let now = fs::statat(self.get(parent)?, last, AtFlags::SYMLINK_NOFOLLOW);
+        self.note(now.map_err(Trouble::of("fstatat"))?.st_ino, stat)
+    }
+
+    /// Whether what belongs to others can be taken.
+    pub(crate) fn takes(&self) -> bool {
+        self.taking.is_some()
+    }
+
+    /// An inode whose owner the layer says, or that is gone: it is not given back.
+    pub(crate) fn described(&mut self, inode: u64) {
+        if let Some(taking) = &mut self.taking {
+            taking.forget(inode);
+        }
+    }
+
+    /// What was taken.
+    pub(crate) fn taken(self) -> Option<Taking<'a>> {
+        self.taking
     }
 
     /// Adds a directory that was just made.

@@ -52,7 +52,7 @@ impl<'a> Layer<'a> {
     pub(crate) fn new(options: &'a Unpack, root: BorrowedFd<'a>) -> Self {
         Self {
             options,
-            directories: Directories::new(root, Owning::of(options)),
+            directories: Directories::new(root, (Owning::of(options), options.ids.as_ref())),
             metadata: Metadata::new(options),
             touched: Touched::default(),
             counts: Counts::default(),
@@ -81,7 +81,11 @@ impl<'a> Layer<'a> {
 
     /// What the files get now that all are there.
     pub(crate) fn later(self) -> Later {
-        Later { owners: self.metadata.owners, tight: self.tight }
+        let mut owners = self.metadata.owners;
+        if let Some(taken) = self.directories.taken() {
+            taken.give_back(&mut owners);
+        }
+        Later { owners, tight: self.tight }
     }
 
     /// Attributes that were not taken over.
@@ -135,10 +139,17 @@ impl<'a> Layer<'a> {
     }
 
     fn root(&mut self, member: &Member) -> Result<(), Trouble> {
-        let fd = self.directories.get(b"")?;
+        self.described(b"", member)
+    }
+
+    /// A directory that is there gets what the member says.
+    fn described(&mut self, path: &[u8], member: &Member) -> Result<(), Trouble> {
+        let fd = self.directories.get(path)?;
         self.metadata.clear(fd)?;
         self.metadata.inode(fd, member)?;
-        self.directories.set_final(b"", final_of(member));
+        let inode = fs::fstat(fd).map_err(Trouble::of("fstat"))?.st_ino;
+        self.directories.described(inode);
+        self.directories.set_final(path, final_of(member));
         Ok(())
     }
 
@@ -148,11 +159,7 @@ impl<'a> Layer<'a> {
         let at = self.directories.get(parent)?;
         let replaced = match fs::mkdirat(at, last, Mode::RWXU) {
             Err(Errno::EXIST) if file_type(at, last)? == FileType::Directory => {
-                let fd = self.directories.get(name.as_bytes())?;
-                self.metadata.clear(fd)?;
-                self.metadata.inode(fd, member)?;
-                self.directories.set_final(name.as_bytes(), final_of(member));
-                return Ok(());
+                return self.described(name.as_bytes(), member);
             }
             Err(Errno::EXIST) => {
                 remove(at, last)?;
@@ -232,10 +239,8 @@ impl<'a> Layer<'a> {
             (Devices::Refuse, _) => Err(Trouble::Device),
             (Devices::Skip, _) => {
                 self.counts.devices_skipped += 1;
-                let (parent, last) = name.split();
-                self.ensure(parent)?;
-                self.directories.forget(name.as_bytes());
-                remove(self.directories.get(parent)?, last)
+                self.ensure(name.split().0)?;
+                self.remove(name.as_bytes())
             }
             (Devices::Make, Ownership::Real) => self.node(name, member, kind, device),
             (Devices::Make, Ownership::Single) => {
@@ -271,6 +276,7 @@ impl<'a> Layer<'a> {
         if target == *name {
             return Ok(());
         }
+        self.directories.take_file(target.as_bytes(), &stat)?;
         let linked = self
             .place(name, "linkat", |at, last| fs::linkat(&from, old, at, last, AtFlags::empty()));
         match linked {
@@ -292,10 +298,8 @@ impl<'a> Layer<'a> {
         if !matches!(made, Err(Errno::EXIST)) {
             return made.map_err(Trouble::of(operation));
         }
-        self.directories.forget(name.as_bytes());
-        let at = self.directories.get(parent)?;
-        remove(at, last)?;
-        make(at, last).map_err(Trouble::of(operation))
+        self.remove(name.as_bytes())?;
+        make(self.directories.get(parent)?, last).map_err(Trouble::of(operation))
     }
 
     /// Makes the directory `path` and those above it, where they do not exist.

@@ -9,4 +9,5 @@ pub(crate) mod layer;
 pub(crate) mod metadata;
 pub(crate) mod owning;
 mod remove;
+pub(crate) mod taking;
 mod whiteout;

@@ -13,7 +13,6 @@ use rustix::fs::{self, AtFlags, Dir, FileType, Mode, Stat, XattrFlags};
 use rustix::io::Errno;
 
 use super::layer::{Layer, file_type, is_absent};
-use super::remove::remove;
 use crate::unpack::name::Name;
 use crate::unpack::options::Whiteouts;
 use crate::unpack::trouble::Trouble;
@@ -84,9 +83,7 @@ impl Layer<'_> {
             Err(trouble) => return Err(trouble),
         };
         if !self.touched.contains(name.as_bytes()) {
-            remove(at, last)?;
-            self.directories.forget(name.as_bytes());
-            return Ok(());
+            return self.remove(name.as_bytes());
         }
         match fs::statat(at, last, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
@@ -133,8 +130,7 @@ impl Layer<'_> {
             let inside = if path.is_empty() { name.to_vec() } else { [path, b"/", name].concat() };
             let at = self.directories.get(path)?;
             if !self.touched.contains(&inside) {
-                remove(at, name)?;
-                self.directories.forget(&inside);
+                self.remove(&inside)?;
             } else if file_type(at, name)? == FileType::Directory {
                 self.purge(&inside)?;
             }
