@@ -110,7 +110,8 @@ fn steps(choice: &Choice, root: &std::path::Path) -> [Vec<String>; 2] {
     let capabilities = settings.identity.capabilities;
     let tty = choice.tty.then(WindowSize::default);
     let mut ordered = Ordered::default();
-    let joiner = Joiner { user, capabilities, tty };
+    let apparmor = settings.apparmor.clone();
+    let joiner = Joiner { user, capabilities, tty, own: Own::default(), apparmor };
     order(&settings, &joiner, &mut ordered).expect("an order");
     let text = Program::seal(ordered.draft).expect("a program").to_string();
     ["launcher", "first"].map(|who| {
