@@ -42,7 +42,7 @@ enum Held {
     /// It ends with this.
     User(#[expect(dead_code, reason = "its end is what counts")] UserNetwork),
     /// The plugins delete with this.
-    Cni(cni::Added),
+    Cni(Box<cni::Added>),
 }
 
 impl<'plan> Attaching<'plan> {
@@ -99,7 +99,7 @@ fn connect(network: &Network, id: &str, netns: &mut Netns) -> Result<Option<Held
         Network::Veth(veth) => Some(Held::Veth(veth.connect(netns)?)),
         Network::Device(device) => Some(Held::Device(device.move_into(netns)?)),
         Network::User(user) => Some(Held::User(user.start(netns)?)),
-        Network::Cni(network) => Some(Held::Cni(network.add(id, netns)?)),
+        Network::Cni(network) => Some(Held::Cni(Box::new(network.add(id, netns)?))),
         // The plan gives every bridge its endpoint.
         Network::Bridge { endpoint: None, .. } | Network::None => None,
         Network::Host | Network::Join(_) => None,
