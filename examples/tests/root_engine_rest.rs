@@ -149,10 +149,12 @@ fn a_container_s_life_by_rest() {
     let script = "trap 'exit 9' TERM; while :; do sleep 0.1; done";
     service.ok("POST", "/containers/create", Some(&container("b", script)));
     service.ok("POST", "/containers/b/start", None);
-    let exec = json!({ "Cmd": ["/bin/sh", "-c", "exit 3"], "AttachStdout": false });
+    let exec = json!({ "Cmd": ["/bin/sh", "-c", "echo by exec; exit 3"], "AttachStdout": true });
     let exec = service.ok("POST", "/containers/b/exec", Some(&exec));
     let exec = exec["Id"].as_str().unwrap();
-    service.ok("POST", &format!("/exec/{exec}/start"), Some(&json!({ "Detach": true })));
+    let start = json!({ "Detach": false, "Tty": false });
+    let (status, said) = service.ask("POST", &format!("/exec/{exec}/start"), Some(&start));
+    assert!(status == 200 && said.contains("by exec\n"), "{status} {said:?}");
     let end = Instant::now() + Duration::from_secs(30);
     loop {
         let seen = service.ok("GET", &format!("/exec/{exec}/json"), None);
