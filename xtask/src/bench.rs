@@ -15,6 +15,7 @@ Builds the bench NAME in release mode and runs it with ARGS. Without NAME, lists
 
 /// What the comparison of filters needs to be built.
 const LIBSECCOMP: &str = "libseccomp-dev";
+const EXAMPLES: &str = "ampoule-examples";
 const PACKAGE: &str = "ampoule-benches";
 
 /// Runs the verb.
@@ -32,6 +33,9 @@ pub(crate) fn run(mut args: lexopt::Parser) -> Result<Verdict, Error> {
         println!("NOT RUN  peers  not installed  {}", packages::install_command(&missing));
     }
     let has = |kind: &str, name: &str| targets.iter().any(|t| t.kind == kind && t.name == name);
+    if name == "runtime" && !is_runtime_built()? {
+        return Ok(Verdict::of_failures(1));
+    }
     let mut command = if has("bin", &program) {
         let mut command = cargo("run");
         command.args(["--quiet", "--release", "--package", PACKAGE, "--bin", &program]);
@@ -49,6 +53,13 @@ pub(crate) fn run(mut args: lexopt::Parser) -> Result<Verdict, Error> {
     };
     let status = process::status(command.arg("--").args(words))?;
     Ok(Verdict::of_failures(usize::from(!status.success())))
+}
+
+/// Builds the runtime that the bench compares with others.
+fn is_runtime_built() -> Result<bool, Error> {
+    let mut build = cargo("build");
+    build.args(["--quiet", "--release", "--package", EXAMPLES, "--example", "oci-runtime"]);
+    Ok(process::status(&mut build)?.success())
 }
 
 fn targets() -> Result<Vec<Target>, Error> {

@@ -12,6 +12,7 @@ use std::process::{ChildStderr, ChildStdin, ChildStdout};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
+use ampoule_cgroups::Group;
 use ampoule_init::process::{self, wait_readable};
 use ampoule_init::{Held, Tail};
 use ampoule_seccomp::notify::Listener;
@@ -147,8 +148,7 @@ impl Kept {
 
     fn is_frozen(&self) -> bool {
         let group = reopen::group(self.record.group.as_ref()).ok().flatten();
-        let state = group.and_then(|group| group.freeze_state().ok());
-        state.is_some_and(|state| state.is_frozen().unwrap_or(false))
+        group.as_ref().is_some_and(is_frozen)
     }
 
     /// Starts its program; it runs when this returns `Ok`. When it returns `Err` for another reason than its state, the
@@ -251,7 +251,7 @@ impl Kept {
         }
         let in_group = |error| Error::from_cgroups(Stage::Running, error);
         let group = reopen::group(self.record.group.as_ref())?;
-        if let Some(group) = group.as_ref().filter(|_| self.is_frozen()) {
+        if let Some(group) = group.as_ref().filter(|group| is_frozen(group)) {
             // On v1 a frozen process ends only then.
             group.thaw().map_err(in_group)?;
         }
@@ -297,6 +297,10 @@ impl Kept {
         remains::end_group(self.record.group.as_ref())?;
         self.record.networks.take_away(&self.record.confinement.builder.networking)
     }
+}
+
+fn is_frozen(group: &Group) -> bool {
+    group.freeze_state().is_ok_and(|state| state.is_frozen().unwrap_or(false))
 }
 
 /// Reaps a process that has ended, if it is this process's child.
