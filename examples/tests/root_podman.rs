@@ -3,89 +3,11 @@
 //! By root. Invariant: the engines' storage, containers and files are the test's own, and nothing of them is left.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-#[path = "commands/place.rs"]
-mod place;
+mod podman;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use std::process::{Command, Output};
 
-use tempfile::TempDir;
-
-/// Limits that every machine allows, and nothing of systemd.
-const SETTINGS: &str = "\
-[containers]
-default_ulimits = [\"nofile=1024:1024\", \"nproc=4096:4096\"]
-[engine]
-cgroup_manager = \"cgroupfs\"
-events_logger = \"file\"
-";
-
-/// The image of busybox.
-const IMAGE: &str = "localhost/busybox:1";
-
-/// An engine with a storage of its own, and an image in it.
-struct Engine(TempDir);
-
-impl Engine {
-    fn new() -> Self {
-        let engine = Self(tempfile::tempdir_in("/dev/shm").unwrap());
-        fs::write(engine.path("containers.conf"), SETTINGS).unwrap();
-        // Users of containers go through it.
-        fs::set_permissions(engine.0.path(), fs::Permissions::from_mode(0o711)).unwrap();
-        let root = engine.path("image");
-        for directory in ["bin", "etc", "tmp", "proc", "sys", "dev", "run", "root"] {
-            fs::create_dir_all(root.join(directory)).unwrap();
-        }
-        fs::copy("/bin/busybox", root.join("bin/busybox")).expect("Debian's busybox-static");
-        for name in ["sh", "sleep", "cat", "id", "tty", "true"] {
-            std::os::unix::fs::symlink("busybox", root.join("bin").join(name)).unwrap();
-        }
-        let archive = engine.path("image.tar");
-        let mut tar = Command::new("tar");
-        tar.arg("-C").arg(&root).arg("-cf").arg(&archive).arg(".");
-        assert!(tar.status().unwrap().success());
-        engine.ok(&["import", archive.to_str().unwrap(), IMAGE]);
-        engine
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn podman(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new("timeout");
-        command.args(["60", "podman", "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"]);
-        for (option, name) in [("--root", "root"), ("--runroot", "runroot"), ("--tmpdir", "tmp")] {
-            command.arg(option).arg(self.path(name));
-        }
-        command.arg("--runtime").arg(place::example("oci-runtime")).args(arguments);
-        command.env("CONTAINERS_CONF", self.path("containers.conf")).output().expect("podman")
-    }
-
-    /// What it printed; it must succeed.
-    #[track_caller]
-    fn ok(&self, arguments: &[&str]) -> String {
-        let output = self.podman(arguments);
-        assert!(output.status.success(), "{arguments:?}: {output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// The exit code of a container's script, without a network.
-    fn run(&self, options: &[&str], script: &str) -> (Option<i32>, String) {
-        let start = ["run", "--rm", "--network", "none"];
-        let output = self.podman(&[&start, options, &[IMAGE, "/bin/sh", "-c", script]].concat());
-        let text = [output.stdout, output.stderr].concat();
-        (output.status.code(), String::from_utf8(text).unwrap())
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        drop(self.podman(&["rm", "--all", "--force", "--time", "0"]));
-    }
-}
+use podman::{Engine, IMAGE};
 
 #[test]
 fn podman_run() {
@@ -175,4 +97,53 @@ fn builds_run_their_steps() {
     engine.ok(&["build", "--network", "none", "-t", "localhost/built:1", "-f", file, context]);
     let text = engine.ok(&["run", "--rm", "--network", "none", "localhost/built:1"]);
     assert_eq!(text, "built\n");
+}
+
+/// Containers of a pod share what its first one has.
+#[test]
+fn pods() {
+    let engine = Engine::new();
+    let pod = "pod create --name p --network none --infra-command";
+    let words = pod.split_whitespace().chain(["/bin/sleep 1000", "--infra-image", IMAGE]);
+    engine.ok(&words.collect::<Vec<_>>());
+    engine.ok(&["run", "-d", "--pod", "p", "--name", "a", IMAGE, "/bin/sleep", "1000"]);
+    let namespaces = "for n in net ipc uts pid mnt; do readlink /proc/self/ns/$n; done; hostname";
+    let script = ["/bin/sh", "-c", namespaces];
+    let first = engine.ok(&[&["exec", "a"][..], &script].concat());
+    let second = engine.ok(&[&["run", "--rm", "--pod", "p", IMAGE][..], &script].concat());
+    let [first, second] = [&first, &second].map(|text| text.lines().collect::<Vec<_>>());
+    assert_eq!((&first[..3], &first[5..]), (&second[..3], &["p"][..]));
+    assert!(first[3] != second[3] && first[4] != second[4], "{first:?}");
+    assert_eq!(engine.ok(&["pod", "inspect", "--format", "{{.State}}", "p"]), "Running\n");
+    engine.ok(&["pod", "pause", "p"]);
+    engine.ok(&["pod", "unpause", "p"]);
+    engine.ok(&["pod", "stop", "--time", "0", "p"]);
+    assert_eq!(engine.ok(&["pod", "inspect", "--format", "{{.State}}", "p"]), "Exited\n");
+    engine.ok(&["pod", "rm", "p"]);
+    assert_eq!(engine.ok(&["ps", "--all", "--quiet"]), "");
+}
+
+#[test]
+fn what_a_container_may_and_who_reaps_in_it() {
+    let engine = Engine::new();
+    let profile = engine.path("profile.json");
+    let denied = r#"[{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}]"#;
+    let text = format!(r#"{{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": {denied}}}"#);
+    fs::write(&profile, text).unwrap();
+    let option = format!("seccomp={}", profile.display());
+    let (code, text) = engine.run(&["--security-opt", &option], "mkdir /tmp/a");
+    assert!(code == Some(1) && text.contains("Operation not permitted"), "{text}");
+    // By the name under which the engine mounts it.
+    let (_, first) = engine.run(&["--init"], "cat /proc/1/comm");
+    assert!(["podman-init\n", "catatonit\n", "init\n"].contains(&first.as_str()), "{first}");
+    let caps = ["--cap-add", "sys_time", "--cap-drop", "chown"];
+    let (_, text) = engine.run(&caps, "grep CapEff /proc/self/status");
+    let set = u64::from_str_radix(text.trim_start_matches("CapEff:").trim(), 16).unwrap();
+    assert_eq!((set & 1, set >> 25 & 1), (0, 1), "{text}");
+    let (_, text) =
+        engine.run(&["--security-opt", "no-new-privileges"], "grep NoNew /proc/self/status");
+    assert_eq!(text, "NoNewPrivs:\t1\n");
+    let (code, text) =
+        engine.run(&["--read-only", "--tmpfs", "/run"], "echo x > /run/x && echo y > /y");
+    assert!(code == Some(1) && text.contains("can't create /y: Read-only"), "{text}");
 }

@@ -55,6 +55,8 @@ const PACKAGES: &[Package] = &[
     Package { name: "skopeo", program: "skopeo", uses: &["root", "bench"], why: "writes and reads images" },
     Package { name: "umoci", program: "umoci", uses: &["root", "bench"], why: "writes and reads images" },
     Package { name: "buildah", program: "buildah", uses: &["root"], why: "writes images" },
+    Package { name: "catatonit", program: "catatonit", uses: &["root"], why: "podman's --init" },
+    Package { name: "containerd", program: "containerd", uses: &["root"], why: "runs containers over the example runtime" },
     Package { name: "podman", program: "podman", uses: &["root"], why: "reads images" },
     Package { name: "bubblewrap", program: "bwrap", uses: &["bench"], why: "peer" },
     Package { name: "crun", program: "crun", uses: &["bench"], why: "peer" },
