@@ -6,7 +6,7 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{CWD, Mode, OFlags, XattrFlags, openat};
 use rustix::io::Errno;
 
 use crate::controller::Controllers;
@@ -148,12 +148,17 @@ impl Way {
         Some(Self { hierarchy, top, names, hand_down: HandDown::Nothing, keep })
     }
 
-    /// As [`Way::look`]; the directory of all groups of this crate goes with its last use.
+    /// As [`Way::look`]; the directory of all groups of this crate goes with its last use, and so do those on the way that
+    /// some process made for it.
     pub(crate) fn look_to_use(self) -> Result<Dir> {
-        let ours = self.names.last().is_some_and(|name| name == NAME);
-        let dir = self.look()?;
-        let paths = if ours { vec![dir.path.clone()] } else { Vec::new() };
-        Ok(Dir { _used: Used::new(paths, Keep::Nothing), ..dir })
+        let last = self.names.len().saturating_sub(1);
+        let all = self.names.iter().enumerate().scan(self.top.clone(), |path, (index, name)| {
+            path.push(name);
+            Some((index == last && name == NAME, path.clone()))
+        });
+        let paths = all.filter(|(ours, path)| *ours || is_marked(path)).map(|(_, path)| path);
+        let used = Used::new(paths.collect(), Keep::Nothing);
+        Ok(Dir { _used: used, ..self.look()? })
     }
 
     fn opened(self, path: PathBuf, fd: OwnedFd, used: Used) -> Dir {
@@ -169,13 +174,19 @@ impl Way {
         for name in &self.names {
             path.push(name);
             let above = below.as_ref().unwrap_or(top);
-            match rustix::fs::mkdirat(above, name.as_str(), Mode::from(0o755)) {
+            let made = rustix::fs::mkdirat(above, name.as_str(), Mode::from(0o755));
+            match made {
                 Ok(()) => Used::made(&path),
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(Error::not_delegated(path, errno)),
             }
             let fd = openat(above, name.as_str(), DIRECTORY, Mode::empty())
                 .map_err(|errno| Error::at("open", &path, errno))?;
+            if made.is_ok() {
+                // Without the mark it stays, as one that was found.
+                let flags = XattrFlags::empty();
+                let _kept = rustix::fs::fsetxattr(&fd, MARK, b"1", flags).is_err();
+            }
             self.prepare(&fd, &path)?;
             below = Some(fd);
         }
@@ -198,6 +209,14 @@ impl Way {
             HandDown::Nothing => Ok(()),
         }
     }
+}
+
+/// Noted in a directory that was made for the groups in it, so that whoever removes the last of these removes it too: that
+/// may be another process (xattr(7); in cgroupfs since Linux 5.7).
+const MARK: &str = "user.ampoule.made";
+
+fn is_marked(path: &Path) -> bool {
+    rustix::fs::getxattr(path, MARK, &mut [0; 1]).is_ok()
 }
 
 /// A group that is there.
