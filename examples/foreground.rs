@@ -148,9 +148,11 @@ impl Signals {
         Ok(false)
     }
 
-    /// Those that have come and are to be handed on.
-    pub fn pending(&mut self) -> Vec<i32> {
-        self.0.pending().filter(|signal| *signal != SIGWINCH).collect()
+    /// Those that have come and are to be handed on, and whether the window's size is among them.
+    pub fn pending(&mut self) -> (Vec<i32>, Window) {
+        let (resized, others): (Vec<i32>, Vec<i32>) =
+            self.0.pending().partition(|signal| *signal == SIGWINCH);
+        (others, if resized.is_empty() { Window::Same } else { Window::Resized })
     }
 
     /// Hands the payload what has come; whether the window's size is among it.

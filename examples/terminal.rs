@@ -38,10 +38,14 @@ pub fn window_size() -> WindowSize {
 
 /// The caller's terminal without echo, line editing and signals; restored when dropped.
 #[derive(Debug)]
-struct Raw(Option<Termios>);
+pub struct Raw(Option<Termios>);
 
 impl Raw {
-    fn enter() -> io::Result<Self> {
+    /// Where standard input is a terminal; else nothing is changed.
+    ///
+    /// # Errors
+    /// What tcsetattr(3) answered.
+    pub fn enter() -> io::Result<Self> {
         if !isatty(stdin()) {
             return Ok(Self(None));
         }

@@ -18,7 +18,8 @@ Usage: oci-runtime [GLOBAL OPTIONS] COMMAND [OPTIONS] [ID] [WORDS…]
   state list     what is known of one container, and of all
   kill           a signal (TERM) to the program, or with --all to everything
   delete         removes what has ended; with --force also what runs
-  ps events      the processes; --stats once, or again and again
+  ps             the processes, by their ids (--format json) or as ps OPTIONS shows them
+  events         what is used: --stats once, or again and again
   pause resume   stops everything where it is, and lets it go on
   update         limits: --resources FILE, --memory, --cpu-quota, --pids-limit…
   spec features  a new config.json, and what this runtime can do
@@ -27,13 +28,14 @@ Global options:
       --root DIR            where containers are written down
       --log FILE            errors are appended here, too
       --log-format FORMAT   text or json
-      --cgroup-manager NAME cgroupfs is the only one
-      --systemd-cgroup      refused: see above
+      --cgroup-manager NAME cgroupfs or systemd
+      --systemd-cgroup      as --cgroup-manager systemd: groups are in scopes
       --rootless[=]BOOL     whether the caller is an ordinary user (auto)
       --config FILE         instead of the bundle's config.json
       --debug --version --help
 
-create, run, exec: --console-socket PATH --pid-file FILE --preserve-fds N --detach
+create, run, exec: --console-socket PATH --pid-file FILE --pidfd-socket PATH
+                   --preserve-fds N --detach
 ";
 
 /// Options of a command, each with its short form, and whether it has a value.
@@ -51,6 +53,7 @@ const CREATE: Options = &[
     ("config", 'f', V),
     ("console-socket", '\0', V),
     ("pid-file", '\0', V),
+    ("pidfd-socket", '\0', V),
     ("preserve-fds", '\0', V),
     ("no-pivot", '\0', N),
     ("detach", 'd', N),
@@ -60,6 +63,7 @@ const EXEC: Options = &[
     ("process", 'p', V),
     ("console-socket", '\0', V),
     ("pid-file", '\0', V),
+    ("pidfd-socket", '\0', V),
     ("preserve-fds", '\0', V),
     ("cwd", '\0', V),
     ("env", 'e', V),
@@ -92,7 +96,7 @@ const COMMANDS: &[(&str, Options, usize)] = &[
     ("kill", &[("all", 'a', N)], usize::MAX),
     ("delete", &[("force", 'f', N)], usize::MAX),
     ("list", &[("format", 'f', V), ("quiet", 'q', N)], usize::MAX),
-    ("ps", &[("format", 'f', V)], usize::MAX),
+    ("ps", &[("format", 'f', V)], 1),
     ("pause", &[], usize::MAX),
     ("resume", &[], usize::MAX),
     ("update", UPDATE, usize::MAX),
@@ -108,7 +112,7 @@ pub(crate) struct Globals {
     pub(crate) log: Option<PathBuf>,
     pub(crate) log_format: LogFormat,
     pub(crate) rootless: Option<bool>,
-    pub(crate) systemd: Option<&'static str>,
+    pub(crate) groups: Groups,
     pub(crate) config: Option<PathBuf>,
 }
 
@@ -117,6 +121,15 @@ pub(crate) enum LogFormat {
     #[default]
     Text,
     Json,
+}
+
+/// Who makes the group that the container's is in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Groups {
+    /// Systemd where the path has its form, else this program.
+    #[default]
+    AsThePath,
+    Systemd,
 }
 
 pub(crate) enum Asked {
@@ -207,7 +220,7 @@ fn global(name: &str, from: &mut lexopt::Parser, to: &mut Globals) -> Result<(),
         "rootless" => to.rootless = rootless(from)?,
         "systemd-cgroup" => match from.optional_value() {
             Some(value) if value == "false" => {}
-            _ => to.systemd = Some("--systemd-cgroup"),
+            _ => to.groups = Groups::Systemd,
         },
         "log-format" => {
             to.log_format = match from.value()?.string()?.as_str() {
@@ -220,7 +233,7 @@ fn global(name: &str, from: &mut lexopt::Parser, to: &mut Globals) -> Result<(),
         }
         "cgroup-manager" => match from.value()?.string()?.as_str() {
             "cgroupfs" => {}
-            "systemd" => to.systemd = Some("--cgroup-manager systemd"),
+            "systemd" => to.groups = Groups::Systemd,
             other => return Err(format!("--cgroup-manager: {other} is not supported").into()),
         },
         _ => return Err(format!("there is no option --{name} (see --help)").into()),

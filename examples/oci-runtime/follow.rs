@@ -1,13 +1,17 @@
 //! A process in the foreground: signals go to it, its terminal is this program's, and its exit code becomes this one's.
 
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread::JoinHandle;
 
-use ampoule::{Kept, Process, Pty};
+use ampoule::{Kept, Process, Pty, WindowSize};
 use ampoule_examples::arguments::Failure;
-use ampoule_examples::foreground::{Signals, exit_code};
+use ampoule_examples::foreground::{Signals, Window, exit_code};
+use ampoule_examples::terminal::{Raw, window_size};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+use rustix::stdio::stdin;
+use rustix::termios::{Winsize, isatty, tcsetwinsize};
 
 use crate::arguments::Call;
 
@@ -36,26 +40,27 @@ pub(crate) fn container(
     signals: &mut Signals,
     pty: Option<Pty>,
 ) -> Result<u8, Failure> {
-    let output = pty.map(relay).transpose()?;
+    let screen = pty.map(Screen::show).transpose()?;
     if let Some(pidfd) = kept.pidfd() {
-        until_end(pidfd, signals, |signal| kept.kill(signal))?;
+        until_end(pidfd, signals, screen.as_ref(), |signal| kept.kill(signal))?;
     }
     let status = kept.wait()?;
-    output.map(std::thread::JoinHandle::join);
+    screen.into_iter().for_each(Screen::close);
     Ok(exit_code(&status))
 }
 
 pub(crate) fn process(mut process: Process, signals: &mut Signals) -> Result<u8, Failure> {
-    let output = process.pty.take().map(relay).transpose()?;
-    until_end(process.pidfd(), signals, |signal| process.kill(signal))?;
+    let screen = process.pty.take().map(Screen::show).transpose()?;
+    until_end(process.pidfd(), signals, screen.as_ref(), |signal| process.kill(signal))?;
     let status = process.wait()?;
-    output.map(std::thread::JoinHandle::join);
+    screen.into_iter().for_each(Screen::close);
     Ok(exit_code(&status))
 }
 
 fn until_end(
     pidfd: BorrowedFd<'_>,
     signals: &mut Signals,
+    screen: Option<&Screen>,
     kill: impl Fn(i32) -> Result<(), ampoule::Error>,
 ) -> Result<(), Failure> {
     loop {
@@ -70,17 +75,48 @@ fn until_end(
         if ended {
             return Ok(());
         }
+        let (others, window) = signals.pending();
+        if let (Some(screen), Window::Resized) = (screen, window) {
+            screen.fit()?;
+        }
         // It may end meanwhile.
-        signals.pending().into_iter().for_each(|signal| drop(kill(signal)));
+        others.into_iter().for_each(|signal| drop(kill(signal)));
     }
 }
 
-/// Copies between the payload's terminal and this program's streams; the thread ends with the payload's output.
-fn relay(pty: Pty) -> Result<std::thread::JoinHandle<()>, Failure> {
-    let mut toward = std::fs::File::from(pty.as_fd().try_clone_to_owned()?);
-    // It ends with this program.
-    std::thread::spawn(move || drop(std::io::copy(&mut std::io::stdin(), &mut toward)));
-    Ok(std::thread::spawn(move || copy_out(pty)))
+/// This program's terminal, as the payload's: its settings come back when this is dropped.
+struct Screen {
+    size: OwnedFd,
+    output: JoinHandle<()>,
+    _raw: Raw,
+}
+
+impl Screen {
+    /// Copies both ways from here on.
+    fn show(pty: Pty) -> Result<Self, Failure> {
+        let size = pty.as_fd().try_clone_to_owned()?;
+        let mut toward = std::fs::File::from(pty.as_fd().try_clone_to_owned()?);
+        let raw = Raw::enter()?;
+        // It ends with this program.
+        std::thread::spawn(move || drop(std::io::copy(&mut std::io::stdin(), &mut toward)));
+        let screen = Self { size, output: std::thread::spawn(move || copy_out(pty)), _raw: raw };
+        if isatty(stdin()) {
+            screen.fit()?;
+        }
+        Ok(screen)
+    }
+
+    /// Gives the payload's the size of this program's.
+    fn fit(&self) -> Result<(), Failure> {
+        let WindowSize { rows, columns } = window_size();
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        Ok(tcsetwinsize(&self.size, size)?)
+    }
+
+    /// Waits for the end of the payload's output.
+    fn close(self) {
+        drop(self.output.join());
+    }
 }
 
 fn copy_out(mut pty: Pty) {

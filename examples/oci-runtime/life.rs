@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use ampoule::oci::spec::{Bundle, Document};
-use ampoule::oci::{Config, Inherited, write_pid_file};
-use ampoule::{Force, Kept, RunState, StateDirectory};
+use ampoule::oci::spec::{Bundle, CgroupsPath, Document};
+use ampoule::oci::{Config, Inherited, send_pidfd, write_pid_file};
+use ampoule::{Force, Kept, Placement, RunState, Scope, ScopeName, StateDirectory};
 use ampoule_examples::arguments::{Failure, print};
 use ampoule_examples::foreground::{Signals, signal};
 use serde_json::{Value, json};
 
-use crate::arguments::{Call, Globals};
+use crate::arguments::{Call, Globals, Groups};
 use crate::follow::{self, Terminal};
 use crate::log;
 
@@ -29,9 +29,6 @@ fn made(
     call: &Call,
     terminal: Terminal,
 ) -> Result<Kept, Failure> {
-    if let Some(option) = globals.systemd {
-        return Err(format!("{option}: groups are made in cgroupfs alone").into());
-    }
     let id = call.id()?;
     let directory = call.path("bundle").unwrap_or(Path::new("."));
     let bundle = match call.path("config").or(globals.config.as_deref()) {
@@ -39,7 +36,10 @@ fn made(
         Some(file) => Bundle::new(directory, Document::parse(&std::fs::read(file)?)?),
     };
     let inherited = Inherited::collect(call.preserved()?)?;
-    let config = Config::from_bundle(&bundle)?;
+    let mut config = Config::from_bundle(&bundle)?;
+    if globals.groups == Groups::Systemd {
+        in_a_scope(id, &bundle, &mut config)?;
+    }
     follow::check(call, config.terminal.is_some(), terminal)?;
     let mut kept = states.create_config(id, config, directory, inherited)?;
     if let Err(error) = hand_over(&mut kept, call) {
@@ -50,12 +50,33 @@ fn made(
     Ok(kept)
 }
 
+/// Where the bundle says no place, the scope is named after the container.
+fn in_a_scope(id: &str, bundle: &Bundle, config: &mut Config) -> Result<(), Failure> {
+    let linux = bundle.document().spec().linux().as_ref();
+    let path = linux.and_then(|linux| linux.cgroups_path().as_ref()).map(|it| it.to_string_lossy());
+    match path {
+        Some(path) if matches!(path.parse(), Ok(CgroupsPath::Systemd(_))) => Ok(()),
+        Some(path) => Err(format!(
+            "expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups, got {path:?} instead"
+        )
+        .into()),
+        None => {
+            let scope = Scope::default().named(ScopeName::new(format!("ampoule-{id}.scope"))?);
+            config.builder = config.builder.clone().cgroup_placement(Placement::Systemd(scope));
+            Ok(())
+        }
+    }
+}
+
 fn hand_over(kept: &mut Kept, call: &Call) -> Result<(), Failure> {
     if let Some(socket) = call.path("console-socket") {
         kept.pty.take().map_or(Ok(()), |pty| pty.send(socket))?;
     }
     if let Some(file) = call.path("pid-file") {
         write_pid_file(file, kept.pid().unwrap_or_default())?;
+    }
+    if let (Some(socket), Some(pidfd)) = (call.path("pidfd-socket"), kept.pidfd()) {
+        send_pidfd(socket, pidfd)?;
     }
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! Processes in a running container: a further one, and all of them.
 
-use std::ffi::OsString;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 
-use ampoule::oci::{Inherited, process, write_pid_file};
+use ampoule::oci::{Inherited, process, send_pidfd, write_pid_file};
 use ampoule::{Container, ErrorKind, Exec, Kept, StateDirectory, WindowSize};
 use ampoule_examples::arguments::{Failure, print};
 use ampoule_examples::foreground::Signals;
@@ -25,6 +26,9 @@ pub(crate) fn exec(states: &StateDirectory, call: &Call) -> Result<u8, Failure> 
     }
     if let Some(file) = call.path("pid-file") {
         write_pid_file(file, process.pid())?;
+    }
+    if let Some(socket) = call.path("pidfd-socket") {
+        send_pidfd(socket, process.pidfd())?;
     }
     if detached {
         process.detach();
@@ -75,12 +79,36 @@ fn running(kept: &Kept) -> Result<&Container, Failure> {
 
 pub(crate) fn ps(states: &StateDirectory, call: &Call) -> Result<(), Failure> {
     let ids = call.container(states)?.container()?.processes()?;
-    match call.option("format").map(|format| format.to_string_lossy()).as_deref() {
+    let said = call.option("format").map(OsStr::to_string_lossy);
+    let (format, columns) = match &call.words[1..] {
+        [option, format] if option == "--format" => (Some(format.to_string_lossy()), &[][..]),
+        columns => (said, columns),
+    };
+    match format.as_deref() {
         Some("json") => print(&format!("{}\n", Value::from_iter(ids))),
-        None | Some("table") => {
+        None | Some("table") if columns.is_empty() => {
             let lines = ids.iter().map(|id| format!("{id}\n"));
             print(&std::iter::once("PID\n".to_owned()).chain(lines).collect::<String>())
         }
+        None | Some("table") => print(&table(columns, &ids)?),
         Some(other) => Err(format!("--format: {other} is neither table nor json").into()),
     }
+}
+
+/// What ps(1) says with these options, of these processes alone.
+fn table(options: &[OsString], ids: &BTreeSet<u32>) -> Result<String, Failure> {
+    let output = std::process::Command::new("ps").args(options).output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let header = text.lines().next().unwrap_or_default();
+    let column = header.split_whitespace().position(|name| name == "PID");
+    let Some(column) = column.filter(|_| output.status.success()) else {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("ps {options:?} shows no PID: {said}").into());
+    };
+    let of_it = |line: &&str| {
+        let id = line.split_whitespace().nth(column).and_then(|id| id.parse().ok());
+        id.is_some_and(|id| ids.contains(&id))
+    };
+    let lines = std::iter::once(header).chain(text.lines().skip(1).filter(of_it));
+    Ok(lines.map(|line| format!("{line}\n")).collect())
 }

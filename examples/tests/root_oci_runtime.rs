@@ -31,6 +31,7 @@ fn from_create_to_delete() {
     assert!(!scene.groups().is_empty());
     scene.ok(&["delete", "one"]);
     assert_eq!(scene.groups(), [""; 0].map(Into::<std::path::PathBuf>::into));
+    assert_eq!(scene.parents(), scene.groups(), "the runtime made them");
     assert!(scene.fails(&["state", "one"]).contains("container does not exist"));
     scene.ok(&["delete", "--force", "one"]);
 }
@@ -77,6 +78,35 @@ fn further_processes() {
     let ids: Vec<u32> = serde_json::from_str(&ids).unwrap();
     assert!(ids.contains(&scene.read("exec-pid").parse().unwrap()), "{ids:?}");
     assert_eq!(ids.len(), 2);
+    let table = scene.ok(&["ps", "one", "-o", "pid,args"]);
+    assert_eq!(table.lines().count(), 3, "{table}");
+    assert!(table.contains("sleep 1001"), "{table}");
+    assert!(scene.ok(&["ps", "one", "-ef"]).contains("sleep 1000"));
+    assert!(scene.ok(&["ps", "one", "--format", "json"]).starts_with('['));
+    assert!(scene.fails(&["ps", "one", "-o", "args"]).contains("PID"));
+}
+
+#[test]
+fn parents_of_groups_go_with_the_last_one() {
+    let scene = Scene::new("parents", "exec sleep 1000");
+    let group = |name: &str| json!(format!("{}/{name}", scene.parent()));
+    scene.change("/linux/cgroupsPath", group("deep/one"));
+    scene.ok(&["create", "one"]);
+    scene.change("/linux/cgroupsPath", group("deep/two"));
+    scene.ok(&["create", "two"]);
+    scene.ok(&["delete", "--force", "one"]);
+    assert!(!scene.parents().is_empty());
+    scene.ok(&["delete", "--force", "two"]);
+    assert!(scene.parents().is_empty(), "{:?}", scene.parents());
+    // What was there is somebody else's.
+    let there = std::path::Path::new("/sys/fs/cgroup/pids");
+    let there = if there.exists() { there } else { std::path::Path::new("/sys/fs/cgroup") };
+    let there = there.join(scene.parent().trim_start_matches('/'));
+    std::fs::create_dir(&there).unwrap();
+    scene.change("/linux/cgroupsPath", group("one"));
+    scene.ok(&["create", "one"]);
+    scene.ok(&["delete", "--force", "one"]);
+    assert_eq!(scene.parents(), [there]);
 }
 
 #[test]
@@ -190,4 +220,47 @@ fn the_engine_gets_the_terminal() {
     std::io::Write::write_all(&mut terminal, b"this\n").unwrap();
     runtime::read_until(&mut terminal, "got this");
     scene.until("stopped", |scene| scene.state("one")["status"] == "stopped");
+}
+
+#[test]
+fn the_engine_gets_a_descriptor_of_the_process() {
+    let scene = Scene::new("pidfd", "exec sleep 1000");
+    let path = scene.path("socket");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let option = ["--pidfd-socket", path.to_str().unwrap()];
+    let of = |file: std::fs::File| {
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
+        let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap();
+        text.lines().find_map(|line| line.strip_prefix("Pid:\t")).unwrap().to_owned()
+    };
+    scene.ok(&["create", option[0], option[1], "one"]);
+    assert_eq!(of(runtime::received(&listener)), scene.state("one")["pid"].to_string());
+    scene.ok(&["start", "one"]);
+    let pid = scene.path("pid");
+    let file = ["--pid-file", pid.to_str().unwrap()];
+    scene.ok(&["exec", "-d", option[0], option[1], file[0], file[1], "one", "sleep", "1000"]);
+    assert_eq!(of(runtime::received(&listener)), scene.read("pid"));
+}
+
+#[test]
+fn a_terminal_in_the_foreground() {
+    let scene = Scene::new(
+        "screen",
+        "stty size; trap 'stty size; exit 7' WINCH; echo armed; while :; do sleep 0.05; done",
+    );
+    scene.change("/process/terminal", json!(true));
+    let (mut user, program) = runtime::terminal(33, 101);
+    let modes = || rustix::termios::tcgetattr(&program).unwrap().local_modes;
+    let before = modes();
+    let stream = || std::process::Stdio::from(program.try_clone().unwrap());
+    let mut command = scene.command(&["run", "one"]);
+    let mut child = command.stdin(stream()).stdout(stream()).spawn().unwrap();
+    runtime::read_until(&mut user, "armed");
+    assert_ne!(modes(), before, "typed text goes through as it is");
+    runtime::resize(&user, 50, 120);
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::WINCH).unwrap();
+    runtime::read_until(&mut user, "50 120");
+    assert_eq!(child.wait().unwrap().code(), Some(7));
+    assert_eq!(modes(), before);
 }

@@ -81,7 +81,7 @@ pub use membership::{Membership, join};
 pub use owner::{Life, Reconciled, owned_name, reconcile, sweep};
 pub use path::GroupPath;
 pub use place::Place;
-pub use placement::{Placement, Scope, Slice};
+pub use placement::{Placement, Scope, ScopeName, Slice};
 pub use prospect::{Prospect, Site};
 pub use stat::Stats;
 pub use table::Version;

@@ -36,13 +36,46 @@ pub struct Scope {
     pub slice: Option<Slice>,
     /// What `systemctl status` calls it (`Description=`).
     pub description: Option<String>,
+    /// Its name, which no unit may have yet; otherwise one is made that no other has.
+    pub name: Option<ScopeName>,
 }
 
 impl Scope {
     /// A scope in this slice.
     #[must_use]
     pub fn in_slice(slice: Slice) -> Self {
-        Self { slice: Some(slice), description: None }
+        Self { slice: Some(slice), ..Self::default() }
+    }
+
+    /// It with this name, for those who look for it by that.
+    #[must_use]
+    pub fn named(self, name: ScopeName) -> Self {
+        Self { name: Some(name), ..self }
+    }
+}
+
+/// The name of a scope, such as `libpod-7.scope` (systemd.unit(5)).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ScopeName(String);
+
+/// What a scope is called in an error about one.
+const SCOPE: &str = "name of a scope";
+
+impl ScopeName {
+    /// Checks a name.
+    ///
+    /// # Errors
+    /// [`InvalidValue`](crate::ErrorKind::InvalidValue) when it does not end in `.scope`, is longer than 255 bytes or has
+    /// a character that no unit's name has.
+    pub fn new(name: impl Into<String>) -> Result<Self> {
+        checked(name.into(), SCOPE, ".scope", "NAME.scope").map(Self)
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -63,21 +96,30 @@ impl Slice {
     /// [`InvalidValue`](crate::ErrorKind::InvalidValue) when it does not end in `.slice`, is longer than 255 bytes or has
     /// a character that no unit's name has.
     pub fn new(name: impl Into<String>) -> Result<Self> {
-        let name = name.into();
-        let refused = |reason| Err(Error::text(SLICE, &name, reason));
-        let allowed = |c: char| c.is_ascii_alphanumeric() || ":-_.\\".contains(c);
-        match name.strip_suffix(".slice") {
-            None | Some("") => refused(Reason::Malformed("NAME.slice")),
-            Some(_) if name.len() > NAME_MAX => refused(Reason::TooLong(NAME_MAX)),
-            Some(stem) if !stem.chars().all(allowed) => refused(Reason::BadCharacter),
-            Some(_) => Ok(Self(name)),
-        }
+        checked(name.into(), SLICE, ".slice", "NAME.slice").map(Self)
     }
 
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// The name of a unit of one type.
+fn checked(
+    name: String,
+    what: &'static str,
+    suffix: &'static str,
+    form: &'static str,
+) -> Result<String> {
+    let refused = |reason| Err(Error::text(what, &name, reason));
+    let allowed = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
+    match name.strip_suffix(suffix) {
+        None | Some("") => refused(Reason::Malformed(form)),
+        Some(_) if name.len() > NAME_MAX => refused(Reason::TooLong(NAME_MAX)),
+        Some(stem) if !stem.chars().all(allowed) => refused(Reason::BadCharacter),
+        Some(_) => Ok(name),
     }
 }
 
@@ -109,6 +151,34 @@ impl From<Slice> for String {
     }
 }
 
+impl fmt::Display for ScopeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for ScopeName {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::new(text)
+    }
+}
+
+impl TryFrom<String> for ScopeName {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        Self::new(text)
+    }
+}
+
+impl From<ScopeName> for String {
+    fn from(name: ScopeName) -> Self {
+        name.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,6 +197,17 @@ mod tests {
     }
 
     #[test]
+    fn a_scope_is_a_units_name() {
+        for name in ["libpod-7.scope", "a@b.scope"] {
+            assert_eq!(name.parse::<ScopeName>().unwrap().as_str(), name);
+        }
+        for name in ["", ".scope", "a", "a.slice", "a/b.scope", "a b.scope"] {
+            let error = name.parse::<ScopeName>().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidValue, "{name:?}");
+        }
+    }
+
+    #[test]
     fn placements_are_short_as_json() {
         let slice = "ci.slice".parse().unwrap();
         let table = [
@@ -134,7 +215,7 @@ mod tests {
             (Placement::Direct, r#""direct""#),
             (
                 Placement::Systemd(Scope::in_slice(slice)),
-                r#"{"systemd":{"slice":"ci.slice","description":null}}"#,
+                r#"{"systemd":{"slice":"ci.slice","description":null,"name":null}}"#,
             ),
         ];
         for (placement, text) in table {

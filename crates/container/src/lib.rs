@@ -251,7 +251,7 @@ pub use ampoule_cgroups::events::Event;
 pub use ampoule_cgroups::limits::IoDevice;
 pub use ampoule_cgroups::{
     Bytes, Cpus, DeviceAccess, DeviceAction, DeviceKind, DeviceRule, Group, Limits, Max, Micros,
-    NumberList, Placement, Scope, Slice, Weight,
+    NumberList, Placement, Scope, ScopeName, Slice, Weight,
 };
 pub use ampoule_cgroups::{Prospect, Site};
 pub use ampoule_ns::{

@@ -11,7 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -21,7 +24,7 @@ pub(crate) mod place;
 /// `__WALL`: also children that send no SIGCHLD.
 pub(crate) const ALL_CHILDREN: u32 = 0x4000_0000;
 
-const NAMES: [&str; 8] = ["sh", "sleep", "cat", "echo", "ls", "id", "env", "tty"];
+const NAMES: [&str; 9] = ["sh", "sleep", "cat", "echo", "ls", "id", "env", "tty", "stty"];
 
 /// What a call printed.
 #[derive(Debug)]
@@ -59,6 +62,11 @@ impl Scene {
         scene
     }
 
+    /// The path of the group above the bundle's.
+    pub(crate) fn parent(&self) -> String {
+        format!("/{}", self.group)
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.place.path().join(name)
     }
@@ -78,6 +86,15 @@ impl Scene {
             (Value::Array(list), "-") => list.push(value),
             (parent, name) => parent[name] = value,
         }
+        fs::write(file, whole.to_string()).unwrap();
+    }
+
+    /// Removes a value of `config.json`.
+    pub(crate) fn remove(&self, pointer: &str) {
+        let file = self.path("bundle/config.json");
+        let mut whole: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        whole.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(name).unwrap();
         fs::write(file, whole.to_string()).unwrap();
     }
 
@@ -139,6 +156,11 @@ impl Scene {
         }
     }
 
+    /// The directories above those of the bundle's group that are there.
+    pub(crate) fn parents(&self) -> Vec<PathBuf> {
+        groups(&self.group)
+    }
+
     /// The directories of the containers' groups that are there.
     pub(crate) fn groups(&self) -> Vec<PathBuf> {
         let entries = groups(&self.group).into_iter().flat_map(fs::read_dir).flatten().flatten();
@@ -198,6 +220,23 @@ impl Drop for Scene {
 /// Whether the long form of the tests was asked for.
 pub(crate) fn is_long() -> bool {
     std::env::var_os("AMPOULE_LONG").is_some_and(|value| value == "1")
+}
+
+/// A terminal: what a program holds, and what a user would sit at.
+pub(crate) fn terminal(rows: u16, columns: u16) -> (fs::File, std::os::fd::OwnedFd) {
+    let user = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&user).unwrap();
+    unlockpt(&user).unwrap();
+    let name = ptsname(&user, Vec::new()).unwrap();
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let program = rustix::fs::open(name, flags, Mode::empty()).unwrap();
+    resize(&user, rows, columns);
+    (user.into(), program)
+}
+
+pub(crate) fn resize(user: &impl std::os::fd::AsFd, rows: u16, columns: u16) {
+    let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(user, size).unwrap();
 }
 
 /// The descriptor that comes with the next connection.

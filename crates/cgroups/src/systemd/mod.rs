@@ -56,7 +56,8 @@ pub(crate) fn place(hierarchy: Option<&Hierarchy>, scope: &Scope) -> Result<Plac
     let deadline = Instant::now() + LIMIT;
     let bus = bus::connect_to_systemd()?;
     let keeper = Keeper::start(deadline)?;
-    let unit = unit_name()?;
+    let named = scope.name.as_ref().map(|name| name.as_str().to_owned());
+    let unit = named.map_or_else(unit_name, Ok)?;
     let order = conversation::Order { unit: &unit, scope, pid: keeper.pid() };
     // From here on the scope ends with the keeper, on the way of an error too.
     let group = conversation::converse(bus, &order, deadline)?;

@@ -37,8 +37,8 @@ pub fn features() -> Result<Features, Error> {
         "cgroup": {
             "v1": true,
             "v2": true,
-            "systemd": false,
-            "systemdUser": false,
+            "systemd": cfg!(feature = "systemd"),
+            "systemdUser": cfg!(feature = "systemd"),
             "rdma": true,
         },
         "seccomp": seccomp(),

@@ -37,10 +37,11 @@ impl StateDirectory {
     ) -> Result<Kept, Error> {
         let group = config.builder.cgroup_path.as_deref();
         let last = group.and_then(|path| path.rsplit('/').next()).map(str::to_owned);
+        let scope = super::systemd::group(&config.builder);
         let details = Details {
             bundle: Some(std::path::absolute(bundle).unwrap_or_else(|_| PathBuf::from(bundle))),
             annotations: config.annotations.clone(),
-            cgroup_name: last.filter(|name| !name.is_empty()),
+            cgroup_name: last.filter(|name| !name.is_empty()).or(scope),
             later: Later { hooks: config.hooks.clone(), listener: config.listener.clone() },
         };
         let kept = self.create(id, inherited.pass(config.into_command()), details)?;

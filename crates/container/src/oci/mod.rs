@@ -24,7 +24,7 @@
 //! | mounts, masked and read-only paths, namespaces, capabilities, system calls, names | those of the document; what it does not say is not there, or the host's |
 //! | `/dev` | the nodes and links that the specification asks for, and `linux.devices` ([`Defaults::Runtime`](crate::Defaults::Runtime)) |
 //! | process 1 | the payload ([`Pid1::Payload`](crate::Pid1::Payload)) |
-//! | control group | exactly `linux.cgroupsPath`; without it, where a builder's is |
+//! | control group | exactly `linux.cgroupsPath`, or `container` in the scope that systemd makes for `slice:prefix:name` (feature `systemd`, cgroup v2); without it, where a builder's is |
 //!
 //! What a document does not decide is the caller's: streams, [`Builder::on_drop`], [`Builder::id`]. Two things that it
 //! says take the state of the container, which the caller has: [`Config::hooks`] and [`Config::listener`].
@@ -40,10 +40,12 @@ mod lifecycle;
 mod listener;
 mod of_command;
 mod read;
+pub(crate) mod systemd;
 mod write;
 
 pub use ampoule_spec as spec;
 pub use config::Config;
+pub use console::send_pidfd;
 pub use exec::{limits, process};
 pub use features::features;
 pub use hooks::{Hook, Hooks};

@@ -1,5 +1,6 @@
 //! `linux`, but for what has a file of its own.
 
+use ampoule_cgroups::Placement;
 use ampoule_ns::{ExecutionDomain, MemoryPolicy, MemoryPolicyFlags, Personality, PersonalityFlags};
 use ampoule_overlay::Propagation;
 use ampoule_seccomp::Profile;
@@ -62,7 +63,11 @@ fn cgroups_path(path: &str, builder: &mut Builder, at: &JsonPath, reading: &mut 
     match path.parse() {
         Ok(CgroupsPath::Absolute(path)) => builder.cgroup_path = Some(format!("/{path}")),
         Ok(CgroupsPath::Relative(path)) => builder.cgroup_path = Some(path),
-        Ok(_) => reading.refuse(at, "is a unit of systemd, which is not honoured"),
+        Ok(CgroupsPath::Systemd(unit)) => {
+            let scope = reading.keep(at, crate::oci::systemd::scope(&unit));
+            builder.cgroup_placement = scope.map_or_else(Placement::default, Placement::Systemd);
+        }
+        Ok(_) => reading.refuse(at, "is of a form that is not honoured"),
         // Told by the validation.
         Err(_) => {}
     }

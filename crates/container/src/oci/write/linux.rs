@@ -36,7 +36,8 @@ pub(super) fn linux(config: &Config) -> Value {
     insert(&mut said, "devices", (!nodes.is_empty()).then(|| json!(nodes)));
     #[cfg(feature = "net")]
     insert(&mut said, "netDevices", super::net_devices::net_devices(builder));
-    insert(&mut said, "cgroupsPath", builder.cgroup_path.as_ref().map(|path| json!(path)));
+    let path = builder.cgroup_path.clone().or_else(|| crate::oci::systemd::path(builder));
+    insert(&mut said, "cgroupsPath", path.map(|path| json!(path)));
     insert(&mut said, "resources", resources::resources(&builder.limits));
     let propagation = mounts::propagation(builder.propagation);
     insert(&mut said, "rootfsPropagation", Some(json!(propagation)));
