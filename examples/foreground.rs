@@ -148,8 +148,13 @@ impl Signals {
         Ok(false)
     }
 
-    /// Those that have come and are to be handed on, and whether the window's size is among them.
-    pub fn pending(&mut self) -> (Vec<i32>, Window) {
+    /// Those that have come and are to be handed on.
+    pub fn pending(&mut self) -> Vec<i32> {
+        self.taken().0
+    }
+
+    /// As [`Signals::pending`], and whether the window's size is among what has come.
+    pub fn taken(&mut self) -> (Vec<i32>, Window) {
         let (resized, others): (Vec<i32>, Vec<i32>) =
             self.0.pending().partition(|signal| *signal == SIGWINCH);
         (others, if resized.is_empty() { Window::Same } else { Window::Resized })

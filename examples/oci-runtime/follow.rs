@@ -75,7 +75,7 @@ fn until_end(
         if ended {
             return Ok(());
         }
-        let (others, window) = signals.pending();
+        let (others, window) = signals.taken();
         if let (Some(screen), Window::Resized) = (screen, window) {
             screen.fit()?;
         }
