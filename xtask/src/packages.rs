@@ -54,7 +54,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "zstd", program: "zstd", uses: &["vm"], why: "the virtual machine's kernel" },
     Package { name: "skopeo", program: "skopeo", uses: &["root", "bench"], why: "writes and reads images" },
     Package { name: "umoci", program: "umoci", uses: &["root", "bench"], why: "writes and reads images" },
-    Package { name: "buildah", program: "buildah", uses: &["root"], why: "writes images" },
+    Package { name: "buildah", program: "buildah", uses: &["root"], why: "writes images; runs steps over the example runtime" },
     Package { name: "catatonit", program: "catatonit", uses: &["root"], why: "podman's --init" },
     Package { name: "containerd", program: "containerd", uses: &["root"], why: "runs containers over the example runtime" },
     Package { name: "podman", program: "podman", uses: &["root"], why: "reads images" },
