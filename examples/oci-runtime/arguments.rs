@@ -148,8 +148,16 @@ pub(crate) struct Call {
 
 impl Globals {
     pub(crate) fn is_rootless(&self) -> bool {
-        self.rootless.unwrap_or_else(|| !rustix::process::geteuid().is_root())
+        // An engine of an ordinary user calls as the root of its user namespace.
+        let is_root = || rustix::process::geteuid().is_root() && has_all_ids();
+        self.rootless.unwrap_or_else(|| !is_root())
     }
+}
+
+/// Whether this user namespace has every id, as the first one has (user_namespaces(7)).
+fn has_all_ids() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
 impl Call {
