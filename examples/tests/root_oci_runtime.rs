@@ -195,7 +195,7 @@ fn documents() {
     let scene = Scene::new("documents", "true");
     assert!(scene.fails(&["spec"]).contains("exists already"));
     let features: serde_json::Value = serde_json::from_str(&scene.ok(&["features"])).unwrap();
-    assert_eq!(features["linux"]["netDevices"]["enabled"], false);
+    assert_eq!(features["linux"]["netDevices"]["enabled"], true);
     assert!(features["linux"]["namespaces"].as_array().unwrap().contains(&json!("time")));
     assert!(scene.ok(&["--version"]).contains("spec: 1."));
     for wrong in [&["nothing"] as &[&str], &["create", "--nothing", "x"], &["--nothing"]] {
