@@ -8,7 +8,7 @@ mod scene;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ampoule::{Container, Limits, Max, Pod, PodBuilder, net};
 use ampoule_cgroups::Hierarchies;
@@ -75,6 +75,24 @@ fn reaped() -> bool {
     true
 }
 
+/// Kills a host; what it had ends with it.
+fn end(mut host: Child) {
+    host.kill().expect("our child");
+    host.wait().expect("our child");
+    assert!(soon(|| reaped() && scene::outside::descendants() == 0));
+}
+
+/// How long a host takes, on this machine and now, until its first pod is whole.
+fn until_filled() -> Duration {
+    let (begun, host) = (Instant::now(), host("pods"));
+    let filled = Path::new("/run/filled");
+    assert!(soon(|| filled.exists()), "no pod was ever whole");
+    let whole = begun.elapsed();
+    end(host);
+    std::fs::remove_file(filled).expect("our file");
+    whole
+}
+
 #[test]
 fn a_killed_host_of_pods_leaves_nothing_to_the_next_pod() {
     tier::root();
@@ -83,12 +101,12 @@ fn a_killed_host_of_pods_leaves_nothing_to_the_next_pod() {
         let others = groups();
         clean(|| {
             let (mut attached, mut grouped) = (0, 0);
-            for round in 0..times(20, 200) {
-                let mut host = host("pods");
-                std::thread::sleep(Duration::from_micros(20_000 + (round as u64 * 7919) % 90_000));
-                host.kill().expect("our child");
-                host.wait().expect("our child");
-                assert!(soon(|| reaped() && scene::outside::descendants() == 0));
+            let whole = until_filled();
+            for round in 0..u32::try_from(times(20, 200)).expect("a number") {
+                let host = host("pods");
+                // From its first call to somewhere in its second pod.
+                std::thread::sleep(whole * ((round * 37) % 150) / 100);
+                end(host);
                 attached += usize::from(ip(&["-brief", "link"]).lines().count() > 1);
                 grouped += usize::from(groups().len() > others.len());
                 let nothing = || {
@@ -103,10 +121,10 @@ fn a_killed_host_of_pods_leaves_nothing_to_the_next_pod() {
                     assert_eq!(groups(), others, "round {round}");
                 }
             }
-            assert!(Path::new("/run/filled").exists(), "no pod was ever whole");
+            // Where the last host came so far.
+            drop(std::fs::remove_file("/run/filled"));
             assert!(attached > 0, "none was killed while it was attached");
             assert!(grouped > 0, "none was killed while it had a group");
-            std::fs::remove_file("/run/filled").expect("our file");
             // The groups that killed hosts left go with the next start.
             assert!(Container::host_view().command("true").status().expect("a run").success());
         });
