@@ -3,61 +3,54 @@
 //! Kernel objects: those of the containers; a process of this program for each one with a terminal. Invariant: whoever has
 //! a container's terminal lives as long as its program, because that ends with it.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use ampoule::Force;
-use ampoule_examples::arguments::{Failure, print};
+use ampoule_examples::arguments::{Failure, assignment, print};
 use ampoule_examples::foreground::{FAILED, Signals, exit_code, signal};
 use ampoule_examples::terminal;
+use ampoule_examples::verbs::Call;
 use rustix::stdio::{dup2_stderr, dup2_stdout};
 
-use crate::arguments::Call;
-use crate::container::{Engine, Saved, Terminal};
-use crate::settings::variable;
+use crate::container::{Engine, Saved};
 use crate::show;
 
-/// What the one who attends a container says once it runs.
+/// The verb of the one who attends a container with a terminal, and what it says once that runs.
+pub(crate) const ATTEND: &str = "attend";
 const STARTED: &str = "started\n";
 
 pub(crate) fn create(engine: &Engine, call: &Call) -> Result<u8, Failure> {
     let saved = engine.create(call)?;
-    print(&format!("{}\n", saved.id))?;
-    Ok(0)
+    print(&format!("{}\n", saved.id)).map(|()| 0)
 }
 
 pub(crate) fn run(engine: &Engine, call: &Call) -> Result<u8, Failure> {
     // Before the start, so that no signal is lost.
     let mut signals = Signals::catch()?;
     let saved = engine.create(call)?;
-    let started = start_one(engine, &saved);
-    if started.is_ok() && call.has("detach") {
-        print(&format!("{}\n", saved.id))?;
-        return Ok(0);
-    }
-    let ended = started.and_then(|()| {
+    let in_background = call.has("detach");
+    let ended = launch(engine, &saved).and_then(|()| {
+        if in_background {
+            return print(&format!("{}\n", saved.id)).map(|()| 0);
+        }
         show::follow(engine, &saved, |kept| {
             // It may end meanwhile.
             signals.pending().into_iter().for_each(|signal| drop(kept.kill(signal)));
         })?;
-        wait_one(engine, &saved)
+        status(engine, &saved)
     });
-    if call.has("rm") {
-        let _lock = engine.lock()?;
+    if call.has("rm") && (ended.is_err() || !in_background) {
         engine.remove(&saved, Force::Yes)?;
     }
     ended
 }
 
-pub(crate) fn start(engine: &Engine, call: &Call) -> Result<u8, Failure> {
-    if call.has("attend") {
-        return attend(engine, &engine.find(&call.first()?)?);
-    }
-    each(engine, call, |saved| {
-        start_one(engine, saved)?;
-        Ok(format!("{}\n", saved.name))
-    })
+pub(crate) fn start(engine: &Engine, _: &Call, saved: &Saved) -> Result<String, Failure> {
+    launch(engine, saved)?;
+    Ok(format!("{}\n", saved.name))
 }
 
 /// The exit code of another process of this program, which has said what was wrong.
@@ -72,15 +65,15 @@ impl std::fmt::Display for Ended {
     }
 }
 
-fn start_one(engine: &Engine, saved: &Saved) -> Result<(), Failure> {
-    let _lock = engine.lock()?;
-    if saved.terminal == Terminal::None {
+fn launch(engine: &Engine, saved: &Saved) -> Result<(), Failure> {
+    let _lock = engine.records.lock()?;
+    if !saved.tty {
         return engine.start(saved).map(drop);
     }
     let mut attending = Command::new(std::env::current_exe()?);
     attending.arg("--root").arg(&engine.root).arg("--store").arg(engine.store.path());
-    attending.args(["start", "--attend", &saved.id]);
-    let mut child = attending.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    attending.args([ATTEND, &saved.id]).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = attending.spawn()?;
     let mut said = String::new();
     child.stdout.take().map_or(Ok(0), |mut out| out.read_to_string(&mut said))?;
     if said == STARTED {
@@ -91,38 +84,31 @@ fn start_one(engine: &Engine, saved: &Saved) -> Result<(), Failure> {
 }
 
 /// Starts a container with a terminal, and copies what comes from it to the log until the end.
-fn attend(engine: &Engine, saved: &Saved) -> Result<u8, Failure> {
+pub(crate) fn attend(engine: &Engine, _: &Call, saved: &Saved) -> Result<String, Failure> {
     rustix::process::setsid()?;
     let mut kept = engine.start(saved)?;
-    let pty = kept.pty.take();
-    let mut log = saved.log()?;
+    let null = File::open("/dev/null")?;
     std::io::stdout().write_all(STARTED.as_bytes())?;
-    let null = std::fs::File::open("/dev/null")?;
     dup2_stdout(&null)?;
     dup2_stderr(&null)?;
-    if let Some(mut pty) = pty {
+    if let Some(mut pty) = kept.pty.take() {
         // EIO is its end.
-        drop(std::io::copy(&mut pty, &mut log));
+        drop(std::io::copy(&mut pty, &mut saved.log()?));
     }
     kept.wait()?;
-    Ok(0)
+    Ok(String::new())
 }
 
 pub(crate) fn exec(engine: &Engine, call: &Call) -> Result<u8, Failure> {
     let mut signals = Signals::catch()?;
-    let kept = engine.running(&engine.find(&call.first()?)?)?;
-    let mut words = call.rest();
-    let program = words.next().ok_or("exec: of what?")?;
+    let [container, program, words @ ..] = call.words.as_slice() else {
+        return Err("exec: of what?".into());
+    };
+    let kept = engine.running(&engine.records.find(container)?)?;
     let mut exec = kept.container()?.exec(program).args(words);
     for pair in call.all("env") {
-        let (name, value) = variable(pair)?;
+        let (name, value) = assignment(pair)?;
         exec = exec.env(name, value);
-    }
-    if let Some(user) = call.option("user") {
-        exec = exec.user(user.parse()?);
-    }
-    if let Some(directory) = call.option("workdir") {
-        exec = exec.current_dir(directory);
     }
     exec = match (call.has("tty"), call.has("interactive")) {
         (true, _) => exec.tty(terminal::window_size()),
@@ -132,74 +118,44 @@ pub(crate) fn exec(engine: &Engine, call: &Call) -> Result<u8, Failure> {
     Ok(exit_code(&terminal::run(&mut exec.spawn()?, &mut signals, None)?))
 }
 
-pub(crate) fn stop(engine: &Engine, call: &Call) -> Result<u8, Failure> {
-    let seconds = call.option("time").map_or(Ok(10), |text| text.parse())?;
-    each(engine, call, |saved| {
-        if let Ok(kept) = engine.running(saved) {
-            kept.stop(Duration::from_secs(seconds))?;
-        }
-        Ok(format!("{}\n", saved.name))
-    })
+pub(crate) fn stop(engine: &Engine, call: &Call, saved: &Saved) -> Result<String, Failure> {
+    let limit = Duration::from_secs(call.parsed("time")?.unwrap_or(10));
+    if let Ok(kept) = engine.running(saved) {
+        kept.stop(limit)?;
+    }
+    Ok(format!("{}\n", saved.name))
 }
 
-pub(crate) fn kill(engine: &Engine, call: &Call) -> Result<u8, Failure> {
-    let number = signal(call.option("signal").as_deref().unwrap_or("KILL"))?;
-    each(engine, call, |saved| {
-        engine.running(saved)?.kill(number)?;
-        Ok(format!("{}\n", saved.name))
-    })
+pub(crate) fn kill(engine: &Engine, call: &Call, saved: &Saved) -> Result<String, Failure> {
+    let name = call.option("signal").map(|name| name.to_string_lossy());
+    let number = signal(name.as_deref().unwrap_or("KILL"))?;
+    engine.running(saved)?.kill(number)?;
+    Ok(format!("{}\n", saved.name))
 }
 
-pub(crate) fn wait(engine: &Engine, call: &Call) -> Result<u8, Failure> {
-    each(engine, call, |saved| Ok(format!("{}\n", wait_one(engine, saved)?)))
+pub(crate) fn wait(engine: &Engine, _: &Call, saved: &Saved) -> Result<String, Failure> {
+    Ok(format!("{}\n", status(engine, saved)?))
 }
 
-fn wait_one(engine: &Engine, saved: &Saved) -> Result<u8, Failure> {
+fn status(engine: &Engine, saved: &Saved) -> Result<u8, Failure> {
     let kept = engine.kept(saved)?.ok_or_else(|| format!("{}: never started", saved.name))?;
     Ok(exit_code(&kept.wait()?))
 }
 
-pub(crate) fn remove(engine: &Engine, call: &Call) -> Result<u8, Failure> {
-    let force = if call.has("force") { Force::Yes } else { Force::No };
-    let _lock = engine.lock()?;
-    each(engine, call, |saved| {
-        engine.remove(saved, force)?;
-        Ok(format!("{}\n", saved.name))
-    })
+pub(crate) fn remove(engine: &Engine, call: &Call, saved: &Saved) -> Result<String, Failure> {
+    engine.remove(saved, if call.has("force") { Force::Yes } else { Force::No })?;
+    Ok(format!("{}\n", saved.name))
 }
 
 /// Shows the files of a container: those of one that runs through its own root.
-pub(crate) fn mount(engine: &Engine, call: &Call) -> Result<u8, Failure> {
-    let _lock = engine.lock()?;
-    each(engine, call, |saved| {
-        if let Ok(kept) = engine.running(saved) {
-            return Ok(format!("/proc/{}/root\n", kept.pid().unwrap_or_default()));
-        }
-        saved.umount()?;
-        let mut mounted = engine.overlay(saved)?.mount()?;
-        mounted.mount_at(saved.merged())?;
-        mounted.leave();
-        Ok(format!("{}\n", saved.merged().display()))
-    })
-}
-
-pub(crate) fn umount(engine: &Engine, call: &Call) -> Result<u8, Failure> {
-    let _lock = engine.lock()?;
-    each(engine, call, |saved| {
-        saved.umount()?;
-        Ok(format!("{}\n", saved.name))
-    })
-}
-
-/// Does it with every container of the command line, and prints what it gives.
-fn each(
-    engine: &Engine,
-    call: &Call,
-    mut done: impl FnMut(&Saved) -> Result<String, Failure>,
-) -> Result<u8, Failure> {
-    call.first()?;
-    for word in &call.words {
-        print(&done(&engine.find(&word.to_string_lossy())?)?)?;
+pub(crate) fn mount(engine: &Engine, _: &Call, saved: &Saved) -> Result<String, Failure> {
+    let _lock = engine.records.lock()?;
+    if let Ok(kept) = engine.running(saved) {
+        return Ok(format!("/proc/{}/root\n", kept.pid().unwrap_or_default()));
     }
-    Ok(0)
+    saved.umount()?;
+    let mut mounted = engine.overlay(saved)?.mount()?;
+    mounted.mount_at(saved.merged())?;
+    mounted.leave();
+    Ok(format!("{}\n", saved.merged().display()))
 }
