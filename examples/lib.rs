@@ -2,6 +2,7 @@
 //! tables of what runs.
 
 pub mod arguments;
+pub mod background;
 pub mod columns;
 pub mod foreground;
 pub mod http;

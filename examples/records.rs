@@ -1,4 +1,4 @@
-//! A directory of things that are written down: each has a directory with one JSON document, and is found by its name,
+//! Containers that are written down: each has a directory with one JSON document, and is found by its name,
 //! its id, or the beginning of that.
 //!
 //! Kernel objects: the directory, with a lock of flock(2). Invariant: the document is written last and removed first, so
@@ -7,28 +7,38 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::marker::PhantomData;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::rand::{GetRandomFlags, getrandom};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::arguments::Failure;
 
 const DOCUMENT: &str = "container.json";
 
-/// What is written down.
-pub trait Record: Serialize + DeserializeOwned {
+/// What everything that is written down has.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Named {
     /// 64 hexadecimal digits.
-    fn id(&self) -> &str;
-
-    /// What its user calls it.
-    fn name(&self) -> &str;
-
+    pub id: String,
+    /// What its user calls it: the beginning of the id unless another name was said.
+    pub name: String,
     /// When it was made.
-    fn created(&self) -> SystemTime;
+    pub created: SystemTime,
+    /// Where it is.
+    pub directory: PathBuf,
+}
+
+impl Named {
+    /// The beginning of the id, as it is shown.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.id.get(..12).unwrap_or_default()
+    }
 }
 
 /// The directory.
@@ -38,7 +48,7 @@ pub struct Records<T> {
     of: PhantomData<T>,
 }
 
-impl<T: Record> Records<T> {
+impl<T: Deref<Target = Named> + Serialize + DeserializeOwned> Records<T> {
     /// Opens it, and makes it if there is none.
     ///
     /// # Errors
@@ -58,16 +68,19 @@ impl<T: Record> Records<T> {
         Ok(directory)
     }
 
-    /// A new id, and its directory, which is not there yet.
+    /// A new id with a name that nothing else has; its directory is not there yet.
     ///
     /// # Errors
-    /// What getrandom(2) answered.
-    pub fn fresh(&self) -> Result<(String, PathBuf), Failure> {
+    /// As [`Records::all`]; a name that something has; what getrandom(2) answered.
+    pub fn fresh(&self, name: Option<String>) -> Result<Named, Failure> {
         let mut random = [0; 32];
         getrandom(&mut random, GetRandomFlags::empty())?;
         let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-        let directory = self.path.join(&id);
-        Ok((id, directory))
+        let name = name.unwrap_or_else(|| id[..12].to_owned());
+        if self.all()?.iter().any(|record| record.name == name) {
+            return Err(format!("{name}: a container has this name already").into());
+        }
+        Ok(Named { directory: self.path.join(&id), id, name, created: SystemTime::now() })
     }
 
     /// Everything that is written down, the newest first.
@@ -82,7 +95,7 @@ impl<T: Record> Records<T> {
                 all.push(serde_json::from_slice::<T>(&text)?);
             }
         }
-        all.sort_by_key(|record| std::cmp::Reverse(record.created()));
+        all.sort_by_key(|record| std::cmp::Reverse(record.created));
         Ok(all)
     }
 
@@ -93,8 +106,8 @@ impl<T: Record> Records<T> {
     pub fn find(&self, word: &OsStr) -> Result<T, Failure> {
         let word = &*word.to_string_lossy();
         let (named, mut begun): (Vec<T>, Vec<T>) =
-            self.all()?.into_iter().partition(|record| record.name() == word);
-        begun.retain(|record| record.id().starts_with(word) && !word.is_empty());
+            self.all()?.into_iter().partition(|record| record.name == word);
+        begun.retain(|record| record.id.starts_with(word) && !word.is_empty());
         match (named.into_iter().next(), begun.pop()) {
             (Some(record), _) => Ok(record),
             (None, Some(record)) if begun.is_empty() => Ok(record),
@@ -103,22 +116,32 @@ impl<T: Record> Records<T> {
         }
     }
 
-    /// Writes it down.
+    /// Makes its directory, has it filled, and writes it down; nothing is left when one of these fails.
     ///
     /// # Errors
-    /// What writing answered.
-    pub fn write(&self, record: &T) -> Result<(), Failure> {
-        let text = serde_json::to_vec_pretty(record)?;
-        Ok(fs::write(self.path.join(record.id()).join(DOCUMENT), text)?)
+    /// As what fills it; what mkdir(2) or writing answered.
+    pub fn make(
+        &self,
+        mut record: T,
+        fill: impl FnOnce(&mut T) -> Result<(), Failure>,
+    ) -> Result<T, Failure> {
+        let directory = record.directory.clone();
+        fs::create_dir(&directory)?;
+        let made = fill(&mut record).and_then(|()| {
+            let text = serde_json::to_vec_pretty(&record)?;
+            Ok(fs::write(directory.join(DOCUMENT), text)?)
+        });
+        if made.is_err() {
+            fs::remove_dir_all(&directory)?;
+        }
+        made.map(|()| record)
     }
 
     /// Forgets it; its directory stays, which may hold more.
     ///
     /// # Errors
     /// What unlink(2) answered.
-    pub fn forget(&self, id: &str) -> Result<PathBuf, Failure> {
-        let directory = self.path.join(id);
-        fs::remove_file(directory.join(DOCUMENT))?;
-        Ok(directory)
+    pub fn forget(&self, record: &T) -> Result<(), Failure> {
+        Ok(fs::remove_file(record.directory.join(DOCUMENT))?)
     }
 }

@@ -85,6 +85,11 @@ impl Call {
         named.map(|(_, value)| value.as_os_str())
     }
 
+    /// Everything that was given, in this order.
+    pub fn options(&self) -> impl Iterator<Item = (&'static str, &OsStr)> {
+        self.options.iter().map(|(name, value)| (*name, value.as_os_str()))
+    }
+
     /// Its value: the last one counts.
     #[must_use]
     pub fn option(&self, name: &str) -> Option<&OsStr> {

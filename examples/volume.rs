@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use ampoule::Relabel;
+use ampoule::{Mount, Relabel};
 
 use crate::arguments::Failure;
 
@@ -62,5 +62,13 @@ impl Volume {
             }
         }
         Ok(Self { source: std::path::absolute(source)?, target: target.into(), access, relabel })
+    }
+    /// Shows it, with this access where none was said; without set-user-id and devices.
+    #[must_use]
+    pub fn mount(&self, otherwise: Access) -> Mount {
+        match self.access.unwrap_or(otherwise) {
+            Access::ReadOnly => Mount::bind(&self.source, &self.target),
+            Access::ReadWrite => Mount::bind_rw(&self.source, &self.target),
+        }
     }
 }

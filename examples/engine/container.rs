@@ -6,19 +6,19 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use ampoule::image::Store;
 use ampoule::oci::Config;
 use ampoule::oci::spec::Bundle;
 use ampoule::{
-    Builder, Bytes, Command, Container, Depth, Details, ErrorKind, Force, IdMapped, Kept, Mount,
-    MountFlags, MountKind, OwnGroup, Root, RunState, StateDirectory, WindowSize,
+    Builder, Bytes, Command, Container, Details, ErrorKind, Force, IdMapped, Kept, MountKind,
+    OwnGroup, Root, RunState, StateDirectory, WindowSize,
 };
 use ampoule_examples::arguments::Failure;
 use ampoule_examples::images::{open_image, open_store, overlay, unpacked};
-use ampoule_examples::records::{Record, Records};
+use ampoule_examples::records::{Named, Records};
 use ampoule_examples::verbs::Call;
 use ampoule_examples::volume::{Access, Volume};
 use ampoule_overlay::Overlay;
@@ -37,10 +37,8 @@ pub(crate) struct Engine {
 /// A container, whether or not it runs.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Saved {
-    pub(crate) id: String,
-    pub(crate) name: String,
+    named: Named,
     pub(crate) image: String,
-    pub(crate) created: SystemTime,
     /// The program and its arguments, as they are shown.
     pub(crate) args: Vec<String>,
     /// Words in place of the image's own.
@@ -48,20 +46,13 @@ pub(crate) struct Saved {
     /// Whether the program has a terminal.
     pub(crate) tty: bool,
     builder: Builder,
-    pub(crate) directory: PathBuf,
 }
 
-impl Record for Saved {
-    fn id(&self) -> &str {
-        &self.id
-    }
+impl Deref for Saved {
+    type Target = Named;
 
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn created(&self) -> SystemTime {
-        self.created
+    fn deref(&self) -> &Named {
+        &self.named
     }
 }
 
@@ -91,39 +82,29 @@ impl Engine {
     /// Makes a container of an image: a directory, and nothing that the kernel knows of.
     pub(crate) fn create(&self, call: &Call) -> Result<Saved, Failure> {
         let _lock = self.records.lock()?;
-        let [image, words @ ..] = call.words.as_slice() else {
-            return Err(format!("{}: of which image?", call.verb).into());
-        };
+        let (image, words) = call.words.split_first().ok_or("of which image?")?;
         let image = open_image(&self.store, &image.to_string_lossy())?;
-        let (id, directory) = self.records.fresh()?;
-        let name = call.parsed("name")?.unwrap_or_else(|| id[..12].to_owned());
-        if self.records.all()?.iter().any(|saved| saved.name == name) {
-            return Err(format!("{name}: a container has this name already").into());
-        }
+        let named = self.records.fresh(call.parsed("name")?)?;
         let builder = Container::from_image(&image)
-            .root(Root::Persistent(directory.join("upper")))
+            .root(Root::Persistent(named.directory.join("upper")))
             .own_group(OwnGroup::Always)
-            .hostname(&id[..12]);
-        let mut saved = Saved {
-            id,
-            name,
+            .hostname(named.short());
+        let saved = Saved {
+            named,
             image: image.reference().to_string(),
-            created: SystemTime::now(),
             args: Vec::new(),
             words: words.to_vec(),
             tty: call.has("tty"),
             builder: settings(builder, call)?,
-            directory,
         };
-        // One that could not be started is refused.
-        drop(saved.command().plan()?);
-        let config = Config::from(&saved.command());
-        let document = config.to_document()?.document;
-        saved.args = config.args.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-        fs::create_dir_all(saved.merged())?;
-        Bundle::new(&saved.directory, document).save()?;
-        self.records.write(&saved)?;
-        Ok(saved)
+        self.records.make(saved, |saved| {
+            // One that could not be started is refused.
+            drop(saved.command().plan()?);
+            let config = Config::from(&saved.command());
+            saved.args = config.args.iter().map(|it| it.to_string_lossy().into_owned()).collect();
+            Bundle::new(&saved.directory, config.to_document()?.document).save()?;
+            Ok(fs::create_dir(saved.merged())?)
+        })
     }
 
     /// What the library keeps of a container; none before its first start.
@@ -160,17 +141,6 @@ impl Engine {
         Ok(kept)
     }
 
-    pub(crate) fn remove(&self, saved: &Saved, force: Force) -> Result<(), Failure> {
-        let _lock = self.records.lock()?;
-        if self.kept(saved)?.is_some() {
-            self.states.delete(&saved.id, force)?;
-        }
-        saved.umount()?;
-        self.records.forget(&saved.id)?;
-        self.overlay(saved)?.discard()?;
-        Ok(fs::remove_dir_all(&saved.directory)?)
-    }
-
     /// The image's layers and the container's own.
     pub(crate) fn overlay(&self, saved: &Saved) -> Result<Overlay, Failure> {
         let layers = unpacked(&self.store.image(&saved.image.parse()?)?, &())?;
@@ -202,39 +172,34 @@ impl Saved {
         match unmount(self.merged(), UnmountFlags::NOFOLLOW) {
             // It is no mount; the second is what an ordinary user is told, who cannot have made one.
             Ok(()) | Err(Errno::INVAL | Errno::PERM) => Ok(()),
-            Err(errno) => Err(format!("{}: {errno}", self.merged().display()).into()),
+            Err(errno) => Err(errno.into()),
         }
     }
 }
 
 /// The options of a new container, as setters of the library.
-fn settings(mut builder: Builder, call: &Call) -> Result<Builder, Failure> {
-    if let Some(name) = call.parsed::<String>("hostname")? {
-        builder = builder.hostname(name);
+fn settings(builder: Builder, call: &Call) -> Result<Builder, Failure> {
+    call.options().try_fold(builder, |builder, (name, value)| {
+        let text = value.to_string_lossy();
+        Ok(match name {
+            "hostname" => builder.hostname(text),
+            "memory" => builder.memory_max(text.parse::<Bytes>()?),
+            "cpus" => builder.cpus(text.parse()?),
+            "pids-limit" => builder.pids_max(text.parse()?),
+            "volume" => volume(builder, &Volume::parse(name, value)?),
+            _ => builder,
+        })
+    })
+}
+
+/// What user 0 owns on the host belongs to the container's user 0.
+fn volume(builder: Builder, volume: &Volume) -> Builder {
+    let mut mount = volume.mount(Access::ReadWrite);
+    if let MountKind::Bind { idmapped, .. } = &mut mount.kind {
+        *idmapped = IdMapped::Container;
     }
-    if let Some(most) = call.parsed::<Bytes>("memory")? {
-        builder = builder.memory_max(most);
+    match volume.relabel {
+        Some(relabel) => builder.relabel(&volume.target, relabel).mount(mount),
+        None => builder.mount(mount),
     }
-    if let Some(most) = call.parsed("cpus")? {
-        builder = builder.cpus(most);
-    }
-    if let Some(most) = call.parsed("pids-limit")? {
-        builder = builder.pids_max(most);
-    }
-    for text in call.all("volume") {
-        let Volume { source, target, access, relabel } = Volume::parse("volume", text)?;
-        if let Some(relabel) = relabel {
-            builder = builder.relabel(&target, relabel);
-        }
-        // What user 0 owns on the host belongs to the container's user 0.
-        let (depth, idmapped) = (Depth::Recursive, IdMapped::Container);
-        let kind = MountKind::Bind { source, depth, idmapped };
-        let mut mount = Mount::new(target, kind, MountFlags::empty());
-        mount.recursive = MountFlags::NOSUID | MountFlags::NODEV;
-        if access == Some(Access::ReadOnly) {
-            mount.recursive |= MountFlags::RDONLY;
-        }
-        builder = builder.mount(mount);
-    }
-    Ok(builder)
 }

@@ -3,28 +3,18 @@
 //! Kernel objects: those of the containers; a process of this program for each one with a terminal. Invariant: whoever has
 //! a container's terminal lives as long as its program, because that ends with it.
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use ampoule::Force;
 use ampoule_examples::arguments::{Failure, assignment, print};
-use ampoule_examples::foreground::{FAILED, Signals, exit_code, signal};
-use ampoule_examples::terminal;
+use ampoule_examples::foreground::{Signals, exit_code, signal};
 use ampoule_examples::verbs::Call;
-use rustix::stdio::{dup2_stderr, dup2_stdout};
+use ampoule_examples::{background, terminal};
 
 use crate::container::{Engine, Saved};
-use crate::show;
-
-/// The verb of the one who attends a container with a terminal, and what it says once that runs.
-pub(crate) const ATTEND: &str = "attend";
-const STARTED: &str = "started\n";
 
 pub(crate) fn create(engine: &Engine, call: &Call) -> Result<u8, Failure> {
-    let saved = engine.create(call)?;
-    print(&format!("{}\n", saved.id)).map(|()| 0)
+    print(&format!("{}\n", engine.create(call)?.id)).map(|()| 0)
 }
 
 pub(crate) fn run(engine: &Engine, call: &Call) -> Result<u8, Failure> {
@@ -32,71 +22,48 @@ pub(crate) fn run(engine: &Engine, call: &Call) -> Result<u8, Failure> {
     let mut signals = Signals::catch()?;
     let saved = engine.create(call)?;
     let in_background = call.has("detach");
-    let ended = launch(engine, &saved).and_then(|()| {
+    let ended = start(engine, call, &saved).and_then(|_| {
         if in_background {
             return print(&format!("{}\n", saved.id)).map(|()| 0);
         }
-        show::follow(engine, &saved, |kept| {
+        background::follow(saved.log()?, || {
+            let kept = engine.running(&saved);
             // It may end meanwhile.
-            signals.pending().into_iter().for_each(|signal| drop(kept.kill(signal)));
+            let hand_on = |signal| kept.iter().for_each(|kept| drop(kept.kill(signal)));
+            signals.pending().into_iter().for_each(hand_on);
+            kept.is_ok()
         })?;
         status(engine, &saved)
     });
     if call.has("rm") && (ended.is_err() || !in_background) {
-        engine.remove(&saved, Force::Yes)?;
+        remove(engine, call, &saved)?;
     }
     ended
 }
 
 pub(crate) fn start(engine: &Engine, _: &Call, saved: &Saved) -> Result<String, Failure> {
-    launch(engine, saved)?;
-    Ok(format!("{}\n", saved.name))
-}
-
-/// The exit code of another process of this program, which has said what was wrong.
-#[derive(Debug)]
-pub(crate) struct Ended(pub(crate) u8);
-
-impl std::error::Error for Ended {}
-
-impl std::fmt::Display for Ended {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "exit code {}", self.0)
-    }
-}
-
-fn launch(engine: &Engine, saved: &Saved) -> Result<(), Failure> {
     let _lock = engine.records.lock()?;
-    if !saved.tty {
-        return engine.start(saved).map(drop);
+    if saved.tty {
+        background::launch(|command| {
+            command.arg("--root").arg(&engine.root).arg("--store").arg(engine.store.path());
+            command.args(["attend", &saved.id])
+        })?;
+    } else {
+        engine.start(saved)?;
     }
-    let mut attending = Command::new(std::env::current_exe()?);
-    attending.arg("--root").arg(&engine.root).arg("--store").arg(engine.store.path());
-    attending.args([ATTEND, &saved.id]).stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut child = attending.spawn()?;
-    let mut said = String::new();
-    child.stdout.take().map_or(Ok(0), |mut out| out.read_to_string(&mut said))?;
-    if said == STARTED {
-        return Ok(());
-    }
-    let code = child.wait()?.code().and_then(|code| u8::try_from(code).ok());
-    Err(Box::new(Ended(code.unwrap_or(FAILED))))
+    Ok(format!("{}\n", saved.name))
 }
 
 /// Starts a container with a terminal, and copies what comes from it to the log until the end.
 pub(crate) fn attend(engine: &Engine, _: &Call, saved: &Saved) -> Result<String, Failure> {
     rustix::process::setsid()?;
     let mut kept = engine.start(saved)?;
-    let null = File::open("/dev/null")?;
-    std::io::stdout().write_all(STARTED.as_bytes())?;
-    dup2_stdout(&null)?;
-    dup2_stderr(&null)?;
+    background::begun()?;
     if let Some(mut pty) = kept.pty.take() {
         // EIO is its end.
         drop(std::io::copy(&mut pty, &mut saved.log()?));
     }
-    kept.wait()?;
-    Ok(String::new())
+    Ok(kept.wait().map(|_| String::new())?)
 }
 
 pub(crate) fn exec(engine: &Engine, call: &Call) -> Result<u8, Failure> {
@@ -127,8 +94,8 @@ pub(crate) fn stop(engine: &Engine, call: &Call, saved: &Saved) -> Result<String
 }
 
 pub(crate) fn kill(engine: &Engine, call: &Call, saved: &Saved) -> Result<String, Failure> {
-    let name = call.option("signal").map(|name| name.to_string_lossy());
-    let number = signal(name.as_deref().unwrap_or("KILL"))?;
+    let name = call.parsed("signal")?.unwrap_or_else(|| "KILL".to_owned());
+    let number = signal(&name)?;
     engine.running(saved)?.kill(number)?;
     Ok(format!("{}\n", saved.name))
 }
@@ -143,7 +110,15 @@ fn status(engine: &Engine, saved: &Saved) -> Result<u8, Failure> {
 }
 
 pub(crate) fn remove(engine: &Engine, call: &Call, saved: &Saved) -> Result<String, Failure> {
-    engine.remove(saved, if call.has("force") { Force::Yes } else { Force::No })?;
+    let _lock = engine.records.lock()?;
+    let force = if call.has("force") || call.has("rm") { Force::Yes } else { Force::No };
+    if engine.kept(saved)?.is_some() {
+        engine.states.delete(&saved.id, force)?;
+    }
+    saved.umount()?;
+    engine.records.forget(saved)?;
+    engine.overlay(saved)?.discard()?;
+    std::fs::remove_dir_all(&saved.directory)?;
     Ok(format!("{}\n", saved.name))
 }
 

@@ -1,5 +1,4 @@
 //! How do I keep containers that go on when my program ends: what is a small Podman made of?
-#![expect(clippy::print_stderr, reason = "a command line program talks to its user")]
 
 mod container;
 mod life;
@@ -8,9 +7,8 @@ mod show;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use ampoule::{Error, ErrorKind};
 use ampoule_examples::arguments::{Failure, print};
-use ampoule_examples::foreground::FAILED;
+use ampoule_examples::background;
 use ampoule_examples::verbs::Call;
 use container::{Engine, Saved};
 
@@ -53,19 +51,16 @@ enum Does {
 }
 use Does::{Each, Once};
 
-const CREATE: &str = "name= hostname|h= memory|m= cpus= pids-limit= volume|v= tty|t";
 const RUN: &str = "name= hostname|h= memory|m= cpus= pids-limit= volume|v= tty|t detach|d rm";
-const EXEC: &str = "interactive|i tty|t env|e=";
-/// Options may stand behind every word.
 const ALL: usize = usize::MAX;
 
-/// Each verb with its options, and how many words may be in front of some.
+/// Each verb with its options, and behind how many words everything is a word.
 const VERBS: &[(&str, &str, usize, Does)] = &[
-    ("create", CREATE, 1, Once(life::create)),
+    ("create", RUN, 1, Once(life::create)),
     ("run", RUN, 1, Once(life::run)),
     ("start", "", ALL, Each(life::start)),
-    (life::ATTEND, "", ALL, Each(life::attend)),
-    ("exec", EXEC, 1, Once(life::exec)),
+    ("attend", "", ALL, Each(life::attend)),
+    ("exec", "interactive|i tty|t env|e=", 1, Once(life::exec)),
     ("stop", "time|t=", ALL, Each(life::stop)),
     ("kill", "signal|s=", ALL, Each(life::kill)),
     ("wait", "", ALL, Each(life::wait)),
@@ -80,7 +75,7 @@ const VERBS: &[(&str, &str, usize, Does)] = &[
 ];
 
 fn main() -> ExitCode {
-    answer(lexopt::Parser::from_env()).map_or_else(|error| said(&error), ExitCode::from)
+    background::exit("engine", answer(lexopt::Parser::from_env()))
 }
 
 fn answer(mut from: lexopt::Parser) -> Result<u8, Failure> {
@@ -104,28 +99,8 @@ fn answer(mut from: lexopt::Parser) -> Result<u8, Failure> {
     match does {
         Once(done) => done(&engine, &call),
         Each(done) => {
-            for saved in engine.named(&call)? {
-                print(&done(&engine, &call, &saved)?)?;
-            }
-            Ok(0)
+            let mut named = engine.named(&call)?.into_iter();
+            named.try_for_each(|saved| print(&done(&engine, &call, &saved)?)).map(|()| 0)
         }
     }
-}
-
-/// The exit code for an error, which is shown unless another process of this program did so.
-fn said(error: &Failure) -> ExitCode {
-    if let Some(life::Ended(code)) = error.downcast_ref() {
-        return ExitCode::from(*code);
-    }
-    eprintln!("engine: {error}");
-    ExitCode::from(match error.downcast_ref::<Error>().map(Error::kind) {
-        Some(ErrorKind::ProgramNotFound) => 127,
-        Some(
-            ErrorKind::ProgramIsDirectory
-            | ErrorKind::ProgramNotExecutable
-            | ErrorKind::ProgramFormat
-            | ErrorKind::InterpreterNotFound,
-        ) => 126,
-        _ => FAILED,
-    })
 }

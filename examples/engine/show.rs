@@ -2,36 +2,32 @@
 //!
 //! Kernel objects: files of /proc and /sys, the groups of the containers, their logs; all of them are only read.
 
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 use std::time::{Duration, Instant, SystemTime};
 
 use ampoule::{CgroupMode, Container, Host, Kept, RunState, Stats};
 use ampoule_examples::arguments::{Failure, print};
 use ampoule_examples::columns::columns;
 use ampoule_examples::foreground::exit_code;
-use ampoule_examples::processes;
 use ampoule_examples::row::{self, Row};
 use ampoule_examples::verbs::Call;
+use ampoule_examples::{background, processes};
 use serde_json::{Value, json};
 
 use crate::container::{Engine, Saved, is_up};
-
-/// How often a log is looked at that is followed.
-const AGAIN: Duration = Duration::from_millis(20);
 
 pub(crate) fn ps(engine: &Engine, call: &Call) -> Result<u8, Failure> {
     const HEAD: [&str; 6] = ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAMES"];
     let mut rows = vec![HEAD.map(str::to_owned)];
     for saved in engine.records.all()? {
-        let kept = engine.kept(&saved)?;
-        if call.has("all") || kept.as_ref().is_some_and(|kept| is_up(kept.state())) {
+        if call.has("all") || engine.running(&saved).is_ok() {
             rows.push([
-                saved.id[..12].to_owned(),
+                saved.short().to_owned(),
                 saved.image.clone(),
                 saved.args.join(" ").chars().take(20).collect(),
                 format!("{} ago", since(saved.created)),
-                status(kept.as_ref()),
-                saved.name,
+                status(engine.kept(&saved)?.as_ref()),
+                saved.name.clone(),
             ]);
         }
     }
@@ -40,11 +36,10 @@ pub(crate) fn ps(engine: &Engine, call: &Call) -> Result<u8, Failure> {
 }
 
 fn status(kept: Option<&Kept>) -> String {
-    let Some(kept) = kept else { return "Created".to_owned() };
-    match kept.state() {
-        RunState::Running => format!("Up {}", since(kept.created())),
-        RunState::Paused => "Paused".to_owned(),
-        RunState::Stopped => match (kept.wait(), kept.ended()) {
+    match kept.map(|kept| (kept.state(), kept)) {
+        Some((RunState::Running, kept)) => format!("Up {}", since(kept.created())),
+        Some((RunState::Paused, _)) => "Paused".to_owned(),
+        Some((RunState::Stopped, kept)) => match (kept.wait(), kept.ended()) {
             (Ok(status), Some(at)) => format!("Exited ({}) {} ago", exit_code(&status), since(at)),
             // Its init was killed, or the machine was started anew.
             _ => "Exited".to_owned(),
@@ -74,39 +69,20 @@ pub(crate) fn stats(engine: &Engine, call: &Call) -> Result<u8, Failure> {
     std::thread::sleep(Duration::from_secs(1));
     let row = |(one, before): (&(Saved, Kept), Option<Stats>)| {
         let row = Row::between(&before?, &look(one)?, begin.elapsed(), row::machine_memory());
-        Some(Row { id: Some(one.0.id[..12].to_owned()), name: one.0.name.clone(), ..row })
+        Some(Row { id: Some(one.0.short().to_owned()), name: one.0.name.clone(), ..row })
     };
-    let rows: Vec<_> = running.iter().zip(before).filter_map(row).collect();
-    print(&row::table(&rows)).map(|()| 0)
+    let rows = running.iter().zip(before).filter_map(row);
+    print(&row::table(&rows.collect::<Vec<_>>())).map(|()| 0)
 }
 
 pub(crate) fn logs(engine: &Engine, call: &Call, saved: &Saved) -> Result<String, Failure> {
     let mut text = String::new();
     if call.has("follow") {
-        follow(engine, saved, |_| ())?;
+        background::follow(saved.log()?, || engine.running(saved).is_ok())?;
     } else {
         saved.log()?.read_to_string(&mut text)?;
     }
     Ok(text)
-}
-
-/// Shows the log until the container ends, and what is asked for meanwhile is done.
-pub(crate) fn follow(
-    engine: &Engine,
-    saved: &Saved,
-    mut meanwhile: impl FnMut(&Kept),
-) -> Result<(), Failure> {
-    let mut log = saved.log()?;
-    let mut at = 0;
-    loop {
-        // Before the look at the log: what was written until the end is in it then.
-        let kept = engine.running(saved);
-        log.seek(SeekFrom::Start(at))?;
-        at += std::io::copy(&mut log, &mut std::io::stdout())?;
-        let Ok(kept) = kept else { return Ok(()) };
-        meanwhile(&kept);
-        std::thread::sleep(AGAIN);
-    }
 }
 
 pub(crate) fn inspect(engine: &Engine, call: &Call) -> Result<u8, Failure> {
@@ -128,9 +104,7 @@ fn described(engine: &Engine, saved: &Saved) -> Result<Value, Failure> {
     Ok(json!({
         "Id": saved.id,
         "Name": saved.name,
-        "Created": time(saved.created),
-        "Path": saved.args.first(),
-        "Args": saved.args.get(1..),
+        "Args": saved.args,
         "ImageName": saved.image,
         "State": kept.as_ref().map_or_else(|| json!({ "Status": "created", "Pid": 0 }), state),
         "CgroupPaths": groups.map_or_else(Vec::new, |group| group.paths().collect()),
@@ -140,10 +114,8 @@ fn described(engine: &Engine, saved: &Saved) -> Result<Value, Failure> {
         "GraphDriver": {
             "Name": "overlay",
             "Data": {
-                "LowerDir": lower.join(":"),
-                "UpperDir": overlay.upper_dir(),
-                "WorkDir": overlay.work_dir(),
-                "MergedDir": merged,
+                "LowerDir": lower.join(":"), "UpperDir": overlay.upper_dir(),
+                "WorkDir": overlay.work_dir(), "MergedDir": merged,
             },
         },
     }))
@@ -154,43 +126,27 @@ fn state(kept: &Kept) -> Value {
     let has_ended = said == RunState::Stopped;
     json!({
         "Status": if has_ended { "exited".to_owned() } else { said.to_string() },
-        "Running": is_up(said),
         "Pid": kept.pid().unwrap_or(0),
         "ExitCode": has_ended.then(|| kept.wait().ok().map(|status| exit_code(&status))),
-        "StartedAt": time(kept.created()),
-        "FinishedAt": kept.ended().map(time),
     })
-}
-
-fn time(time: SystemTime) -> String {
-    humantime::format_rfc3339_millis(time).to_string()
 }
 
 pub(crate) fn info(engine: &Engine, _: &Call) -> Result<u8, Failure> {
     let (host, all) = (Host::probe(), engine.records.all()?);
     let up = all.iter().filter(|saved| engine.running(saved).is_ok()).count();
+    let version = match host.cgroups {
+        CgroupMode::Unified => "v2",
+        CgroupMode::Hybrid => "v1 and v2",
+        CgroupMode::Legacy => "v1",
+        _ => "none",
+    };
     let info = json!({
-        "host": {
-            "kernel": host.kernel,
-            "cgroupManager": "cgroupfs",
-            "cgroupVersion": match host.cgroups {
-                CgroupMode::Unified => "v2",
-                CgroupMode::Hybrid => "v1 and v2",
-                CgroupMode::Legacy => "v1",
-                _ => "none",
-            },
-            "securityModules": host.security_modules,
-            "security": { "rootless": host.uid != 0, "seccompEnabled": !host.seccomp_actions.is_empty() },
-        },
+        "host": { "cgroupVersion": version, "security": { "rootless": host.uid != 0 } },
         "store": {
-            "graphDriverName": "overlay",
-            "graphRoot": engine.root,
-            "runRoot": engine.states.path(),
-            "imageStore": engine.store.path(),
-            "imagesNumber": engine.store.list()?.len(),
+            "graphDriverName": "overlay", "graphRoot": engine.root,
+            "runRoot": engine.states.path(), "imageStore": engine.store.path(),
             "containers": { "number": all.len(), "running": up, "stopped": all.len() - up },
         },
-        "version": env!("CARGO_PKG_VERSION"),
     });
     print(&format!("{info:#}\n")).map(|()| 0)
 }

@@ -49,12 +49,8 @@ pub(crate) fn selinux(text: &str) -> Result<Selinux, Failure> {
 
 /// `SRC:DST[:HOW]`, read-only unless it is said otherwise.
 pub(crate) fn bind(text: &OsStr) -> Result<(Mount, Option<Relabel>), Failure> {
-    let Volume { source, target, access, relabel } = Volume::parse("bind", text)?;
-    let mount = match access {
-        Some(Access::ReadWrite) => Mount::bind_rw(source, target),
-        Some(Access::ReadOnly) | None => Mount::bind(source, target),
-    };
-    Ok((mount, relabel))
+    let volume = Volume::parse("bind", text)?;
+    Ok((volume.mount(Access::ReadOnly), volume.relabel))
 }
 
 /// `DIR[:SIZE]`.
