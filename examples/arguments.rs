@@ -3,7 +3,9 @@
 //! Touches standard output only.
 
 use std::error::Error;
+use std::ffi::OsStr;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 
 /// Why an example cannot go on; its sentence goes to standard error.
 pub type Failure = Box<dyn Error>;
@@ -29,5 +31,26 @@ pub fn print(text: &str) -> Result<(), Failure> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
+    }
+}
+
+/// `NAME=VALUE`, or `NAME` alone.
+#[must_use]
+pub fn variable(text: &OsStr) -> (&OsStr, Option<&OsStr>) {
+    let bytes = text.as_bytes();
+    match bytes.iter().position(|&byte| byte == b'=') {
+        Some(at) => (OsStr::from_bytes(&bytes[..at]), Some(OsStr::from_bytes(&bytes[at + 1..]))),
+        None => (text, None),
+    }
+}
+
+/// The same, where the value must be there.
+///
+/// # Errors
+/// A name alone.
+pub fn assignment(text: &OsStr) -> Result<(&OsStr, &OsStr), Failure> {
+    match variable(text) {
+        (name, Some(value)) => Ok((name, value)),
+        (name, None) => Err(format!("{}: --env takes NAME=VALUE", name.display()).into()),
     }
 }

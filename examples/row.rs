@@ -1,13 +1,15 @@
 //! One line of the table: what a container or a group uses, in the measures of `podman stats`.
 //!
-//! Pure. Invariant: what was not counted is shown as `--`, never as a number.
+//! Pure, but for the machine's memory. Invariant: what was not counted is shown as `--`, never as a number.
 
-use std::fmt::{Display, Write as _};
+use std::fmt::Display;
 use std::time::Duration;
 
 use ampoule::{Interfaces, Max, Stats};
 use ampoule_cgroups::stat::Usage;
 use serde::Serialize;
+
+use crate::columns::columns;
 
 /// What is shown of one container or group. Bytes, seconds, and percent of one CPU.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -100,19 +102,15 @@ impl<Id: Display> Row<Id> {
 /// The table, with its head.
 #[must_use]
 pub fn table<Id: Display>(rows: &[Row<Id>]) -> String {
-    let lines: Vec<[String; 10]> =
-        std::iter::once(HEAD.map(str::to_owned)).chain(rows.iter().map(Row::cells)).collect();
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
-    let mut text = String::new();
-    for line in &lines {
-        for (column, cell) in line.iter().enumerate().take(HEAD.len() - 1) {
-            let width = width(column).unwrap_or(0);
-            write!(text, "{cell:<width$}  ").unwrap_or_default();
-        }
-        text += &line[HEAD.len() - 1];
-        text.push('\n');
-    }
-    text
+    let lines = rows.iter().map(Row::cells);
+    columns(&std::iter::once(HEAD.map(str::to_owned)).chain(lines).collect::<Vec<_>>())
+}
+
+/// The machine's memory in bytes.
+#[must_use]
+pub fn machine_memory() -> u64 {
+    let machine = rustix::system::sysinfo();
+    u64::from(machine.mem_unit).saturating_mul(machine.totalram)
 }
 
 /// A name may hold control characters that a terminal would obey.

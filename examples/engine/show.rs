@@ -1,54 +1,45 @@
-//! What containers do: ps, top, stats and logs.
+//! What containers are and do: ps, top, stats, logs, inspect; and this machine: info. In Podman's words.
 //!
-//! Kernel objects: files of /proc, the groups of the containers, their logs; all of them are only read.
+//! Kernel objects: files of /proc and /sys, the groups of the containers, their logs; all of them are only read.
 
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 use std::time::{Duration, Instant, SystemTime};
 
-use ampoule::{Kept, RunState, Stats};
+use ampoule::{CgroupMode, Container, Host, Kept, RunState, Stats};
 use ampoule_examples::arguments::{Failure, print};
 use ampoule_examples::columns::columns;
 use ampoule_examples::foreground::exit_code;
 use ampoule_examples::row::{self, Row};
+use ampoule_examples::verbs::Call;
+use ampoule_examples::{background, processes};
+use serde_json::{Value, json};
 
-use crate::arguments::Call;
 use crate::container::{Engine, Saved, is_up};
-
-/// How often a log is looked at that is followed.
-const AGAIN: Duration = Duration::from_millis(20);
 
 pub(crate) fn ps(engine: &Engine, call: &Call) -> Result<u8, Failure> {
     const HEAD: [&str; 6] = ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAMES"];
     let mut rows = vec![HEAD.map(str::to_owned)];
-    for saved in engine.all()? {
-        let kept = engine.kept(&saved)?;
-        if !(call.has("all") || kept.as_ref().is_some_and(|kept| is_up(kept.state()))) {
-            continue;
+    for saved in engine.records.all()? {
+        if call.has("all") || engine.running(&saved).is_ok() {
+            rows.push([
+                saved.short().to_owned(),
+                saved.image.clone(),
+                saved.args.join(" ").chars().take(20).collect(),
+                format!("{} ago", since(saved.created)),
+                status(engine.kept(&saved)?.as_ref()),
+                saved.name.clone(),
+            ]);
         }
-        let words: Vec<_> = saved.args.iter().map(|word| word.to_string_lossy()).collect();
-        rows.push([
-            saved.id[..12].to_owned(),
-            saved.image.clone(),
-            words.join(" ").chars().take(20).collect(),
-            format!("{} ago", since(saved.created)),
-            status(kept.as_ref()),
-            saved.name.clone(),
-        ]);
     }
-    if call.has("quiet") {
-        return print(&rows.iter().skip(1).map(|row| row[0].clone() + "\n").collect::<String>())
-            .map(|()| 0);
-    }
-    print(&columns(&rows)).map(|()| 0)
+    let ids = || rows.iter().skip(1).map(|row| row[0].clone() + "\n").collect();
+    print(&if call.has("quiet") { ids() } else { columns(&rows) }).map(|()| 0)
 }
 
-/// As Podman says it.
 fn status(kept: Option<&Kept>) -> String {
-    let Some(kept) = kept else { return "Created".to_owned() };
-    match kept.state() {
-        RunState::Running => format!("Up {}", since(kept.created())),
-        RunState::Paused => "Paused".to_owned(),
-        RunState::Stopped => match (kept.wait(), kept.ended()) {
+    match kept.map(|kept| (kept.state(), kept)) {
+        Some((RunState::Running, kept)) => format!("Up {}", since(kept.created())),
+        Some((RunState::Paused, _)) => "Paused".to_owned(),
+        Some((RunState::Stopped, kept)) => match (kept.wait(), kept.ended()) {
             (Ok(status), Some(at)) => format!("Exited ({}) {} ago", exit_code(&status), since(at)),
             // Its init was killed, or the machine was started anew.
             _ => "Exited".to_owned(),
@@ -59,107 +50,103 @@ fn status(kept: Option<&Kept>) -> String {
 
 fn since(time: SystemTime) -> String {
     let seconds = SystemTime::now().duration_since(time).unwrap_or_default().as_secs();
-    let (number, unit) = match seconds {
-        0 => return "Less than a second".to_owned(),
-        1..60 => (seconds, "second"),
-        60..3600 => (seconds / 60, "minute"),
-        3600..86400 => (seconds / 3600, "hour"),
-        _ => (seconds / 86400, "day"),
-    };
-    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
+    humantime::format_duration(Duration::from_secs(seconds)).to_string()
 }
 
-pub(crate) fn top(engine: &Engine, call: &Call) -> Result<u8, Failure> {
-    const HEAD: [&str; 7] = ["PID", "PPID", "CLS", "RTPRIO", "NI", "TIME", "COMMAND"];
-    let kept = engine.running(&engine.find(&call.first()?)?)?;
-    let mut rows = vec![HEAD.map(str::to_owned)];
-    // One that has just ended has no row.
-    rows.extend(kept.container()?.processes()?.into_iter().filter_map(process));
-    print(&columns(&rows)).map(|()| 0)
+pub(crate) fn top(engine: &Engine, _: &Call, saved: &Saved) -> Result<String, Failure> {
+    Ok(processes::table(engine.running(saved)?.container()?.processes()?))
 }
 
-/// What proc_pid_stat(5) says, as ps(1) shows it.
-fn process(pid: u32) -> Option<[String; 7]> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    // Numbered as in the manual.
-    let field = |number: usize| fields.get(number - 3).copied();
-    let ticks = field(14)?.parse::<u64>().ok()? + field(15)?.parse::<u64>().ok()?;
-    let seconds = ticks / rustix::param::clock_ticks_per_second();
-    let dash = || "-".to_owned();
-    let (class, priority, nice) = match field(41)? {
-        "0" => ("TS", dash(), field(19)?.to_owned()),
-        "1" => ("FF", field(40)?.to_owned(), dash()),
-        "2" => ("RR", field(40)?.to_owned(), dash()),
-        "3" => ("B", dash(), field(19)?.to_owned()),
-        "5" => ("IDL", dash(), dash()),
-        "6" => ("DLN", dash(), dash()),
-        _ => ("?", dash(), dash()),
-    };
-    let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let words = String::from_utf8_lossy(&line).trim_end_matches('\0').replace('\0', " ");
-    // A terminal would obey control characters.
-    let command = words.chars().map(|c| if c.is_control() { '?' } else { c }).take(60).collect();
-    let time = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
-    let (pid, parent) = (pid.to_string(), field(4)?.to_owned());
-    Some([pid, parent, class.to_owned(), priority, nice, time, command])
-}
-
-/// From two looks, one second apart; in podman's measures.
+/// From two looks, one second apart.
 pub(crate) fn stats(engine: &Engine, call: &Call) -> Result<u8, Failure> {
-    let chosen: Vec<Saved> = match call.words.as_slice() {
-        [] => engine.all()?,
-        words => words
-            .iter()
-            .map(|word| engine.find(&word.to_string_lossy()))
-            .collect::<Result<_, _>>()?,
-    };
-    let running = |saved: Saved| engine.running(&saved).ok().map(|kept| (saved, kept));
-    let running: Vec<_> = chosen.into_iter().filter_map(running).collect();
+    let chosen = if call.words.is_empty() { engine.records.all()? } else { engine.named(call)? };
+    let up = |saved: Saved| engine.running(&saved).ok().map(|kept| (saved, kept));
+    let running: Vec<(Saved, Kept)> = chosen.into_iter().filter_map(up).collect();
     // One that has just ended is not shown.
-    let look = |kept: &Kept| kept.container().and_then(|container| container.stats()).ok();
-    let (begin, before): (_, Vec<Option<Stats>>) =
-        (Instant::now(), running.iter().map(|(_, kept)| look(kept)).collect());
+    let look = |(_, kept): &(Saved, Kept)| kept.container().and_then(Container::stats).ok();
+    let begin = Instant::now();
+    let before: Vec<Option<Stats>> = running.iter().map(look).collect();
     std::thread::sleep(Duration::from_secs(1));
-    let machine = rustix::system::sysinfo();
-    let memory = u64::from(machine.mem_unit).saturating_mul(machine.totalram);
-    let row = |((saved, kept), before): (&(Saved, Kept), Option<Stats>)| {
-        let row = Row::between(&before?, &look(kept)?, begin.elapsed(), memory);
-        Some(Row { id: Some(saved.id[..12].to_owned()), name: saved.name.clone(), ..row })
+    let row = |(one, before): (&(Saved, Kept), Option<Stats>)| {
+        let row = Row::between(&before?, &look(one)?, begin.elapsed(), row::machine_memory());
+        Some(Row { id: Some(one.0.short().to_owned()), name: one.0.name.clone(), ..row })
     };
-    let rows: Vec<_> = running.iter().zip(before).filter_map(row).collect();
-    print(&row::table(&rows)).map(|()| 0)
+    let rows = running.iter().zip(before).filter_map(row);
+    print(&row::table(&rows.collect::<Vec<_>>())).map(|()| 0)
 }
 
-pub(crate) fn logs(engine: &Engine, call: &Call) -> Result<u8, Failure> {
-    let saved = engine.find(&call.first()?)?;
+pub(crate) fn logs(engine: &Engine, call: &Call, saved: &Saved) -> Result<String, Failure> {
+    let mut text = String::new();
     if call.has("follow") {
-        follow(engine, &saved, |_| ())?;
+        background::follow(saved.log()?, || engine.running(saved).is_ok())?;
     } else {
-        let mut text = String::new();
         saved.log()?.read_to_string(&mut text)?;
-        print(&text)?;
     }
-    Ok(0)
+    Ok(text)
 }
 
-/// Shows the log until the container ends, and what is asked for meanwhile is done.
-pub(crate) fn follow(
-    engine: &Engine,
-    saved: &Saved,
-    mut meanwhile: impl FnMut(&Kept),
-) -> Result<(), Failure> {
-    let mut log = saved.log()?;
-    let mut at = 0;
-    loop {
-        // Before the look at the log: what was written until the end is in it then.
-        let kept = engine.running(saved);
-        log.seek(SeekFrom::Start(at))?;
-        at += std::io::copy(&mut log, &mut std::io::stdout())?;
-        match kept {
-            Ok(kept) => meanwhile(&kept),
-            Err(_) => return Ok(()),
-        }
-        std::thread::sleep(AGAIN);
-    }
+pub(crate) fn inspect(engine: &Engine, call: &Call) -> Result<u8, Failure> {
+    let named = engine.named(call)?;
+    let all = named.iter().map(|saved| described(engine, saved)).collect::<Result<Value, _>>()?;
+    print(&format!("{all:#}\n")).map(|()| 0)
+}
+
+fn described(engine: &Engine, saved: &Saved) -> Result<Value, Failure> {
+    let (kept, overlay) = (engine.kept(saved)?, engine.overlay(saved)?);
+    let running = kept.as_ref().filter(|kept| is_up(kept.state()));
+    let merged = running
+        .and_then(Kept::pid)
+        .map_or_else(|| saved.merged(), |pid| format!("/proc/{pid}/root").into());
+    let lower: Vec<_> = overlay.lower_dirs().iter().map(|path| path.to_string_lossy()).collect();
+    let container = running.map(Kept::container).transpose()?;
+    let groups = container.and_then(|container| container.group());
+    let label = container.and_then(|container| container.selinux_label());
+    Ok(json!({
+        "Id": saved.id,
+        "Name": saved.name,
+        "Args": saved.args,
+        "ImageName": saved.image,
+        "State": kept.as_ref().map_or_else(|| json!({ "Status": "created", "Pid": 0 }), state),
+        "CgroupPaths": groups.map_or_else(Vec::new, |group| group.paths().collect()),
+        "ProcessLabel": label.map_or_else(String::new, ToString::to_string),
+        "OCIConfigPath": saved.directory.join("config.json"),
+        "LogPath": saved.directory.join("log"),
+        "GraphDriver": {
+            "Name": "overlay",
+            "Data": {
+                "LowerDir": lower.join(":"), "UpperDir": overlay.upper_dir(),
+                "WorkDir": overlay.work_dir(), "MergedDir": merged,
+            },
+        },
+    }))
+}
+
+fn state(kept: &Kept) -> Value {
+    let said = kept.state();
+    let has_ended = said == RunState::Stopped;
+    json!({
+        "Status": if has_ended { "exited".to_owned() } else { said.to_string() },
+        "Pid": kept.pid().unwrap_or(0),
+        "ExitCode": has_ended.then(|| kept.wait().ok().map(|status| exit_code(&status))),
+    })
+}
+
+pub(crate) fn info(engine: &Engine, _: &Call) -> Result<u8, Failure> {
+    let (host, all) = (Host::probe(), engine.records.all()?);
+    let up = all.iter().filter(|saved| engine.running(saved).is_ok()).count();
+    let version = match host.cgroups {
+        CgroupMode::Unified => "v2",
+        CgroupMode::Hybrid => "v1 and v2",
+        CgroupMode::Legacy => "v1",
+        _ => "none",
+    };
+    let info = json!({
+        "host": { "cgroupVersion": version, "security": { "rootless": host.uid != 0 } },
+        "store": {
+            "graphDriverName": "overlay", "graphRoot": engine.root,
+            "runRoot": engine.states.path(), "imageStore": engine.store.path(),
+            "containers": { "number": all.len(), "running": up, "stopped": all.len() - up },
+        },
+    });
+    print(&format!("{info:#}\n")).map(|()| 0)
 }

@@ -1,10 +1,12 @@
 //! The command line: global options, a command, and its options before and behind the container's id.
 
-use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::path::PathBuf;
 
+use ampoule::oci::Inherited;
 use ampoule::{Kept, StateDirectory};
 use ampoule_examples::arguments::Failure;
+use ampoule_examples::verbs::Call;
 use lexopt::Arg::{Long, Short, Value};
 
 pub(crate) const HELP: &str = "\
@@ -38,71 +40,28 @@ create, run, exec: --console-socket PATH --pid-file FILE --pidfd-socket PATH
                    --preserve-fds N --detach
 ";
 
-/// Options of a command, each with its short form, and whether it has a value.
-type Options = &'static [(&'static str, char, Takes)];
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Takes {
-    Nothing,
-    Value,
-}
-use Takes::{Nothing as N, Value as V};
-
-const CREATE: Options = &[
-    ("bundle", 'b', V),
-    ("config", 'f', V),
-    ("console-socket", '\0', V),
-    ("pid-file", '\0', V),
-    ("pidfd-socket", '\0', V),
-    ("preserve-fds", '\0', V),
-    ("no-pivot", '\0', N),
-    ("detach", 'd', N),
-    ("keep", '\0', N),
-];
-const EXEC: Options = &[
-    ("process", 'p', V),
-    ("console-socket", '\0', V),
-    ("pid-file", '\0', V),
-    ("pidfd-socket", '\0', V),
-    ("preserve-fds", '\0', V),
-    ("cwd", '\0', V),
-    ("env", 'e', V),
-    ("user", 'u', V),
-    ("tty", 't', N),
-    ("detach", 'd', N),
-];
-const UPDATE: Options = &[
-    ("resources", 'r', V),
-    ("memory", '\0', V),
-    ("memory-reservation", '\0', V),
-    ("memory-swap", '\0', V),
-    ("cpu-period", '\0', V),
-    ("cpu-quota", '\0', V),
-    ("cpu-share", '\0', V),
-    ("cpu-shares", '\0', V),
-    ("cpuset-cpus", '\0', V),
-    ("cpuset-mems", '\0', V),
-    ("blkio-weight", '\0', V),
-    ("pids-limit", '\0', V),
-];
+const CREATE: &str = "bundle|b= config|f= console-socket= pid-file= pidfd-socket= preserve-fds= no-pivot detach|d keep";
+const EXEC: &str = "process|p= console-socket= pid-file= pidfd-socket= preserve-fds= cwd= env|e= user|u= tty|t detach|d";
+const UPDATE: &str = "resources|r= memory= memory-reservation= memory-swap= cpu-period= cpu-quota= cpu-share= cpu-shares= \
+    cpuset-cpus= cpuset-mems= blkio-weight= pids-limit=";
 
 /// Each command with its options, and how many words may be options.
-const COMMANDS: &[(&str, Options, usize)] = &[
+const COMMANDS: &[(&str, &str, usize)] = &[
     ("create", CREATE, usize::MAX),
     ("run", CREATE, usize::MAX),
-    ("start", &[], usize::MAX),
+    ("start", "", usize::MAX),
     ("exec", EXEC, 2),
-    ("state", &[], usize::MAX),
-    ("kill", &[("all", 'a', N)], usize::MAX),
-    ("delete", &[("force", 'f', N)], usize::MAX),
-    ("list", &[("format", 'f', V), ("quiet", 'q', N)], usize::MAX),
-    ("ps", &[("format", 'f', V)], 1),
-    ("pause", &[], usize::MAX),
-    ("resume", &[], usize::MAX),
+    ("state", "", usize::MAX),
+    ("kill", "all|a", usize::MAX),
+    ("delete", "force|f", usize::MAX),
+    ("list", "format|f= quiet|q", usize::MAX),
+    ("ps", "format|f=", 1),
+    ("pause", "", usize::MAX),
+    ("resume", "", usize::MAX),
     ("update", UPDATE, usize::MAX),
-    ("events", &[("stats", '\0', N), ("interval", '\0', V)], usize::MAX),
-    ("spec", &[("bundle", 'b', V), ("rootless", '\0', N)], usize::MAX),
-    ("features", &[], usize::MAX),
+    ("events", "stats interval=", usize::MAX),
+    ("spec", "bundle|b= rootless", usize::MAX),
+    ("features", "", usize::MAX),
 ];
 
 /// What stands in front of the command.
@@ -138,14 +97,6 @@ pub(crate) enum Asked {
     Call(Call),
 }
 
-/// A command with its options and words.
-#[derive(Debug)]
-pub(crate) struct Call {
-    pub(crate) verb: &'static str,
-    options: Vec<(&'static str, OsString)>,
-    pub(crate) words: Vec<OsString>,
-}
-
 impl Globals {
     pub(crate) fn is_rootless(&self) -> bool {
         // An engine of an ordinary user calls as the root of its user namespace.
@@ -160,41 +111,19 @@ fn has_all_ids() -> bool {
     map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
-impl Call {
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.options.iter().any(|(known, _)| *known == name)
-    }
+/// The container's id.
+pub(crate) fn id(call: &Call) -> Result<&str, Failure> {
+    let id = call.words.first().ok_or("no container id given (see --help)")?;
+    Ok(id.to_str().ok_or("the container id is not UTF-8")?)
+}
 
-    /// The last one counts.
-    pub(crate) fn option(&self, name: &str) -> Option<&OsStr> {
-        let mut named = self.options.iter().rev().filter(|(known, _)| *known == name);
-        named.next().map(|(_, value)| value.as_os_str())
-    }
+pub(crate) fn container(states: &StateDirectory, call: &Call) -> Result<Kept, Failure> {
+    Ok(states.get(id(call)?)?)
+}
 
-    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a OsStr> {
-        let named = self.options.iter().filter(move |(known, _)| *known == name);
-        named.map(|(_, value)| value.as_os_str())
-    }
-
-    pub(crate) fn path(&self, name: &str) -> Option<&Path> {
-        self.option(name).map(Path::new)
-    }
-
-    /// The container's id.
-    pub(crate) fn id(&self) -> Result<&str, Failure> {
-        let id = self.words.first().ok_or("no container id given (see --help)")?;
-        Ok(id.to_str().ok_or("the container id is not UTF-8")?)
-    }
-
-    pub(crate) fn container(&self, states: &StateDirectory) -> Result<Kept, Failure> {
-        Ok(states.get(self.id()?)?)
-    }
-
-    /// How many descriptors from 3 on go to the payload.
-    pub(crate) fn preserved(&self) -> Result<u16, Failure> {
-        let text = self.option("preserve-fds").map(OsStr::to_string_lossy);
-        Ok(text.map_or(Ok(0), |text| text.parse())?)
-    }
+/// Descriptors from 3 on that go to the payload, as many as was said.
+pub(crate) fn inherited(call: &Call) -> Result<Inherited, Failure> {
+    Ok(Inherited::collect(call.parsed("preserve-fds")?.unwrap_or(0))?)
 }
 
 pub(crate) fn parse(mut from: lexopt::Parser) -> Result<(Globals, Asked), Failure> {
@@ -265,40 +194,10 @@ fn rootless(from: &mut lexopt::Parser) -> Result<Option<bool>, Failure> {
     }
 }
 
-fn call(verb: &str, mut from: lexopt::Parser) -> Result<Asked, Failure> {
+fn call(verb: &str, from: lexopt::Parser) -> Result<Asked, Failure> {
     let found = COMMANDS.iter().find(|(name, ..)| *name == verb);
-    let Some((verb, known, words_with_options)) = found.copied() else {
+    let Some((verb, options, words)) = found.copied() else {
         return Err(format!("there is no command {verb} (see --help)").into());
     };
-    let mut call = Call { verb, options: Vec::new(), words: Vec::new() };
-    while let Some(argument) = from.next()? {
-        let found = match argument {
-            Short('h') | Long("help") => return Ok(Asked::Help),
-            Long(name) => match known.iter().find(|(long, ..)| *long == name) {
-                None => return Err(format!("{verb} has no option --{name} (see --help)").into()),
-                found => found,
-            },
-            Short(letter) => match known.iter().find(|(_, short, _)| *short == letter) {
-                None => return Err(format!("{verb} has no option -{letter} (see --help)").into()),
-                found => found,
-            },
-            Value(word) => {
-                call.words.push(word);
-                if call.words.len() >= words_with_options {
-                    call.words.extend(from.raw_args()?);
-                    break;
-                }
-                continue;
-            }
-        };
-        match found {
-            Some((name, _, Takes::Value)) => call.options.push((name, from.value()?)),
-            Some((name, _, Takes::Nothing)) => match from.optional_value() {
-                Some(value) if value == "false" => {}
-                _ => call.options.push((name, OsString::new())),
-            },
-            None => {}
-        }
-    }
-    Ok(Asked::Call(call))
+    Ok(Call::parse(verb, options, words, from)?.map_or(Asked::Help, Asked::Call))
 }

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use ampoule::oci::spec::{Bundle, CONFIG_JSON, defaults, features as written};
 use ampoule_examples::arguments::{Failure, print};
-
-use crate::arguments::Call;
+use ampoule_examples::verbs::Call;
 
 pub(crate) fn version() -> String {
     let (own, spec) = (env!("CARGO_PKG_VERSION"), ampoule::oci::spec::Version::NEWEST);

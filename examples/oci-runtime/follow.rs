@@ -8,12 +8,11 @@ use ampoule::{Kept, Process, Pty, WindowSize};
 use ampoule_examples::arguments::Failure;
 use ampoule_examples::foreground::{Signals, Window, exit_code};
 use ampoule_examples::terminal::{Raw, window_size};
+use ampoule_examples::verbs::Call;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::stdio::stdin;
 use rustix::termios::{Winsize, isatty, tcsetwinsize};
-
-use crate::arguments::Call;
 
 /// Who has the payload's terminal.
 #[derive(Clone, Copy, PartialEq, Eq)]

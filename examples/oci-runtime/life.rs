@@ -4,13 +4,14 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use ampoule::oci::spec::{Bundle, CgroupsPath, Document};
-use ampoule::oci::{Config, Inherited, send_pidfd, write_pid_file};
+use ampoule::oci::{Config, send_pidfd, write_pid_file};
 use ampoule::{Force, Kept, Placement, RunState, Scope, ScopeName, StateDirectory};
 use ampoule_examples::arguments::{Failure, print};
 use ampoule_examples::foreground::{Signals, signal};
+use ampoule_examples::verbs::Call;
 use serde_json::{Value, json};
 
-use crate::arguments::{Call, Globals, Groups};
+use crate::arguments::{Globals, Groups, container, id, inherited};
 use crate::follow::{self, Terminal};
 use crate::log;
 
@@ -29,13 +30,13 @@ fn made(
     call: &Call,
     terminal: Terminal,
 ) -> Result<Kept, Failure> {
-    let id = call.id()?;
+    let id = id(call)?;
     let directory = call.path("bundle").unwrap_or(Path::new("."));
     let bundle = match call.path("config").or(globals.config.as_deref()) {
         None => Bundle::load(directory)?,
         Some(file) => Bundle::new(directory, Document::parse(&std::fs::read(file)?)?),
     };
-    let inherited = Inherited::collect(call.preserved()?)?;
+    let inherited = inherited(call)?;
     let mut config = Config::from_bundle(&bundle)?;
     if globals.groups == Groups::Systemd {
         in_a_scope(id, &bundle, &mut config)?;
@@ -93,7 +94,7 @@ pub(crate) fn run(globals: &Globals, states: &StateDirectory, call: &Call) -> Re
         if detached { Ok(0) } else { follow::container(&kept, &mut signals, pty) }
     });
     if ended.is_err() || !(detached || call.has("keep")) {
-        let deleted = states.delete_with_hooks(call.id()?, Force::Yes);
+        let deleted = states.delete_with_hooks(id(call)?, Force::Yes);
         // The first error is the one to tell.
         let code = ended?;
         warn(globals, &deleted?);
@@ -107,7 +108,7 @@ pub(crate) fn start(
     states: &StateDirectory,
     call: &Call,
 ) -> Result<(), Failure> {
-    let warnings = call.container(states)?.start_with_hooks()?;
+    let warnings = container(states, call)?.start_with_hooks()?;
     warn(globals, &warnings);
     Ok(())
 }
@@ -118,7 +119,7 @@ pub(crate) fn delete(
     call: &Call,
 ) -> Result<(), Failure> {
     let force = if call.has("force") { Force::Yes } else { Force::No };
-    let warnings = states.delete_with_hooks(call.id()?, force)?;
+    let warnings = states.delete_with_hooks(id(call)?, force)?;
     warn(globals, &warnings);
     Ok(())
 }
@@ -128,7 +129,7 @@ fn warn(globals: &Globals, warnings: &[ampoule::Error]) {
 }
 
 pub(crate) fn state(states: &StateDirectory, call: &Call) -> Result<(), Failure> {
-    print(&format!("{:#}\n", described(&call.container(states)?)))
+    print(&format!("{:#}\n", described(&container(states, call)?)))
 }
 
 /// What engines want to know beyond the specification.
@@ -167,7 +168,7 @@ pub(crate) fn list(states: &StateDirectory, call: &Call) -> Result<(), Failure> 
 pub(crate) fn kill(states: &StateDirectory, call: &Call) -> Result<(), Failure> {
     let named = call.words.get(1).map(|word| word.to_string_lossy());
     let signal = signal(named.as_deref().unwrap_or("TERM"))?;
-    let kept = call.container(states)?;
+    let kept = container(states, call)?;
     match call.has("all") && kept.state() != RunState::Stopped {
         true => Ok(kept.container()?.kill_each(signal)?),
         false => Ok(kept.kill(signal)?),

@@ -14,7 +14,8 @@ use std::process::ExitCode;
 
 use ampoule::StateDirectory;
 use ampoule_examples::arguments::{Failure, print};
-use arguments::{Asked, Call, Globals, HELP};
+use ampoule_examples::verbs::Call;
+use arguments::{Asked, Globals, HELP};
 
 /// The exit code when this program itself failed.
 const FAILED: u8 = 1;

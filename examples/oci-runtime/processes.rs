@@ -3,18 +3,19 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 
-use ampoule::oci::{Inherited, process, send_pidfd, write_pid_file};
+use ampoule::oci::{process, send_pidfd, write_pid_file};
 use ampoule::{Container, ErrorKind, Exec, Kept, StateDirectory, WindowSize};
-use ampoule_examples::arguments::{Failure, print};
+use ampoule_examples::arguments::{Failure, assignment, print};
 use ampoule_examples::foreground::Signals;
+use ampoule_examples::verbs::Call;
 use serde_json::Value;
 
-use crate::arguments::Call;
+use crate::arguments::{container, inherited};
 use crate::follow::{self, Terminal};
 
 pub(crate) fn exec(states: &StateDirectory, call: &Call) -> Result<u8, Failure> {
-    let kept = call.container(states)?;
-    let inherited = Inherited::collect(call.preserved()?)?;
+    let kept = container(states, call)?;
+    let inherited = inherited(call)?;
     let mut signals = Signals::catch()?;
     let (exec, has_terminal) = order(&kept, call)?;
     let detached = call.has("detach");
@@ -50,15 +51,14 @@ fn order<'a>(kept: &'a Kept, call: &Call) -> Result<(Exec<'a>, bool), Failure> {
     let program = words.next().ok_or("no command given (see --help)")?;
     let mut exec = container.exec(program).args(words);
     for variable in call.all("env") {
-        let variable = variable.to_str().ok_or("--env is not UTF-8")?;
-        let (name, value) = variable.split_once('=').ok_or("--env needs NAME=VALUE")?;
+        let (name, value) = assignment(variable)?;
         exec = exec.env(name, value);
     }
     if let Some(directory) = call.path("cwd") {
         exec = exec.current_dir(directory);
     }
-    if let Some(user) = call.option("user").map(OsString::from) {
-        exec = exec.user(user.to_string_lossy().parse()?);
+    if let Some(user) = call.parsed("user")? {
+        exec = exec.user(user);
     }
     let has_terminal = call.has("tty");
     Ok((if has_terminal { exec.tty(WindowSize::default()) } else { exec }, has_terminal))
@@ -79,7 +79,7 @@ fn running(kept: &Kept) -> Result<&Container, Failure> {
 }
 
 pub(crate) fn ps(states: &StateDirectory, call: &Call) -> Result<(), Failure> {
-    let ids = call.container(states)?.container()?.processes()?;
+    let ids = container(states, call)?.container()?.processes()?;
     let said = call.option("format").map(OsStr::to_string_lossy);
     let (format, columns) = match &call.words[1..] {
         [option, format] if option == "--format" => (Some(format.to_string_lossy()), &[][..]),

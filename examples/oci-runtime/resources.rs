@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use ampoule::oci::limits;
 use ampoule::{Bytes, Event, RunState, StateDirectory, Stats};
 use ampoule_examples::arguments::{Failure, print};
+use ampoule_examples::verbs::Call;
 use serde_json::{Value, json};
 
-use crate::arguments::Call;
+use crate::arguments::container;
 
 /// Options with their places in `linux.resources`.
 const PLACES: &[(&str, &str, &str)] = &[
@@ -27,7 +28,7 @@ const PLACES: &[(&str, &str, &str)] = &[
 ];
 
 pub(crate) fn pause(states: &StateDirectory, call: &Call) -> Result<(), Failure> {
-    let kept = call.container(states)?;
+    let kept = container(states, call)?;
     match kept.state() {
         RunState::Running | RunState::Created => Ok(kept.container()?.pause()?),
         state => Err(format!("container not running: cannot pause what is {state}").into()),
@@ -35,7 +36,7 @@ pub(crate) fn pause(states: &StateDirectory, call: &Call) -> Result<(), Failure>
 }
 
 pub(crate) fn resume(states: &StateDirectory, call: &Call) -> Result<(), Failure> {
-    let kept = call.container(states)?;
+    let kept = container(states, call)?;
     match kept.state() {
         RunState::Paused => Ok(kept.container()?.resume()?),
         state => Err(format!("container not paused: cannot resume what is {state}").into()),
@@ -43,7 +44,7 @@ pub(crate) fn resume(states: &StateDirectory, call: &Call) -> Result<(), Failure
 }
 
 pub(crate) fn update(states: &StateDirectory, call: &Call) -> Result<(), Failure> {
-    let kept = call.container(states)?;
+    let kept = container(states, call)?;
     let json = match call.path("resources") {
         Some(path) if path == "-" => {
             let mut text = Vec::new();
@@ -77,7 +78,7 @@ fn number(option: &str, text: &str) -> Result<Value, Failure> {
 }
 
 pub(crate) fn events(states: &StateDirectory, call: &Call) -> Result<(), Failure> {
-    let kept = call.container(states)?;
+    let kept = container(states, call)?;
     let container = kept.container()?;
     let line = |kind: &str, data: Value| {
         print(&format!("{}\n", json!({ "type": kind, "id": kept.id(), "data": data })))

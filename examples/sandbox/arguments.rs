@@ -212,7 +212,7 @@ fn setters(name: &str, from: &mut lexopt::Parser) -> Result<Vec<Setter>, Failure
         "join" => return join(&from.value()?.string()?),
         "map" => Setter::Map(value::id_mapping(&from.value()?.string()?)?),
         "hostname" => Setter::Hostname(from.value()?.string()?),
-        "env" => value::variable(from.value()?, Setter::Env),
+        "env" => value::variable(&from.value()?, Setter::Env),
         "memory" => Setter::Memory(from.value()?.string()?.parse()?),
         "cpus" => Setter::Cpus(from.value()?.string()?.parse()?),
         "pids" => Setter::Pids(from.value()?.parse()?),

@@ -3,8 +3,6 @@
 //! Pure. Invariant: what is not understood completely is refused.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use ampoule::seccomp::Profile;
@@ -12,7 +10,8 @@ use ampoule::{
     Bytes, IdMap, IdMapping, IdRange, IoDevice, Max, Mount, Namespace, Relabel, Root, Seccomp,
     Selinux, Setting, Target,
 };
-use ampoule_examples::arguments::Failure;
+use ampoule_examples::arguments::{self, Failure};
+use ampoule_examples::volume::{Access, Volume};
 
 /// Size of a `--tmpfs` where none is given.
 const TMPFS: Bytes = Bytes::mib(64);
@@ -48,30 +47,10 @@ pub(crate) fn selinux(text: &str) -> Result<Selinux, Failure> {
     })
 }
 
-/// `SRC:DST[:HOW]`, how as `ro` or `rw` and `z` or `Z`; a relative source is one of the working directory.
+/// `SRC:DST[:HOW]`, read-only unless it is said otherwise.
 pub(crate) fn bind(text: &OsStr) -> Result<(Mount, Option<Relabel>), Failure> {
-    let wrong = || format!("{}: --bind takes SRC:DST or SRC:DST:[ro|rw][,z|,Z]", text.display());
-    let mut parts = text.as_bytes().split(|&byte| byte == b':').map(OsStr::from_bytes);
-    let (Some(source), Some(target), how, None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return Err(wrong().into());
-    };
-    let (mut access, mut relabel) = (None::<fn(PathBuf, PathBuf) -> Mount>, None);
-    for word in how.iter().flat_map(|how| how.as_bytes().split(|&byte| byte == b',')) {
-        let twice = match word {
-            b"ro" => access.replace(Mount::bind).is_some(),
-            b"rw" => access.replace(Mount::bind_rw).is_some(),
-            b"z" => relabel.replace(Relabel::Shared).is_some(),
-            b"Z" => relabel.replace(Relabel::Private).is_some(),
-            _ => true,
-        };
-        if twice {
-            return Err(wrong().into());
-        }
-    }
-    let source = std::path::absolute(source)?;
-    Ok((access.unwrap_or(Mount::bind)(source, target.into()), relabel))
+    let volume = Volume::parse("bind", text)?;
+    Ok((volume.mount(Access::ReadOnly), volume.relabel))
 }
 
 /// `DIR[:SIZE]`.
@@ -151,13 +130,9 @@ pub(crate) fn io(text: &str) -> Result<IoDevice, Failure> {
 }
 
 /// `NAME=VALUE`, or `NAME` alone.
-pub(crate) fn variable<T>(text: OsString, make: fn(OsString, Option<OsString>) -> T) -> T {
-    let bytes = text.into_vec();
-    let owned = |part: &[u8]| OsString::from_vec(part.to_vec());
-    match bytes.iter().position(|&byte| byte == b'=') {
-        Some(at) => make(owned(&bytes[..at]), Some(owned(&bytes[at + 1..]))),
-        None => make(OsString::from_vec(bytes), None),
-    }
+pub(crate) fn variable<T>(text: &OsStr, make: fn(OsString, Option<OsString>) -> T) -> T {
+    let (name, value) = arguments::variable(text);
+    make(name.to_owned(), value.map(OsStr::to_owned))
 }
 
 /// Seconds, with a fraction.
@@ -237,7 +212,7 @@ mod tests {
         for wrong in ["0:1000:1:2", "0:1000:1,", "0:-1:1"] {
             assert!(id_mapping(wrong).is_err(), "{wrong}");
         }
-        let pair = |text: &str| variable(text.into(), |name, value| (name, value));
+        let pair = |text: &str| variable(OsStr::new(text), |name, value| (name, value));
         assert_eq!(pair("A=b=c"), ("A".into(), Some("b=c".into())));
         assert_eq!(pair("A"), ("A".into(), None));
     }

@@ -32,8 +32,7 @@ fn run() -> Result<(), Failure> {
     // Before the first start, so that no container is left.
     let mut signals = Signals::catch()?;
     let mut subjects = subject::all(&options)?;
-    let machine = rustix::system::sysinfo();
-    let memory = u64::from(machine.mem_unit).saturating_mul(machine.totalram);
+    let memory = row::machine_memory();
     while !subjects.is_empty() && !signals.interrupted(options.interval)? {
         let rows = look(&mut subjects, memory)?;
         if !rows.is_empty() || options.shown == Shown::Once {
