@@ -56,6 +56,8 @@ const CREATE: Options = &[
     ("pidfd-socket", '\0', V),
     ("preserve-fds", '\0', V),
     ("no-pivot", '\0', N),
+    // There is one all the same, without a name: it holds none of the caller's keys, which is the safer of both.
+    ("no-new-keyring", '\0', N),
     ("detach", 'd', N),
     ("keep", '\0', N),
 ];
