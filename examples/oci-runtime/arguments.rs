@@ -40,7 +40,9 @@ create, run, exec: --console-socket PATH --pid-file FILE --pidfd-socket PATH
                    --preserve-fds N --detach
 ";
 
-const CREATE: &str = "bundle|b= config|f= console-socket= pid-file= pidfd-socket= preserve-fds= no-pivot detach|d keep";
+// With `no-new-keyring` there is one all the same, without a name: it holds none of the caller's keys, the safer of both.
+const CREATE: &str = "bundle|b= config|f= console-socket= pid-file= pidfd-socket= preserve-fds= no-pivot no-new-keyring \
+    detach|d keep";
 const EXEC: &str = "process|p= console-socket= pid-file= pidfd-socket= preserve-fds= cwd= env|e= user|u= tty|t detach|d";
 const UPDATE: &str = "resources|r= memory= memory-reservation= memory-swap= cpu-period= cpu-quota= cpu-share= cpu-shares= \
     cpuset-cpus= cpuset-mems= blkio-weight= pids-limit=";

@@ -5,12 +5,13 @@
 
 use std::fmt;
 use std::fs;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use ampoule_cgroups::{Hierarchies, Prospect};
-use ampoule_ns::Namespace;
+use ampoule_ns::{IdMapping, Namespace, NamespaceSet, Setting, Target};
 use rustix::fs::CWD;
 use rustix::mount::OpenTreeFlags;
 use rustix::process::{getegid, geteuid};
@@ -115,8 +116,7 @@ pub(crate) fn privilege() -> Privilege {
     // The namespaces in which it could be made. Giving the copy up again costs more than all else here, so that it is
     // made once for them; a thread that may no more gets a failed step.
     static POSSIBLE: Mutex<Option<[u64; 2]>> = Mutex::new(None);
-    let capabilities = rustix::thread::capabilities(None).map(|sets| sets.effective);
-    if !capabilities.is_ok_and(|set| set.contains(rustix::thread::CapabilitySet::SYS_ADMIN)) {
+    if !has_sys_admin() {
         return Privilege::None;
     }
     let here = ["mnt", "user"].map(|kind| namespace_inode(kind).unwrap_or(0));
@@ -133,11 +133,50 @@ fn namespace_inode(kind: &str) -> Option<u64> {
 }
 
 fn try_copy() -> Privilege {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    copied(OpenTreeFlags::empty())
+}
+
+fn copied(further: OpenTreeFlags) -> Privilege {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | further;
     match rustix::mount::open_tree(CWD, "/", flags) {
         Ok(_) => Privilege::Full,
         Err(_) => Privilege::None,
     }
+}
+
+/// [`privilege`] of a caller whose containers have these namespaces.
+///
+/// Where the mounts came from another user namespace, they are locked (mount_namespaces(7)), and `/` can be copied only
+/// with all that is below. The caller, root of the namespace, may do everything but that. It counts as privileged where a
+/// container needs that: one that shares its user namespace, or whose maps it has to write itself. For other containers a
+/// namespace of one id is enough, as for an ordinary user: it need not have further ids.
+pub(crate) fn privilege_for(namespaces: &NamespaceSet, mapping: &IdMapping) -> Privilege {
+    let needed = match namespaces.get(Namespace::User) {
+        Setting::New => matches!(mapping, IdMapping::Explicit(_)),
+        Setting::Host | Setting::Join(_) => true,
+    };
+    match privilege() {
+        Privilege::None if needed && has_sys_admin() => copied(OpenTreeFlags::AT_RECURSIVE),
+        known => known,
+    }
+}
+
+fn has_sys_admin() -> bool {
+    let capabilities = rustix::thread::capabilities(None).map(|sets| sets.effective);
+    capabilities.is_ok_and(|set| set.contains(rustix::thread::CapabilitySet::SYS_ADMIN))
+}
+
+/// Whether the namespace belongs to the user namespace in which the caller stands; what cannot be opened does not.
+pub(crate) fn owns(target: &Target, kind: Namespace) -> bool {
+    let path = match target {
+        Target::Path(path) => path.clone(),
+        Target::Pid(pid) => format!("/proc/{pid}/ns/{}", kind.proc_name()).into(),
+        _ => return false,
+    };
+    let owner = fs::File::open(path)
+        .and_then(|file| ampoule_init::sys::ns_ioctl::owning_user_namespace(file.as_fd()))
+        .and_then(|owner| Ok(rustix::fs::fstat(owner)?.st_ino));
+    owner.is_ok_and(|owner| namespace_inode("user") == Some(owner))
 }
 
 /// Whether device nodes can be made (mknod(2)): only with `CAP_MKNOD` in the first user namespace of the machine.

@@ -56,7 +56,10 @@ impl Builder {
     pub(crate) fn add_nodes(&self, fs: &mut FileSystem) {
         if self.defaults == Defaults::Runtime && !binds_dev(fs) {
             let given = |path: &str| self.nodes.iter().any(|node| node.path == Path::new(path));
-            let missing = NODES.iter().filter(|(path, ..)| !given(path));
+            // Engines of ordinary users mount those of the host.
+            let mounted =
+                |path: &str| fs.mounts.iter().any(|mount| mount.target == Path::new(path));
+            let missing = NODES.iter().filter(|(path, ..)| !given(path) && !mounted(path));
             fs.nodes.extend(missing.map(|(path, major, minor)| Node::char(path, *major, *minor)));
             let missing = LINKS.iter().filter(|(path, _)| !given(path));
             fs.links.extend(missing.map(|(path, says)| Link::new(path, says)));

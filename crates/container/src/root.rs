@@ -8,8 +8,8 @@ use std::path::Path;
 use ampoule_init::Draft;
 use ampoule_ns::{Namespace, NamespaceSet, Setting, user_namespace};
 use ampoule_overlay::{
-    Access, Base, FileSystem, IdMapped, Mount, MountKind, Namespace as Ownership, Prepared, Root,
-    Situation, TtyGroup, UserNamespace, host_view, prepare as prepare_steps,
+    Access, Base, FileSystem, IdMapped, Mount, MountKind, Namespace as Ownership, Nodes, Prepared,
+    Root, Situation, TtyGroup, UserNamespace, host_view, prepare as prepare_steps,
 };
 
 use crate::builder::Builder;
@@ -102,11 +102,15 @@ fn situation(
     fs: &FileSystem,
     draft: &mut Draft,
 ) -> Result<Situation, Error> {
+    let user = namespaces.get(Namespace::User);
     let ownership = |kind| match namespaces.get(kind) {
         Setting::New => Ownership::New,
+        // Another container's, such as the first one of a pod.
+        Setting::Join(target) if *user == Setting::Host && host::owns(target, kind) => {
+            Ownership::New
+        }
         _ => Ownership::Shared,
     };
-    let user = namespaces.get(Namespace::User);
     let mut situation = match privilege {
         Privilege::Full => Situation::privileged(),
         Privilege::None => Situation::unprivileged(),
@@ -120,7 +124,8 @@ fn situation(
     situation.tty_group =
         if identity.has_group(TTY_GROUP) { TtyGroup::Mapped } else { TtyGroup::Unmapped };
     // Where nodes cannot be made, those of the host are bound.
-    situation.root_ids = identity.root_ids().filter(|_| host::makes_nodes());
+    situation.nodes = if host::makes_nodes() { Nodes::Made } else { Nodes::Bound };
+    situation.root_ids = identity.root_ids();
     if situation.access == Access::Detached && maps_owners(fs) {
         situation.userns_fd = mapping_namespace(identity)?.map(|fd| draft.inherit(fd));
     }

@@ -90,7 +90,7 @@ impl Settings {
         if ampoule_init::sys::process_state::is_secure() {
             return Err(Error::new(ErrorKind::SecureHost, Stage::Plan));
         }
-        let privilege = host::privilege();
+        let privilege = host::privilege_for(&builder.namespaces, &builder.id_mapping);
         let (namespaces, mut left_out) = levels::namespaces(builder, privilege)?;
         let checked = crate::validate::check(command, &namespaces, privilege)?;
         #[cfg(feature = "image")]

@@ -10,7 +10,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 
-use ampoule::{Builder, Capability, Container, Error, IdMap, IdMapping, Seccomp, User};
+use ampoule::{Builder, Capability, Container, Error, IdMap, IdMapping, Namespace, Seccomp, User};
 use oracle::{fixture, payload, tier, unchanged};
 use scene::{printed, times};
 
@@ -23,7 +23,7 @@ fn payload_main() {
             .expect("a limit of this user namespace");
     };
     match verb.as_str() {
-        "run" | "run-mapped" => {}
+        "run" | "run-mapped" | "run-shared" => {}
         "no-user-namespaces" => set("max_user_namespaces", "0"),
         "no-net-namespaces" => set("max_net_namespaces", "0"),
         other => panic!("{other}?"),
@@ -33,6 +33,7 @@ fn payload_main() {
         "run-mapped" => view
             .id_mapping(IdMapping::Explicit(IdMap::range(0, 1000, 64_000)))
             .user(User::ids(5, 5)),
+        "run-shared" => view.share(Namespace::User).user(User::ids(0, 0)),
         _ => view,
     };
     let result = view.command("echo").arg("nested").output();
@@ -112,6 +113,23 @@ fn privilege_in_a_user_namespace_only() {
         let said = inside(open().cap_add(Capability::SysAdmin), "run");
         assert!(said.starts_with("IdMap Plan") && said.contains("explicit id map"), "{said}");
         assert_eq!(inside(open().cap_add(Capability::SysAdmin), "run-mapped"), "nested\n");
+    });
+}
+
+/// What came from another user namespace cannot be taken away below `/`; further ids are not needed.
+#[test]
+fn the_root_of_a_namespace_whose_mounts_are_locked() {
+    tier::root();
+    unchanged(|| {
+        for verb in ["run", "run-shared"] {
+            let own = payload::own_program(verb);
+            let mut command = std::process::Command::new("unshare");
+            command.args(["--user", "--map-root-user", "--mount"]).arg(&own.program);
+            command.args(&own.args).env(own.env.0, own.env.1).stdin(Stdio::null());
+            let output = command.output().expect("unshare");
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert_eq!(payload::report(&text), Some("nested\n"), "{verb}: {output:?}");
+        }
     });
 }
 

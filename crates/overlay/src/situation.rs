@@ -46,6 +46,17 @@ pub enum TtyGroup {
     Unmapped,
 }
 
+/// Where device nodes come from. The kernel lets them be made, and opened where they were made, in its first user namespace
+/// only (mknod(2), user_namespaces(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Nodes {
+    /// The launcher stands in that namespace and has `CAP_MKNOD`: they are made.
+    Made,
+    /// The launcher may be privileged, but over its own user namespace only: those of the host are bound.
+    Bound,
+}
+
 /// What the plan knows about the process that will mount.
 ///
 /// The first process must have user and group ids that are mapped in its user namespace (and be their user 0, or
@@ -63,6 +74,8 @@ pub struct Situation {
     /// Host ids of the container's user and group 0, if they are mapped: with [`Access::Detached`], the owner of what
     /// the launcher makes for a new user namespace.
     pub root_ids: Option<(u32, u32)>,
+    /// Where device nodes come from; where the launcher has no privilege, they are bound.
+    pub nodes: Nodes,
     /// For procfs.
     pub pid_namespace: Namespace,
     /// For sysfs.
@@ -89,6 +102,7 @@ impl Situation {
             user_namespace: UserNamespace::Host,
             userns_fd: None,
             root_ids: None,
+            nodes: Nodes::Made,
             pid_namespace: Namespace::New,
             net_namespace: Namespace::New,
             ipc_namespace: Namespace::New,
@@ -116,9 +130,11 @@ impl Situation {
         Self { access, userns_fd: Some(userns_fd), ..Self::privileged() }
     }
 
-    /// Whether the first process is privileged in the host's user namespace.
+    /// Whether the first process is privileged over the whole machine.
     pub(crate) fn is_privileged(&self) -> bool {
-        self.access == Access::Detached && self.user_namespace == UserNamespace::Host
+        self.access == Access::Detached
+            && self.user_namespace == UserNamespace::Host
+            && self.nodes == Nodes::Made
     }
 
     /// Whether a file system of this namespace can be made.
@@ -130,7 +146,7 @@ impl Situation {
     pub(crate) fn node_owner(&self) -> Option<(u32, u32)> {
         let launcher_only =
             self.access == Access::Detached && self.user_namespace == UserNamespace::New;
-        self.root_ids.filter(|_| launcher_only)
+        self.root_ids.filter(|_| launcher_only && self.nodes == Nodes::Made)
     }
 
     /// The user namespace for id-mapped mounts, where they are possible.

@@ -1,6 +1,6 @@
 //! Podman with `oci-runtime` below it, and an image of busybox.
 //!
-//! Kernel objects: a process in a mount and a network namespace of its own, in which all of Podman runs; the storage.
+//! Kernel objects: a process in namespaces of its own, in which all of Podman runs; the storage, in memory.
 //! Invariant: what Podman mounts, switches and writes is there alone, and ends with it.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
@@ -27,24 +27,47 @@ lock_type = \"file\"
 /// The image of busybox.
 pub(crate) const IMAGE: &str = "localhost/busybox:1";
 
-/// What keeps the namespaces; it says when they are as they are to be.
-const KEEPER: &str = "mount -t tmpfs tmpfs /run && echo ready && exec sleep 100000";
+/// What keeps the namespaces, until nobody holds its input; it says when they are as they are to be. The storage of an
+/// ordinary user has files that only its ranges of ids can remove: it ends with the namespaces.
+const KEEPER: &str = "mount -t tmpfs tmpfs /run && mount -t tmpfs -o mode=711 tmpfs \"$1\" && \
+    mkdir -p \"$1/home\" && mkdir -m 700 \"$1/runtime\" && echo ready && exec cat";
+
+/// Who the engine runs as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// Root of the machine.
+    Root,
+    /// An ordinary user, as the root of a user namespace with the ranges of `/etc/subuid`: that is how it runs all that
+    /// has to do with containers.
+    User,
+}
 
 /// An engine with a storage and namespaces of its own, and an image in it.
 pub(crate) struct Engine {
     place: TempDir,
     keeper: Child,
+    by: By,
 }
 
 impl Engine {
     pub(crate) fn new() -> Self {
+        Self::run_by(By::Root)
+    }
+
+    pub(crate) fn run_by(by: By) -> Self {
         let place = tempfile::tempdir_in("/dev/shm").unwrap();
+        fs::create_dir(place.path().join("own")).unwrap();
         let mut keeper = Command::new("unshare");
-        keeper.args(["--mount", "--net", "--propagation", "private", "sh", "-c", KEEPER]);
-        let mut keeper = keeper.stdout(Stdio::piped()).spawn().unwrap();
+        if by == By::User {
+            keeper.args(["--user", "--map-root-user", "--map-auto"]);
+            keeper.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+        }
+        keeper.args(["--mount", "--net", "--propagation", "private", "sh", "-ec", KEEPER, "sh"]);
+        keeper.arg(place.path().join("own")).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut keeper = keeper.spawn().unwrap();
         let mut said = [0; 6];
         std::io::Read::read_exact(keeper.stdout.as_mut().unwrap(), &mut said).unwrap();
-        let engine = Self { place, keeper };
+        let engine = Self { place, keeper, by };
         fs::write(engine.path("containers.conf"), SETTINGS).unwrap();
         // Users of containers go through it.
         fs::set_permissions(engine.place.path(), fs::Permissions::from_mode(0o711)).unwrap();
@@ -53,7 +76,8 @@ impl Engine {
             fs::create_dir_all(root.join(directory)).unwrap();
         }
         fs::copy("/bin/busybox", root.join("bin/busybox")).expect("Debian's busybox-static");
-        for name in ["sh", "sleep", "cat", "id", "tty", "true", "readlink", "mkdir", "hostname"] {
+        let names = "sh sleep cat id tty true readlink mkdir hostname grep head od ls";
+        for name in names.split_whitespace() {
             std::os::unix::fs::symlink("busybox", root.join("bin").join(name)).unwrap();
         }
         let archive = engine.path("image.tar");
@@ -71,17 +95,36 @@ impl Engine {
     /// A program in the namespaces.
     pub(crate) fn inside(&self, program: &str) -> Command {
         let mut command = Command::new("timeout");
-        command.args(["60", "nsenter", "--mount", "--net", "--target"]);
-        command.arg(self.keeper.id().to_string()).arg(program);
-        command.env("CONTAINERS_CONF", self.path("containers.conf"));
+        command.args(["60", "nsenter", "--mount", "--net"]);
+        if self.by == By::User {
+            command.args(["--user", "--pid"]);
+            command.env("HOME", self.path("own/home")).env("TMPDIR", self.path("own"));
+            command.env("XDG_RUNTIME_DIR", self.path("own/runtime"));
+            let own = rustix::process::geteuid().as_raw().to_string();
+            // What it tells itself, once it stands in its namespace.
+            command.env("_CONTAINERS_USERNS_CONFIGURED", "done");
+            command.env("_CONTAINERS_ROOTLESS_UID", &own).env("_CONTAINERS_ROOTLESS_GID", own);
+        }
+        command.arg("--target").arg(self.first_process()).arg(program);
+        command.env("CONTAINERS_CONF", self.path("containers.conf")).current_dir("/");
         command
+    }
+
+    /// The one that stands in all the namespaces.
+    fn first_process(&self) -> String {
+        let pid = self.keeper.id();
+        if self.by == By::Root {
+            return pid.to_string();
+        }
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        children.trim().to_owned()
     }
 
     pub(crate) fn podman(&self, arguments: &[&str]) -> Output {
         let mut command = self.inside("podman");
         command.args(["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"]);
         for (option, name) in [("--root", "root"), ("--runroot", "runroot"), ("--tmpdir", "tmp")] {
-            command.arg(option).arg(self.path(name));
+            command.arg(option).arg(self.path("own").join(name));
         }
         command.arg("--runtime").arg(place::example("oci-runtime")).args(arguments);
         command.output().expect("podman")

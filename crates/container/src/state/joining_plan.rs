@@ -36,7 +36,7 @@ fn settings(
     draft: &mut Draft,
 ) -> Result<Settings, Error> {
     let builder = &said.builder;
-    let privilege = host::privilege();
+    let privilege = host::privilege_for(&builder.namespaces, &builder.id_mapping);
     let namespaces = builder.namespaces.clone();
     let mut left_out = Vec::new();
     let mut identity = Identity::resolve(builder, &namespaces, privilege)?;
