@@ -7,7 +7,7 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, unlinkat};
+use rustix::fs::{Access, AtFlags, Mode, OFlags, accessat, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
 
 use crate::controller::Controllers;
@@ -35,7 +35,8 @@ pub struct Group {
 
 impl Group {
     /// Makes a group with limits. It is in the hierarchies that the limits and `accounting` need, and always in v2:
-    /// `cpuacct` is not needed there, because v2 counts the CPU time of every group.
+    /// `cpuacct` is not needed there, because v2 counts the CPU time of every group. With [`Controllers::all`] it is in
+    /// every hierarchy of v1 in which the caller may make groups here.
     ///
     /// # Errors
     /// [`InvalidPath`](crate::ErrorKind::InvalidPath), [`InvalidLimits`](crate::ErrorKind::InvalidLimits),
@@ -109,7 +110,7 @@ impl Group {
         let place = self.place.clone();
         let besides = besides(&place, accounting);
         for (index, dir) in place.dirs().iter().enumerate() {
-            let wanted = dir.version == Version::V2 || dir.controllers.intersects(besides);
+            let wanted = dir.version == Version::V2 || besides.has(dir);
             if needed & 1 << index == 0 && !wanted {
                 continue;
             }
@@ -204,7 +205,7 @@ impl Group {
         let besides = besides(place, accounting);
         let joins = dirs.iter().enumerate().filter(|(index, dir)| {
             let needed = writes.iter().any(|(used, _)| used == index);
-            dir.version == Version::V1 && (needed || dir.controllers.intersects(besides))
+            dir.version == Version::V1 && (needed || besides.has(dir))
         });
         let group = dirs.iter().any(|dir| dir.version == Version::V2);
         Ok(Shape { joins: joins.count(), group })
@@ -270,11 +271,32 @@ fn files_of<'a>(
     dirs.map(move |dir| (dir, format!("{group}/{file}")))
 }
 
-/// Which v1 hierarchies a group is in besides those of its limits. v2 freezes, and counts CPU time, of every group.
-fn besides(place: &Place, accounting: Controllers) -> Controllers {
-    match place.dirs().iter().any(|dir| dir.version == Version::V2) {
-        true => accounting.difference(Controllers::CPUACCT),
-        false => accounting | ALWAYS,
+/// Which v1 hierarchies a group is in besides those of its limits.
+#[derive(Clone, Copy, Debug)]
+enum Besides {
+    /// Those of these controllers.
+    Of(Controllers),
+    /// Those in which the caller may make groups.
+    Writable,
+}
+
+impl Besides {
+    fn has(self, dir: &Dir) -> bool {
+        let may = || accessat(&dir.fd, ".", Access::WRITE_OK, AtFlags::EACCESS);
+        match self {
+            Self::Of(controllers) => dir.controllers.intersects(controllers),
+            Self::Writable => may().is_ok(),
+        }
+    }
+}
+
+/// v2 freezes, and counts CPU time, of every group.
+fn besides(place: &Place, accounting: Controllers) -> Besides {
+    let has_v2 = place.dirs().iter().any(|dir| dir.version == Version::V2);
+    match (accounting, has_v2) {
+        (all, _) if all.is_all() => Besides::Writable,
+        (some, true) => Besides::Of(some.difference(Controllers::CPUACCT)),
+        (some, false) => Besides::Of(some | ALWAYS),
     }
 }
 

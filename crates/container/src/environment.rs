@@ -27,10 +27,11 @@ impl Environment {
         environment
     }
 
-    /// `HOME` alone.
+    /// `HOME` alone: `/` for a user without one, as other runtimes set it.
     #[cfg(feature = "oci")]
-    pub(crate) fn only_home(home: &Path) -> Self {
+    pub(crate) fn only_home(user: &ampoule_ns::ResolvedUser) -> Self {
         let mut environment = Self::default();
+        let home = user.home.as_deref().unwrap_or(Path::new("/"));
         environment.set("HOME".into(), home.into());
         environment
     }

@@ -354,7 +354,7 @@ impl Exec<'_> {
         let mut environment = match self.env_clear {
             EnvClear::Clear => Environment::default(),
             #[cfg(feature = "oci")]
-            EnvClear::ButHome => Environment::only_home(&crate::identity::home(user)),
+            EnvClear::ButHome => Environment::only_home(user),
             EnvClear::Keep => plan.environment.clone(),
         };
         if self.user.is_some() && self.env_clear == EnvClear::Keep {

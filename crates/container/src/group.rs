@@ -21,14 +21,8 @@ use crate::builder::Builder;
 use crate::container::OnDrop;
 use crate::error::{Error, Stage};
 use crate::levels::LeftOut;
+use crate::placement::ACCOUNTED;
 use crate::report::Control;
-
-/// What statistics need besides the controllers of limits.
-pub(crate) const ACCOUNTED: Controllers = Controllers::MEMORY
-    .union(Controllers::CPU)
-    .union(Controllers::CPUACCT)
-    .union(Controllers::IO)
-    .union(Controllers::PIDS);
 
 impl Builder {
     /// The most memory that all processes together may use (`memory.max`); above it they are killed.
@@ -146,6 +140,8 @@ pub(crate) struct GroupPlan {
     limits: Limits,
     shape: Shape,
     kind: Kind,
+    /// What it counts, or rather where it is besides its limits.
+    accounting: Controllers,
     /// The name that was asked for; otherwise each launch makes one.
     name: Option<String>,
 }
@@ -227,8 +223,10 @@ fn find(builder: &Builder) -> ampoule_cgroups::Result<GroupPlan> {
         None => swept(crate::placement::choose(&hierarchies, builder, ACCOUNTED)?, &SWEPT),
     };
     let limits = builder.limits.clone();
-    let shape = Group::shape(&place, &limits, ACCOUNTED)?;
-    Ok(GroupPlan { place: Arc::new(Mutex::new(place)), limits, shape, kind: Kind::Asked, name })
+    let accounting = builder.accounting();
+    let shape = Group::shape(&place, &limits, accounting)?;
+    let place = Arc::new(Mutex::new(place));
+    Ok(GroupPlan { place, limits, shape, kind: Kind::Asked, accounting, name })
 }
 
 /// A path, which may be the top.
@@ -252,8 +250,9 @@ fn find_default() -> ampoule_cgroups::Result<GroupPlan> {
     };
     drop(shared);
     let limits = Limits::default();
-    let shape = Group::shape(&locked(&place), &limits, ACCOUNTED)?;
-    Ok(GroupPlan { place, limits, shape, kind: Kind::Default, name: None })
+    let accounting = ACCOUNTED;
+    let shape = Group::shape(&locked(&place), &limits, accounting)?;
+    Ok(GroupPlan { place, limits, shape, kind: Kind::Default, accounting, name: None })
 }
 
 /// The place in the own group. Where the hierarchies are mounted is looked up once, and again where it is no longer true.
@@ -309,7 +308,7 @@ impl GroupPlan {
         let membership = membership.map_err(|error| Error::from_cgroups(Stage::Running, error))?;
         let place = Arc::new(Mutex::new(group.place().clone()));
         let (limits, shape) = (Limits::default(), membership.shape());
-        Ok(Self { place, limits, shape, kind: Kind::Asked, name: None })
+        Ok(Self { place, limits, shape, kind: Kind::Asked, accounting: ACCOUNTED, name: None })
     }
 
     /// The directories in which groups are made.
@@ -349,7 +348,8 @@ impl GroupPlan {
             None => owned_name(Some(id), life).map_err(failed)?,
         };
         let place = locked(&self.place).clone();
-        let group = Group::create_in(&place, &name, &self.limits, ACCOUNTED).map_err(failed)?;
+        let made = Group::create_in(&place, &name, &self.limits, self.accounting);
+        let group = made.map_err(failed)?;
         *locked(&self.place) = group.place().clone();
         match group.membership() {
             Ok(membership) => {

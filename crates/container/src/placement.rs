@@ -7,6 +7,13 @@ use ampoule_cgroups::{Controllers, Hierarchies, Place, Placement};
 
 use crate::builder::Builder;
 
+/// What statistics need besides the controllers of limits.
+pub(crate) const ACCOUNTED: Controllers = Controllers::MEMORY
+    .union(Controllers::CPU)
+    .union(Controllers::CPUACCT)
+    .union(Controllers::IO)
+    .union(Controllers::PIDS);
+
 impl Builder {
     /// Who makes the group that the container's is made in; [`Placement::Auto`] unless set.
     ///
@@ -41,6 +48,11 @@ impl Builder {
             Some((parent, name)) => (Some(parent), Some(name.to_owned())),
             None => (None, Some(path.clone())),
         }
+    }
+
+    /// The controllers that its group has besides those of its limits.
+    pub(crate) fn accounting(&self) -> Controllers {
+        if self.cgroup_path.is_some() { Controllers::all() } else { ACCOUNTED }
     }
 
     pub(crate) fn asks_systemd(&self) -> bool {

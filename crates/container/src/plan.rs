@@ -198,7 +198,7 @@ fn environment(command: &Command, settings: &Settings) -> Environment {
     let mut environment = match command.env_clear {
         EnvClear::Clear => Environment::default(),
         #[cfg(feature = "oci")]
-        EnvClear::ButHome => Environment::only_home(&settings.identity.home()),
+        EnvClear::ButHome => Environment::only_home(&settings.identity.user),
         EnvClear::Keep => {
             let mut environment = Environment::defaults(&settings.identity.home());
             environment.inherit(&command.builder.env_inherit);

@@ -18,9 +18,9 @@ use crate::command::Command;
 use crate::container::Container;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::exit::ExitStatus;
-use crate::group::ACCOUNTED;
 use crate::host::{self, Privilege};
 use crate::network::{Attached, Network, Networking, PinnedNetwork};
+use crate::placement::ACCOUNTED;
 
 /// Where groups of pods are made in the caller's group.
 const PLACE: &str = "ampoule-pod";

@@ -231,6 +231,54 @@ fn of_mounts() {
 }
 
 #[test]
+fn of_the_mount_of_control_groups() {
+    const KINDS: [&str; 6] = ["pid", "uts", "ipc", "cgroup", "network", "user"];
+    tier::root();
+    unchanged(|| {
+        let name = format!("ampoule-oci-own-{}", std::process::id());
+        let limits = json!({"memory": {"limit": 67_108_864}});
+        let script = "echo own; cat /proc/self/cgroup; echo groups; find /sys/fs/cgroup -mindepth 2 -type d; \
+            echo limit; cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null; \
+            echo inside; cat /sys/fs/cgroup/memory/cgroup.procs /sys/fs/cgroup/cgroup.procs 2>/dev/null | head -n1; \
+            echo written; for d in /sys/fs/cgroup /sys/fs/cgroup/*; do mkdir $d/x 2>/dev/null && echo $d; done; \
+            echo end; ls /sys/fs/cgroup";
+        for kinds in [&KINDS[..4], &KINDS] {
+            let map = json!([{"containerID": 0, "hostID": 300_000, "size": 1000}]);
+            let mut bundled = bundle(script)
+                .namespaces(kinds)
+                .with("/linux/cgroupsPath", json!(format!("/{name}")))
+                .with("/linux/resources", limits.clone());
+            if kinds.contains(&"user") {
+                bundled = bundled.with("/linux/uidMappings", map.clone());
+                bundled = bundled.with("/linux/gidMappings", map);
+            }
+            let said = bundled.print();
+            let part = |from: &str, to: &str| {
+                let (_, rest) = said.split_once(&format!("{from}\n")).expect("a section");
+                rest.split_once(&format!("{to}\n")).expect("its end").0.to_owned()
+            };
+            let own = part("own", "groups");
+            assert!(
+                own.lines().any(|line| line.contains("memory") || line.starts_with("0::")),
+                "{said}"
+            );
+            for line in own.lines().filter(|line| !line.contains("name=")) {
+                assert!(line.ends_with(":/"), "{kinds:?} {line}\n{said}");
+            }
+            // Nothing of any other group, and no group above the own one.
+            assert_eq!(part("groups", "limit"), "", "{said}");
+            assert_eq!(part("limit", "inside"), "67108864\n", "{said}");
+            assert_eq!(part("inside", "written"), "1\n", "{said}");
+            assert_eq!(part("written", "end"), "", "{said}");
+            let host = std::path::Path::new("/sys/fs/cgroup");
+            let all = said.split_once("end\n").expect("the end").1.lines().count();
+            let shown = std::fs::read_dir(host).expect("the host's").count();
+            assert!(!host.join("memory").exists() || all == shown, "{said}");
+        }
+    });
+}
+
+#[test]
 fn of_filters() {
     tier::root();
     unchanged(|| {
@@ -319,7 +367,8 @@ fn of_groups() {
         let said = bundled.print();
         let limited = |line: &&str| line.contains(":pids:") || line.contains("memory");
         assert!(said.lines().filter(limited).count() > 0, "{said}");
-        for line in said.lines().filter(limited) {
+        for line in said.lines().filter(|line| !line.contains("name=")) {
+            // Also where nothing is limited.
             assert!(line.ends_with(&format!(":/{name}/of/it")), "{said}");
         }
     });

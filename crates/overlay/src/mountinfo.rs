@@ -37,6 +37,29 @@ struct Entry {
     point: PathBuf,
     read_only: bool,
     kind: String,
+    /// Options of the file system of a hierarchy of control groups.
+    options: String,
+}
+
+/// Options of a hierarchy that are no controllers.
+const FLAGS: [&str; 4] = ["xattr", "noprefix", "cpuset_v2_mode", "favordynmods"];
+
+/// A hierarchy of control groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hierarchy {
+    /// The name of the directory that it is mounted on.
+    pub(crate) name: OsString,
+    /// What it is mounted with again: controllers, or a name; nothing for the second version.
+    pub(crate) options: Vec<String>,
+}
+
+impl Hierarchy {
+    /// Controllers that are not found by the directory's name.
+    pub(crate) fn links(&self) -> impl Iterator<Item = &str> {
+        let all = self.options.iter().map(String::as_str);
+        let controller = |option: &&str| !option.contains('=') && !FLAGS.contains(option);
+        all.filter(controller).filter(|option| **option != self.name)
+    }
 }
 
 /// Mount points that the kernel itself keeps empty: a mount on them covers nothing.
@@ -97,6 +120,20 @@ impl MountTable {
         self.shows_all("sysfs", &EMPTY_IN_SYSFS)
     }
 
+    /// The hierarchies of control groups that are mounted in a directory.
+    pub(crate) fn hierarchies(&self, directory: &Path) -> Vec<Hierarchy> {
+        let mut found: Vec<Hierarchy> = Vec::new();
+        for mount in self.mounts.iter().filter(|mount| mount.point.parent() == Some(directory)) {
+            let (Some(options), Some(name)) = (mount.hierarchy(), mount.point.file_name()) else {
+                continue;
+            };
+            // The last one covers the others.
+            found.retain(|other| other.name != name);
+            found.push(Hierarchy { name: name.to_owned(), options });
+        }
+        found
+    }
+
     fn shows_all(&self, kind: &str, empty: &[&str]) -> bool {
         let whole =
             |mount: &&Entry| mount.kind == kind && mount.root == Path::new("/") && !mount.read_only;
@@ -120,9 +157,25 @@ impl Entry {
         let point = path(fields.next()?);
         let mut options = fields.next()?.split(|&byte| byte == b',');
         let read_only = options.any(|option| option == b"ro");
-        let kind = fields.skip_while(|&field| field != b"-").nth(1)?;
-        let kind = String::from_utf8_lossy(kind).into_owned();
-        Some(Self { id, parent, root, point, read_only, kind })
+        let mut rest = fields.skip_while(|&field| field != b"-").skip(1);
+        let kind = String::from_utf8_lossy(rest.next()?).into_owned();
+        let options = rest.nth(1).filter(|_| kind == "cgroup").unwrap_or_default();
+        let options = String::from_utf8_lossy(options).into_owned();
+        Some(Self { id, parent, root, point, read_only, kind, options })
+    }
+
+    /// What a hierarchy of control groups is mounted with again; `None` for another file system.
+    fn hierarchy(&self) -> Option<Vec<String>> {
+        // Whoever mounts it again says nothing about the rest.
+        let again = |option: &&str| match option.split_once('=') {
+            Some((key, _)) => key == "name",
+            None => !matches!(*option, "" | "rw" | "ro" | "seclabel" | "clone_children"),
+        };
+        match self.kind.as_str() {
+            "cgroup" => Some(self.options.split(',').filter(again).map(str::to_owned).collect()),
+            "cgroup2" => Some(Vec::new()),
+            _ => None,
+        }
     }
 }
 
@@ -181,6 +234,31 @@ mod tests {
         let root = |text: &str| MountTable::parse(text.as_bytes()).host_root();
         assert_eq!(root("1 1 0:2 / / rw - rootfs rootfs rw"), HostRoot::Fixed);
         assert_eq!(root("9 1 0:9 / /proc rw - proc proc rw"), HostRoot::NoMount);
+    }
+
+    #[test]
+    fn hierarchies_are_found_again() {
+        const TEXT: &[u8] = b"\
+31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw
+32 31 0:29 / /sys/fs/cgroup/old rw - cgroup cgroup rw,pids
+33 31 0:30 / /sys/fs/cgroup/cpu,cpuacct ro - cgroup cgroup rw,seclabel,cpu,cpuacct,clone_children
+34 31 0:31 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,release_agent=/x,name=systemd
+35 31 0:32 / /sys/fs/cgroup/unified rw shared:1 - cgroup2 cgroup2 rw,nsdelegate
+36 31 0:29 / /sys/fs/cgroup/old rw - cgroup cgroup rw,memory
+37 31 0:29 / /other/cpuset rw - cgroup cgroup rw,cpuset
+";
+        let found = MountTable::parse(TEXT).hierarchies(Path::new("/sys/fs/cgroup"));
+        let found: Vec<_> = found
+            .iter()
+            .map(|one| (one.name.to_str().unwrap(), one.options.join(","), one.links().collect()))
+            .collect();
+        let expected: [(&str, String, Vec<&str>); 4] = [
+            ("cpu,cpuacct", "cpu,cpuacct".to_owned(), vec!["cpu", "cpuacct"]),
+            ("systemd", "xattr,name=systemd".to_owned(), vec![]),
+            ("unified", String::new(), vec![]),
+            ("old", "memory".to_owned(), vec!["memory"]),
+        ];
+        assert_eq!(found, expected);
     }
 
     proptest! {

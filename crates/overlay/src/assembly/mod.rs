@@ -7,6 +7,7 @@ mod covers;
 mod dev;
 mod enter;
 mod files;
+mod groups;
 mod mounts;
 mod nodes;
 mod root;
@@ -22,7 +23,7 @@ use ampoule_init::{Draft, Fd, Slot, Step};
 
 use crate::error::{Error, Problem};
 use crate::file_system::FileSystem;
-use crate::mountinfo::MountTable;
+use crate::mountinfo::{Hierarchy, MountTable};
 use crate::prepared::{Prepared, Substitution};
 use crate::propagation::Propagation;
 use crate::situation::Situation;
@@ -58,6 +59,8 @@ pub(crate) struct Assembly<'a> {
     proc: Option<Slot>,
     dev_null: Option<Slot>,
     devpts: Option<Slot>,
+    /// What the tmpfs of the control groups is to show.
+    hierarchies: Vec<Hierarchy>,
     /// The root's upper directory, where it is in memory.
     upper: Option<Slot>,
     sync: Sync,
@@ -98,6 +101,7 @@ impl<'a> Assembly<'a> {
             proc: None,
             dev_null: None,
             devpts: None,
+            hierarchies: Vec::new(),
             upper: None,
             sync: Sync::default(),
             relay: None,

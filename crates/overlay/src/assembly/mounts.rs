@@ -54,6 +54,7 @@ impl Assembly<'_> {
             MountKind::Dev => self.fill_dev(made),
             MountKind::Devpts { .. } => self.devpts = Some(made),
             MountKind::Proc { .. } => self.keep_proc(made),
+            MountKind::Cgroup if !self.hierarchies.is_empty() => self.fill_cgroup(made, mount),
             _ => {}
         }
         self.finish(mount, made);
@@ -148,7 +149,7 @@ impl Assembly<'_> {
     }
 
     /// A recursive bind mount of the host's file system in place of a fresh one.
-    fn substitute(&mut self, mount: &Mount, source: &str) -> Option<(Slot, Shape)> {
+    pub(super) fn substitute(&mut self, mount: &Mount, source: &str) -> Option<(Slot, Shape)> {
         let source = PathBuf::from(source);
         let substitution = Substitution { target: mount.target.clone(), source: source.clone() };
         self.substitutions.push(substitution);
@@ -261,18 +262,6 @@ impl Assembly<'_> {
         }
         self.problems.push(Problem::new(ErrorKind::MqueueUnavailable, &mount.target));
         None
-    }
-
-    fn cgroup(&mut self, mount: &Mount) -> Option<(Slot, Shape)> {
-        const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
-        let unified = rustix::fs::statfs("/sys/fs/cgroup")
-            .is_ok_and(|found| found.f_type == CGROUP2_SUPER_MAGIC);
-        if !unified || !self.situation.owns(self.situation.cgroup_namespace) {
-            return self.substitute(mount, "/sys/fs/cgroup");
-        }
-        let flags = mount.all_flags().bits();
-        let made = self.new_file_system_with(c"cgroup2", &[], &mount.data, flags);
-        Some((made, Shape::Directory))
     }
 
     /// A target that cannot be made must be there.
