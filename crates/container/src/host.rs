@@ -11,8 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use ampoule_cgroups::{Hierarchies, Prospect};
 use ampoule_ns::Namespace;
-use rustix::fs::CWD;
-use rustix::mount::OpenTreeFlags;
+use rustix::mount::{FsOpenFlags, fsopen};
 use rustix::process::{getegid, geteuid};
 
 /// Whether this process may mount in the namespaces that it stands in.
@@ -110,31 +109,15 @@ pub(crate) fn suid_dumpable() -> SuidDumpable {
     }
 }
 
-/// Whether a detached copy of a mount may be made here; the attempt leaves nothing.
+/// Whether mounts may be made here; the attempt leaves nothing.
 pub(crate) fn privilege() -> Privilege {
-    // The namespaces in which it could be made. Giving the copy up again costs more than all else here, so that it is
-    // made once for them; a thread that may no more gets a failed step.
-    static POSSIBLE: Mutex<Option<[u64; 2]>> = Mutex::new(None);
     let capabilities = rustix::thread::capabilities(None).map(|sets| sets.effective);
     if !capabilities.is_ok_and(|set| set.contains(rustix::thread::CapabilitySet::SYS_ADMIN)) {
         return Privilege::None;
     }
-    let here = ["mnt", "user"].map(|kind| namespace_inode(kind).unwrap_or(0));
-    let mut possible = POSSIBLE.lock().unwrap_or_else(PoisonError::into_inner);
-    if *possible != Some(here) || here.contains(&0) {
-        *possible = (try_copy() == Privilege::Full).then_some(here);
-    }
-    if possible.is_some() { Privilege::Full } else { Privilege::None }
-}
-
-fn namespace_inode(kind: &str) -> Option<u64> {
-    let path = Path::new("/proc/thread-self/ns").join(kind);
-    rustix::fs::stat(path).ok().map(|found| found.st_ino)
-}
-
-fn try_copy() -> Privilege {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    match rustix::mount::open_tree(CWD, "/", flags) {
+    // The kernel asks for the same as for every mount, before it looks at the name. No mount is made, so that nothing
+    // waits until all processors have seen its end.
+    match fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC) {
         Ok(_) => Privilege::Full,
         Err(_) => Privilege::None,
     }
