@@ -183,7 +183,7 @@ impl Group {
             match dir.version {
                 Version::V2 => membership.group = Some(self.open_dir(dir)?),
                 Version::V1 => {
-                    let file = format!("{}/cgroup.procs", self.name);
+                    let file = format!("{}/tasks", self.name);
                     let flags = OFlags::WRONLY | OFlags::CLOEXEC;
                     let open = openat(&dir.fd, file.as_str(), flags, Mode::empty());
                     let failed = |errno| Error::at("open", &dir.path.join(&file), errno);

@@ -1,6 +1,6 @@
 //! What a launch needs so that the first process is born in its group.
 //!
-//! Kernel objects: descriptors of `cgroup.procs` (v1) and of the group's directory (v2, for `CLONE_INTO_CGROUP`,
+//! Kernel objects: descriptors of `tasks` (v1) and of the group's directory (v2, for `CLONE_INTO_CGROUP`,
 //! clone3(2), Linux 5.7). Invariant: opened by the host, whose credentials count; used by the launcher, which shares no
 //! memory with it.
 
@@ -16,7 +16,7 @@ use crate::group::Shape;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Membership {
-    /// `cgroup.procs` of each v1 directory.
+    /// `tasks` of each v1 directory.
     pub joins: Vec<OwnedFd>,
     /// The directory on v2.
     pub group: Option<OwnedFd>,
@@ -31,7 +31,11 @@ impl Membership {
 }
 
 /// The launcher's step that joins a v1 group, given its descriptor.
+///
+/// The launcher has one thread, so that `tasks` moves all of it. The kernel does not stop the forks of the whole machine for
+/// a thread that moves itself, as it does for `cgroup.procs`: that takes until RCU has seen every processor, ten
+/// milliseconds and more.
 #[must_use]
-pub fn join(procs: Fd) -> Step {
-    file::write_open(procs, b"0")
+pub fn join(tasks: Fd) -> Step {
+    file::write_open(tasks, b"0")
 }

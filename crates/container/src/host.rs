@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use ampoule_cgroups::{Hierarchies, Prospect};
 use ampoule_ns::{IdMapping, Namespace, NamespaceSet, Setting, Target};
 use rustix::fs::CWD;
-use rustix::mount::OpenTreeFlags;
+use rustix::mount::{FsOpenFlags, OpenTreeFlags, fsopen};
 use rustix::process::{getegid, geteuid};
 
 /// Whether this process may mount in the namespaces that it stands in.
@@ -111,13 +111,18 @@ pub(crate) fn suid_dumpable() -> SuidDumpable {
     }
 }
 
-/// Whether a detached copy of a mount may be made here; the attempt leaves nothing.
+/// Whether mounts may be made here; the attempt leaves nothing.
 pub(crate) fn privilege() -> Privilege {
     // The namespaces in which it could be made. Giving the copy up again costs more than all else here, so that it is
     // made once for them; a thread that may no more gets a failed step.
     static POSSIBLE: Mutex<Option<[u64; 2]>> = Mutex::new(None);
     if !has_sys_admin() {
         return Privilege::None;
+    }
+    // No mount is locked there: the kernel asks for the same as for every mount, and nothing waits until all processors
+    // have seen the end of a copy.
+    if in_first_user_namespace() {
+        return allowed(fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC));
     }
     let here = ["mnt", "user"].map(|kind| namespace_inode(kind).unwrap_or(0));
     let mut possible = POSSIBLE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -138,10 +143,11 @@ fn try_copy() -> Privilege {
 
 fn copied(further: OpenTreeFlags) -> Privilege {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | further;
-    match rustix::mount::open_tree(CWD, "/", flags) {
-        Ok(_) => Privilege::Full,
-        Err(_) => Privilege::None,
-    }
+    allowed(rustix::mount::open_tree(CWD, "/", flags))
+}
+
+fn allowed<T>(attempt: rustix::io::Result<T>) -> Privilege {
+    if attempt.is_ok() { Privilege::Full } else { Privilege::None }
 }
 
 /// [`privilege`] of a caller whose containers have these namespaces.
@@ -179,13 +185,17 @@ pub(crate) fn owns(target: &Target, kind: Namespace) -> bool {
     owner.is_ok_and(|owner| namespace_inode("user") == Some(owner))
 }
 
+fn in_first_user_namespace() -> bool {
+    /// Its inode (`PROC_USER_INIT_INO`), the same since Linux 3.8.
+    const FIRST: u64 = 0xEFFF_FFFD;
+    namespace_inode("user") == Some(FIRST)
+}
+
 /// Whether device nodes can be made (mknod(2)): only with `CAP_MKNOD` in the first user namespace of the machine.
 pub(crate) fn makes_nodes() -> bool {
-    /// Inode of that namespace (`PROC_USER_INIT_INO`), the same since Linux 3.8.
-    const FIRST: u64 = 0xEFFF_FFFD;
-    let first = rustix::fs::stat("/proc/self/ns/user").is_ok_and(|found| found.st_ino == FIRST);
     let effective = rustix::thread::capabilities(None).map(|sets| sets.effective);
-    first && effective.is_ok_and(|set| set.contains(rustix::thread::CapabilitySet::MKNOD))
+    in_first_user_namespace()
+        && effective.is_ok_and(|set| set.contains(rustix::thread::CapabilitySet::MKNOD))
 }
 
 fn text(path: &str) -> Option<String> {

@@ -168,12 +168,12 @@ impl Kept {
     ) -> Result<(), Error> {
         let locked = Folder::open(&self.root, &self.id)?.lock(&self.root, &self.id)?;
         self.record = locked.0.read()?;
-        let state = self.state();
-        let socket = match state {
-            RunState::Created => locked.0.connect()?,
+        // Somebody who waits for this is what tells a created container from a running one.
+        let socket = match self.record.written {
+            Written::Created if self.lives() => locked.0.connect()?,
             _ => None,
         };
-        let socket = socket.ok_or_else(|| wrong_state("start", state))?;
+        let socket = socket.ok_or_else(|| wrong_state("start", self.state()))?;
         let started = before(self).and_then(|()| self.go(Held::connected(socket)));
         if started.is_err() {
             // The first error is the one to tell.
@@ -242,8 +242,8 @@ impl Kept {
         }
     }
 
-    /// Kills all of its processes.
-    pub(super) fn end_processes(&self) -> Result<(), Error> {
+    /// Kills all of its processes; its group, if there is one.
+    pub(super) fn end_processes(&self) -> Result<Option<Group>, Error> {
         let deadline = Instant::now() + END_LIMIT;
         if let Some(init) = &self.init {
             let failed = |error: std::io::Error| Error::io(Stage::Running, "kill", &error);
@@ -268,7 +268,8 @@ impl Kept {
         }
         self.reap();
         // What is in no pid namespace of its own, or outlived its first process.
-        group.map_or(Ok(()), |group| group.kill()).map_err(in_group)
+        group.as_ref().map_or(Ok(()), Group::kill).map_err(in_group)?;
+        Ok(group)
     }
 
     /// Reaps this process's children in the container: the end of its pid namespace waits for each of them.
@@ -293,8 +294,8 @@ impl Kept {
     pub(crate) fn end(mut self) -> Result<(), Error> {
         // What was to join is over, and holds the place of its group.
         drop(self.container.take());
-        self.end_processes()?;
-        remains::end_group(self.record.group.as_ref())?;
+        let group = self.end_processes()?;
+        remains::remove(group, self.record.group.as_ref())?;
         self.record.networks.take_away(&self.record.confinement.builder.networking)
     }
 }

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use ampoule_cgroups::Group;
 use ampoule_init::process::{self, wait_readable};
 use rustix::io::Errno;
 use rustix::process::Signal;
@@ -58,15 +59,21 @@ impl Remains {
 
 /// Removes a group with what is still in it, if it is there.
 pub(crate) fn end_group(grouped: Option<&Grouped>) -> Result<(), Error> {
+    remove(reopen::group(grouped)?, grouped)
+}
+
+/// As [`end_group`], of a group that was opened for it.
+pub(crate) fn remove(mut group: Option<Group>, grouped: Option<&Grouped>) -> Result<(), Error> {
     let deadline = Instant::now() + END_LIMIT;
-    while let Some(group) = reopen::group(grouped)? {
-        match group.end() {
+    while let Some(found) = group {
+        match found.end() {
             Ok(()) => break,
             Err(error)
                 if error.errno() == Some(Errno::BUSY.raw_os_error())
                     && Instant::now() < deadline =>
             {
                 std::thread::sleep(Duration::from_millis(1));
+                group = reopen::group(grouped)?;
             }
             Err(error) => return Err(Error::from_cgroups(Stage::Running, error)),
         }
