@@ -21,7 +21,7 @@ fn programs_see_the_same() {
             let theirs = differential::shown(&scene, peer);
             let lines = ours.difference(&theirs).map(|line| format!("+ {line}"));
             let lines = lines.chain(theirs.difference(&ours).map(|line| format!("- {line}")));
-            let lines = lines.filter(|line| !peer.is_known(line));
+            let lines = lines.filter(|line| !peer.is_known(name, line));
             unknown.extend(lines.map(|line| format!("{name} {peer:?} {line}")));
         }
     }

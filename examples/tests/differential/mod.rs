@@ -21,7 +21,7 @@ s mountinfo; cat /proc/$$/mountinfo
 s limits; cat /proc/$$/limits
 s cgroup; cat /proc/$$/cgroup
 s resources
-# Its own group, where the host's whole hierarchies are shown.
+# Its own group, where the host's whole hierarchies are shown: without a cgroup namespace.
 set -- /sys/fs/cgroup/*/@GROUP/one/*.*
 [ -f "$1" ] || set -- /sys/fs/cgroup/*/*.* /sys/fs/cgroup/*.*
 for f; do
@@ -154,7 +154,8 @@ pub(crate) fn shown(scene: &Scene, by: Runtime) -> BTreeSet<String> {
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", shell, "sh"]).arg(program);
     command.arg("--root").arg(scene.path(&format!("state-{by:?}"))).args(["run", id]);
-    let output = command.current_dir(scene.path("bundle")).stdin(Stdio::null()).output().unwrap();
+    // Not the device: crun gives the host's to the container's user.
+    let output = command.current_dir(scene.path("bundle")).stdin(Stdio::piped()).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && text.ends_with("== done\n"), "{by:?}: {said}\n{text}");
