@@ -114,6 +114,11 @@ fn limits_and_what_is_used() {
     let scene = Scene::new("limits", "exec sleep 1000");
     scene.ok(&["run", "-d", "one"]);
     scene.ok(&["update", "--memory", "64m", "--pids-limit", "20", "one"]);
+    // Nothing was said of processors before.
+    scene.ok(&["update", "--cpuset-cpus", "0", "one"]);
+    let status = format!("/proc/{}/status", scene.state("one")["pid"]);
+    let status = std::fs::read_to_string(status).unwrap();
+    assert!(status.contains("\nCpus_allowed_list:\t0\n"), "{status}");
     let stats = scene.ok(&["events", "--stats", "one"]);
     let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
     assert_eq!((&stats["type"], &stats["id"]), (&json!("stats"), &json!("one")));
