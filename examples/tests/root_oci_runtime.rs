@@ -40,7 +40,7 @@ fn from_create_to_delete() {
 fn run_has_the_exit_code_of_its_program() {
     let scene = Scene::new("run", "echo $HOME; id -u; exit 7");
     let done = scene.call(&["run", "one"]);
-    assert_eq!((done.code, done.out.as_str()), (Some(7), "/root\n0\n"), "{done:?}");
+    assert_eq!((done.code, done.out.as_str()), (Some(7), "/\n0\n"), "{done:?}");
     assert_eq!(scene.ok(&["list", "-q"]), "");
     scene.change("/process/args", json!(["/no/program"]));
     assert!(scene.fails(&["run", "one"]).contains("executable file not found in $PATH"));
