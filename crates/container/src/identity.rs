@@ -170,7 +170,7 @@ impl Identity {
     pub(crate) fn has_group(&self, gid: u32) -> bool {
         match (self.known_map(), &self.joined) {
             (Some(map), _) => map.to_host(IdKind::Gid, gid).is_some(),
-            (None, joined) => joined.is_none(),
+            (None, joined) => joined.is_none() && crate::host::has_group(gid),
         }
     }
 
