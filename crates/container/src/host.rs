@@ -202,6 +202,11 @@ pub(crate) fn has_group(gid: u32) -> bool {
     map.is_none_or(|map| map.lines().any(|line| holds(line) == Some(true)))
 }
 
+/// Whether supplementary groups are fixed in the caller's user namespace (`/proc/PID/setgroups`, user_namespaces(7)).
+pub(crate) fn denies_setgroups() -> bool {
+    text("/proc/self/setgroups").as_deref() == Some("deny")
+}
+
 /// Whether device nodes can be made (mknod(2)): only with `CAP_MKNOD` in the first user namespace of the machine.
 pub(crate) fn makes_nodes() -> bool {
     let effective = rustix::thread::capabilities(None).map(|sets| sets.effective);
