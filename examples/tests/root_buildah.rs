@@ -14,7 +14,7 @@ fn buildah(engine: &Engine, arguments: &[&str]) -> Output {
     let mut command: Command = engine.inside("buildah");
     command.args(["--storage-driver", "vfs"]);
     for (option, name) in [("--root", "root"), ("--runroot", "runroot")] {
-        command.arg(option).arg(engine.path(name));
+        command.arg(option).arg(engine.path("own").join(name));
     }
     command.args(arguments).output().expect("buildah")
 }

@@ -191,6 +191,22 @@ fn in_first_user_namespace() -> bool {
     namespace_inode("user") == Some(FIRST)
 }
 
+/// Whether a group exists in the caller's user namespace (user_namespaces(7)); what cannot be read says nothing.
+pub(crate) fn has_group(gid: u32) -> bool {
+    let holds = |line: &str| {
+        let mut numbers = line.split_whitespace().map(str::parse::<u32>);
+        let first = numbers.next()?.ok()?;
+        Some(gid >= first && gid - first < numbers.nth(1)?.ok()?)
+    };
+    let map = text("/proc/self/gid_map");
+    map.is_none_or(|map| map.lines().any(|line| holds(line) == Some(true)))
+}
+
+/// Whether supplementary groups are fixed in the caller's user namespace (`/proc/PID/setgroups`, user_namespaces(7)).
+pub(crate) fn denies_setgroups() -> bool {
+    text("/proc/self/setgroups").as_deref() == Some("deny")
+}
+
 /// Whether device nodes can be made (mknod(2)): only with `CAP_MKNOD` in the first user namespace of the machine.
 pub(crate) fn makes_nodes() -> bool {
     let effective = rustix::thread::capabilities(None).map(|sets| sets.effective);
@@ -353,6 +369,12 @@ mod tests {
             proc_covered_by(&line("/proc/kcore", "devtmpfs")).as_deref(),
             Some("/proc/kcore")
         );
+    }
+
+    #[test]
+    fn groups_of_the_own_namespace() {
+        assert!(has_group(rustix::process::getegid().as_raw()));
+        assert!(!has_group(u32::MAX));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use rustix::process::{getegid, geteuid};
 
 use crate::builder::Builder;
 use crate::error::{Error, ErrorKind, Problem, Stage, kind_of_errno};
-use crate::host::Privilege;
+use crate::host::{self, Privilege};
 use crate::joined_user::JoinedUser;
 use crate::origin::Origin;
 
@@ -79,7 +79,9 @@ impl Identity {
         };
         match namespaces.get(Namespace::User) {
             Setting::New => identity.map(builder, privilege)?,
-            Setting::Host if privilege == Privilege::None => identity.groups = Groups::Fixed,
+            Setting::Host if privilege == Privilege::None || host::denies_setgroups() => {
+                identity.groups = Groups::Fixed;
+            }
             Setting::Join(target) => {
                 let joined = JoinedUser::look(target, privilege);
                 identity.groups = joined.groups;
@@ -170,7 +172,7 @@ impl Identity {
     pub(crate) fn has_group(&self, gid: u32) -> bool {
         match (self.known_map(), &self.joined) {
             (Some(map), _) => map.to_host(IdKind::Gid, gid).is_some(),
-            (None, joined) => joined.is_none(),
+            (None, joined) => joined.is_none() && host::has_group(gid),
         }
     }
 

@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
+use ampoule_cgroups::limits::devices::container_rules;
+use ampoule_cgroups::{DeviceAction, DeviceRule};
 use ampoule_spec::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -12,6 +14,7 @@ use serde_json::{Value, json};
 use super::{Config, Hook, HookRoot, Hooks, Inherited, SeccompListener};
 use crate::created::RunState;
 use crate::error::{Error, ErrorKind, Stage};
+use crate::host;
 use crate::process::Process;
 use crate::state::{Details, Force, Kept, StateDirectory};
 
@@ -24,7 +27,8 @@ pub(crate) struct Later {
 
 impl StateDirectory {
     /// [`StateDirectory::create`] for what a bundle says, with its hooks `prestart`, `createRuntime` and `createContainer`; the
-    /// other kinds are kept for [`Kept::start_with_hooks`] and [`StateDirectory::delete_with_hooks`].
+    /// other kinds are kept for [`Kept::start_with_hooks`] and [`StateDirectory::delete_with_hooks`]. In a user namespace,
+    /// where nobody can make device nodes, a rule that denies all devices needs no group.
     ///
     /// # Errors
     /// Those of [`StateDirectory::create`]; [`ErrorKind::Hook`] and the others of [`Hook::run`] and [`Hook::run_in`]. Then
@@ -32,10 +36,13 @@ impl StateDirectory {
     pub fn create_config(
         &self,
         id: &str,
-        config: Config,
+        mut config: Config,
         bundle: &Path,
         inherited: Inherited,
     ) -> Result<Kept, Error> {
+        if !host::makes_nodes() && denies_all_devices(&config.builder.limits.devices) {
+            config.builder.limits.devices.clear();
+        }
         let group = config.builder.cgroup_path.as_deref();
         let last = group.and_then(|path| path.rsplit('/').next()).map(str::to_owned);
         let scope = super::systemd::group(&config.builder);
@@ -76,6 +83,15 @@ impl StateDirectory {
             |kept| run_each(&kept.later().hooks.poststop, &kept.state_with(RunState::Stopped)),
         ))
     }
+}
+
+/// Whether no device can be opened but those that every container has. Nobody needs a group for it who cannot make nodes:
+/// the kernel opens none that such a user made (user_namespaces(7)), and the container has no others but those that its
+/// document mounts.
+fn denies_all_devices(rules: &[DeviceRule]) -> bool {
+    let rules = rules.strip_suffix(container_rules().as_slice()).unwrap_or_default();
+    let deny = DeviceRule::all(DeviceAction::Deny);
+    !rules.is_empty() && rules.iter().all(|rule| *rule == deny)
 }
 
 impl Kept {
