@@ -8,11 +8,12 @@ use std::path::Path;
 use ampoule_init::Draft;
 use ampoule_ns::{Namespace, NamespaceSet, Setting, user_namespace};
 use ampoule_overlay::{
-    Access, Base, FileSystem, IdMapped, Mount, MountKind, Namespace as Ownership, Nodes, Prepared,
-    Root, Situation, TtyGroup, UserNamespace, host_view, prepare as prepare_steps,
+    Access, Base, Console, FileSystem, IdMapped, Mount, MountKind, Namespace as Ownership, Nodes,
+    Prepared, Root, Situation, TtyGroup, UserNamespace, host_view, prepare as prepare_steps,
 };
 
 use crate::builder::Builder;
+use crate::command::Command;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::host::{self, Privilege};
 use crate::identity::Identity;
@@ -24,13 +25,17 @@ const TTY_GROUP: u32 = 5;
 
 /// Makes the steps; `None` if the host's root is used as it is.
 pub(crate) fn prepare(
-    builder: &Builder,
+    command: &Command,
     namespaces: &NamespaceSet,
     (privilege, mount_label): (Privilege, Option<u16>),
     identity: &Identity,
     draft: &mut Draft,
 ) -> Result<Option<Prepared>, Error> {
-    let fs = file_system(builder);
+    let builder = &command.builder;
+    let mut fs = file_system(builder);
+    if builder.origin != Origin::Bare && command.window_size().is_some() {
+        fs.console = Console::Target;
+    }
     if builder.origin == Origin::Bare && fs == FileSystem::new(Base::Keep, Root::InPlace) {
         return Ok(None);
     }

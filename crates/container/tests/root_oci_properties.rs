@@ -189,6 +189,35 @@ fn of_terminals() {
 }
 
 #[test]
+fn of_the_console() {
+    tier::root();
+    unchanged(|| {
+        let script = "stat -c '%F %t:%T' /dev/console $(tty); echo written >/dev/console; cat /proc/self/mountinfo; \
+                      touch /dev/x; echo";
+        for options in [&["mode=755"][..], &["mode=755", "ro"]] {
+            let bundled = bundle(script).with("/process/terminal", json!(true));
+            let bundled = bundled.mount("/dev", "tmpfs", "x", options);
+            let bundled = bundled.mount("/dev/pts", "devpts", "x", &["newinstance"]);
+            let mut container =
+                bundled.config().expect("a configuration").into_command().spawn().expect("started");
+            let mut said = String::new();
+            let mut pty = container.pty.take().expect("a terminal");
+            // The other end is closed with the payload (EIO).
+            let _end = pty.read_to_string(&mut said);
+            container.wait().expect("an end");
+            // Of a pty's peer, the first one of its devpts.
+            let peer = "character special file 88:0\r\n";
+            assert!(said.starts_with(&format!("{peer}{peer}written\r\n")), "{said}");
+            let mounted = said.lines().filter(|line| line.contains(" /0 /dev/console "));
+            assert_eq!(mounted.count(), 1, "{said}");
+            let refused = said.contains("Read-only file system");
+            assert_eq!(refused, options.contains(&"ro"), "{said}");
+        }
+        assert_eq!(bundle("ls /dev/console 2>/dev/null; echo $?").print(), "1\n");
+    });
+}
+
+#[test]
 fn of_mounts() {
     tier::root();
     unchanged(|| {
