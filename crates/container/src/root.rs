@@ -6,7 +6,8 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use ampoule_init::Draft;
-use ampoule_ns::{Namespace, NamespaceSet, Setting, user_namespace};
+use ampoule_ns::prepared::id_maps::Writer;
+use ampoule_ns::{IdMap, Namespace, NamespaceSet, Setting, user_namespace};
 use ampoule_overlay::{
     Access, Base, Console, FileSystem, IdMapped, Mount, MountKind, Namespace as Ownership, Nodes,
     Prepared, Root, Situation, TtyGroup, UserNamespace, host_view, prepare as prepare_steps,
@@ -40,7 +41,8 @@ pub(crate) fn prepare(
         return Ok(None);
     }
     let situation = situation(namespaces, privilege, identity, &fs, draft)?;
-    let situation = Situation { mount_label, ..situation };
+    let other_userns_fds = crate::mount_maps::namespaces(builder, privilege, draft)?;
+    let situation = Situation { mount_label, other_userns_fds, ..situation };
     prepare_steps(&fs, &situation, draft).map(Some).map_err(Error::from_overlay)
 }
 
@@ -151,8 +153,12 @@ fn maps_owners(fs: &FileSystem) -> bool {
 /// A user namespace with the container's maps, for id-mapped mounts.
 fn mapping_namespace(identity: &Identity) -> Result<Option<OwnedFd>, Error> {
     let Some((map, writer)) = &identity.maps else { return Ok(None) };
-    let made = user_namespace::create(map, *writer);
-    made.map(Some).map_err(|error| {
+    user_namespace_of(map, *writer).map(Some)
+}
+
+/// A user namespace with these maps, and nothing in it.
+pub(crate) fn user_namespace_of(map: &IdMap, writer: Writer) -> Result<OwnedFd, Error> {
+    user_namespace::create(map, writer).map_err(|error| {
         let kind = if error.kind() == ampoule_ns::ErrorKind::Denied {
             ErrorKind::UserNamespacesDenied
         } else {

@@ -6,6 +6,7 @@ mod oracle;
 mod scene;
 
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 
 use ampoule::ErrorKind;
@@ -111,6 +112,44 @@ fn of_a_user_namespace() {
         assert_eq!(numbers[..6], ["0", "300000", "1000", "0", "300000", "1000"], "{said}");
         assert_eq!(numbers[7], "1:3", "{said}");
         assert_eq!(numbers[8..], ["65534", "0"], "{said}");
+    });
+}
+
+#[test]
+fn of_maps_of_mounts() {
+    tier::root();
+    unchanged(|| {
+        // What user 0 owns here belongs to these ids of the host.
+        let map = |host: u32| json!([{"containerID": 0, "hostID": host, "size": 1000}]);
+        let data = fixture::directory("data");
+        std::fs::write(data.path().join("file"), "").expect("a file");
+        let source = data.path().to_str().expect("a path");
+        let mount = |target: &str, options: &[&str], host: u32| {
+            json!({"destination": target, "type": "bind", "source": source, "options": options,
+                "uidMappings": map(host), "gidMappings": map(host + 1)})
+        };
+        let script =
+            "stat -c %u:%g /one/file /two/file /three/file; touch /two/new; stat -c %u /two/new";
+        let bundled = bundle(script)
+            .with("/mounts/-", mount("/one", &["rbind", "ro"], 7000))
+            .with("/mounts/-", mount("/two", &["rbind", "ridmap"], 300_000))
+            .with("/mounts/-", mount("/three", &["bind", "idmap"], 7000));
+        // In the host's user namespace user 0 is not on the mounts, and so makes nothing there (EOVERFLOW).
+        let said = bundled.run();
+        let shown = String::from_utf8_lossy(&said.stdout).into_owned();
+        assert_eq!(shown, "7000:7001\n300000:300001\n7000:7001\n");
+        let own = json!([{"containerID": 0, "hostID": 300_000, "size": 1000}]);
+        let other = json!([{"containerID": 0, "hostID": 300_001, "size": 1000}]);
+        // They are ids of the host, whatever namespace the container has.
+        let said = bundled
+            .namespaces(&["pid", "ipc", "uts", "network", "user"])
+            .with("/linux/uidMappings", own)
+            .with("/linux/gidMappings", other)
+            .print();
+        assert_eq!(said, "65534:65534\n0:0\n65534:65534\n0\n");
+
+        let new = std::fs::metadata(data.path().join("new")).expect("a file");
+        assert_eq!((new.uid(), new.gid()), (0, 0));
     });
 }
 

@@ -138,7 +138,7 @@ impl Assembly<'_> {
         depth: Depth,
         idmapped: IdMapped,
     ) -> Option<(Slot, Shape)> {
-        if idmapped == IdMapped::Container && self.situation.id_map().is_none() {
+        if idmapped != IdMapped::No && self.situation.mapping(idmapped).is_none() {
             self.problems.push(Problem::new(ErrorKind::IdMapUnavailable, source));
         }
         let seen = self.note(Seen::open(source))?;
