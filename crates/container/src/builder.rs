@@ -91,6 +91,9 @@ pub struct Builder {
     pub(crate) nodes: Vec<Node>,
     #[serde(default)]
     pub(crate) directories: Vec<PathBuf>,
+    /// Maps of single mounts, by their numbers.
+    #[serde(default)]
+    pub(crate) mount_maps: Vec<ampoule_ns::IdMap>,
     #[serde(default)]
     pub(crate) memory_policy: Option<ampoule_ns::MemoryPolicy>,
     #[serde(default)]
@@ -182,6 +185,7 @@ impl Builder {
             defaults: Defaults::default(),
             nodes: Vec::new(),
             directories: Vec::new(),
+            mount_maps: Vec::new(),
             memory_policy: None,
             exec_cpu_affinity: ExecCpuAffinity::default(),
         }

@@ -191,6 +191,7 @@ mod launch_start;
 mod layers;
 mod levels;
 #[cfg(feature = "image")]
+mod mount_maps;
 mod mount_points;
 #[cfg(feature = "net")]
 mod network;

@@ -376,6 +376,9 @@ fn become_payload(settings: &Settings, to: &mut Ordered) {
         // In the new session, and while the ids can still change the terminal's owner.
         let (open, peer) = terminal::open(size, settings.identity.user.uid, &mut to.draft);
         to.first(open);
+        let console = settings.root.as_ref().and_then(|root| root.console);
+        let mounted = console.map(|target| terminal::mount(peer, target, &mut to.draft));
+        to.first(mounted.into_iter().flatten());
         to.first(terminal::take(peer));
     }
     to.first(payload::state(p::umask(settings.umask)));

@@ -6,13 +6,15 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use ampoule_init::Draft;
-use ampoule_ns::{Namespace, NamespaceSet, Setting, user_namespace};
+use ampoule_ns::prepared::id_maps::Writer;
+use ampoule_ns::{IdMap, Namespace, NamespaceSet, Setting, user_namespace};
 use ampoule_overlay::{
-    Access, Base, FileSystem, IdMapped, Mount, MountKind, Namespace as Ownership, Nodes, Prepared,
-    Root, Situation, TtyGroup, UserNamespace, host_view, prepare as prepare_steps,
+    Access, Base, Console, FileSystem, IdMapped, Mount, MountKind, Namespace as Ownership, Nodes,
+    Prepared, Root, Situation, TtyGroup, UserNamespace, host_view, prepare as prepare_steps,
 };
 
 use crate::builder::Builder;
+use crate::command::Command;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::host::{self, Privilege};
 use crate::identity::Identity;
@@ -24,18 +26,23 @@ const TTY_GROUP: u32 = 5;
 
 /// Makes the steps; `None` if the host's root is used as it is.
 pub(crate) fn prepare(
-    builder: &Builder,
+    command: &Command,
     namespaces: &NamespaceSet,
     (privilege, mount_label): (Privilege, Option<u16>),
     identity: &Identity,
     draft: &mut Draft,
 ) -> Result<Option<Prepared>, Error> {
-    let fs = file_system(builder);
+    let builder = &command.builder;
+    let mut fs = file_system(builder);
+    if builder.origin != Origin::Bare && command.window_size().is_some() {
+        fs.console = Console::Target;
+    }
     if builder.origin == Origin::Bare && fs == FileSystem::new(Base::Keep, Root::InPlace) {
         return Ok(None);
     }
     let situation = situation(namespaces, privilege, identity, &fs, draft)?;
-    let situation = Situation { mount_label, ..situation };
+    let other_userns_fds = crate::mount_maps::namespaces(builder, privilege, draft)?;
+    let situation = Situation { mount_label, other_userns_fds, ..situation };
     prepare_steps(&fs, &situation, draft).map(Some).map_err(Error::from_overlay)
 }
 
@@ -146,8 +153,12 @@ fn maps_owners(fs: &FileSystem) -> bool {
 /// A user namespace with the container's maps, for id-mapped mounts.
 fn mapping_namespace(identity: &Identity) -> Result<Option<OwnedFd>, Error> {
     let Some((map, writer)) = &identity.maps else { return Ok(None) };
-    let made = user_namespace::create(map, *writer);
-    made.map(Some).map_err(|error| {
+    user_namespace_of(map, *writer).map(Some)
+}
+
+/// A user namespace with these maps, and nothing in it.
+pub(crate) fn user_namespace_of(map: &IdMap, writer: Writer) -> Result<OwnedFd, Error> {
+    user_namespace::create(map, writer).map_err(|error| {
         let kind = if error.kind() == ampoule_ns::ErrorKind::Denied {
             ErrorKind::UserNamespacesDenied
         } else {

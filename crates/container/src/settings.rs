@@ -104,7 +104,7 @@ impl Settings {
         let proc = draft.inherit(open_proc()?);
         let selinux = crate::selinux::prepare(builder)?;
         let mounts = (privilege, selinux.mounts(builder));
-        let root = crate::root::prepare(builder, &namespaces, mounts, &identity, draft)?;
+        let root = crate::root::prepare(command, &namespaces, mounts, &identity, draft)?;
         let apparmor = crate::apparmor::prepare(builder, &mut left_out)?;
         #[cfg(feature = "landlock")]
         let landlock = crate::landlock::prepare(builder, root.as_ref(), draft, &mut left_out)?;

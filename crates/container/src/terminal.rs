@@ -3,7 +3,7 @@
 //! Kernel objects: a pty of the container's devpts (pty(7)). Invariant: the master is a device of the right number
 //! before it is used, the peer is opened through it (`TIOCGPTPEER`, Linux 4.13), and the host gets the master.
 
-use ampoule_init::steps::{file, launch, process as p};
+use ampoule_init::steps::{file, launch, mount, process as p};
 use ampoule_init::{Arg, Draft, Slot, Step};
 
 use crate::pty::WindowSize;
@@ -43,6 +43,17 @@ pub(crate) fn open(size: WindowSize, uid: u32, draft: &mut Draft) -> (Vec<Step>,
         file::close(master),
     ];
     (steps, peer)
+}
+
+/// Mounts the peer on what was made for it, `/dev/console` by its descriptor: `/dev` may be read-only by now.
+pub(crate) fn mount(peer: Slot, target: Slot, draft: &mut Draft) -> Vec<Step> {
+    let tree = draft.slots.take();
+    vec![
+        mount::open_tree(peer.into(), c"", mount::Depth::One, tree),
+        mount::attach(tree.into(), target.into()),
+        file::close(tree),
+        file::close(target),
+    ]
 }
 
 /// Makes the peer the controlling terminal and the three streams.

@@ -49,9 +49,6 @@ fn what_is_not_honoured_is_refused_by_its_place() {
         "linux.intelRdt",
         "linux.mountLabel",
         "linux.netDevices",
-        "mounts[1].gidMappings",
-        "mounts[1].options",
-        "mounts[1].uidMappings",
         "process.scheduler.flags[3]",
         "process.scheduler.flags[4]",
         "process.scheduler.flags[5]",
@@ -96,6 +93,48 @@ fn what_the_features_name_is_honoured() {
         assert_eq!(written.unsaid, [""; 0], "{document}");
         let back = Config::from_document(&written.document, Path::new("/")).expect("a builder");
         assert_eq!(back, config);
+    }
+}
+
+#[test]
+fn maps_of_mounts_come_back_and_belong_to_bind_mounts() {
+    let map = |host| serde_json::json!([{"containerID": 0, "hostID": host, "size": 10}]);
+    let with = |mounts: serde_json::Value| {
+        let json = include_str!("../../spec/tests/bundles/runc.json");
+        let mut whole: serde_json::Value = serde_json::from_str(json).expect("JSON");
+        whole["mounts"] = mounts;
+        read(&whole.to_string())
+    };
+    let mount = |kind: &str, options: &[&str], host: u32| {
+        serde_json::json!({"destination": "/a", "source": "/b", "type": kind, "options": options,
+            "uidMappings": map(host), "gidMappings": map(1000)})
+    };
+    let config = with(serde_json::json!([
+        mount("bind", &["rbind"], 1000),
+        mount("none", &["rbind", "ridmap"], 2000),
+        mount("bind", &["idmap", "ro"], 1000),
+    ]));
+    let written = config.as_ref().expect("a configuration").to_document().expect("a document");
+    assert_eq!(written.unsaid, [""; 0]);
+    let said = serde_json::to_value(written.document.spec()).expect("JSON");
+    for (index, (option, host)) in
+        [("idmap", 1000), ("ridmap", 2000), ("idmap", 1000)].iter().enumerate()
+    {
+        let mount = &said["mounts"][index];
+        assert_eq!(mount["uidMappings"], map(*host), "{mount}");
+        assert_eq!(mount["gidMappings"], map(1000), "{mount}");
+        let options = mount["options"].as_array().expect("options");
+        assert!(options.contains(&serde_json::json!(option)), "{mount}");
+    }
+    let back = Config::from_document(&written.document, Path::new("/")).expect("a builder");
+    assert_eq!(back, config.expect("a configuration"));
+    for kind in ["tmpfs", "proc", "overlay"] {
+        let error = with(serde_json::json!([mount(kind, &[], 1000)])).expect_err("a refusal");
+        let places: Vec<_> = error.problems().iter().map(|it| it.setting()).collect();
+        assert_eq!(places, ["mounts[0].uidMappings"], "{kind}");
+        let plain = serde_json::json!([{"destination": "/a", "source": "/b", "type": kind, "options": ["idmap"]}]);
+        let error = with(plain).expect_err("a refusal");
+        assert_eq!(error.problems()[0].setting(), "mounts[0].options", "{kind}");
     }
 }
 

@@ -35,12 +35,28 @@ pub struct FileSystem {
     /// Directories that are made where they are missing (mode 0755), after all mounts.
     #[serde(default)]
     pub directories: Vec<PathBuf>,
+    /// Whether a terminal can be mounted on `/dev/console` afterwards.
+    #[serde(default)]
+    pub console: Console,
     /// Paths whose content is hidden: a file is empty, a directory is empty and read-only.
     pub masked: Vec<PathBuf>,
     /// Paths that are made read-only, with all below them.
     pub read_only: Vec<PathBuf>,
     /// How mount events spread.
     pub propagation: Propagation,
+}
+
+/// Whether there is a place for the container's terminal at `/dev/console`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Console {
+    /// Nothing is made for it.
+    #[default]
+    Absent,
+    /// After all mounts, [`Prepared::console`](crate::Prepared::console) is open there; a file is made where none is. In a
+    /// `/dev` of the host that has none there is none, either.
+    Target,
 }
 
 impl FileSystem {

@@ -105,7 +105,7 @@ mod walk;
 pub use changes::{Change, ChangeKind};
 pub use error::{Error, ErrorKind, Problem};
 pub use file::{File, Link};
-pub use file_system::FileSystem;
+pub use file_system::{Console, FileSystem};
 pub use flags::MountFlags;
 pub use host_view::{HostView, host_view};
 pub use kernel::Kernel;

@@ -114,6 +114,13 @@ pub enum IdMapped {
     No,
     /// By the container's user namespace: what user 0 of the host owns belongs to user 0 of the container.
     Container,
+    /// By another user namespace.
+    Other {
+        /// Which one of [`Situation::other_userns_fds`](crate::Situation::other_userns_fds).
+        number: u16,
+        /// Whether the mounts below it are mapped, too.
+        depth: Depth,
+    },
 }
 
 /// What a tmpfs shows at first.

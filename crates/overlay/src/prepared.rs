@@ -35,6 +35,8 @@ pub struct Prepared {
     pub dev_null: Option<Slot>,
     /// The container's terminals (`ptmx` is in it).
     pub devpts: Option<Slot>,
+    /// What a terminal can be mounted on: `/dev/console`, before anything can be in its way.
+    pub console: Option<Slot>,
     /// The upper directory of an [`crate::Root::Ephemeral`] root that is an overlay, open for reading: nothing else leads
     /// to it.
     pub upper: Option<Slot>,

@@ -6,6 +6,7 @@
 use ampoule_init::Fd;
 
 use crate::kernel::Kernel;
+use crate::mount::IdMapped;
 
 /// How sources of the host get into the container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +72,9 @@ pub struct Situation {
     /// roots have their owners mapped. Only with [`Access::Detached`] and a new user namespace, or with
     /// [`Access::InNamespace`] and the host's.
     pub userns_fd: Option<Fd>,
+    /// Descriptors of further user namespaces, which the launcher inherits, by the numbers of
+    /// [`IdMapped::Other`]. Only with [`Access::Detached`].
+    pub other_userns_fds: Vec<Fd>,
     /// Host ids of the container's user and group 0, if they are mapped: with [`Access::Detached`], the owner of what
     /// the launcher makes for a new user namespace.
     pub root_ids: Option<(u32, u32)>,
@@ -101,6 +105,7 @@ impl Situation {
             access: Access::Detached,
             user_namespace: UserNamespace::Host,
             userns_fd: None,
+            other_userns_fds: Vec::new(),
             root_ids: None,
             nodes: Nodes::Made,
             pid_namespace: Namespace::New,
@@ -147,6 +152,18 @@ impl Situation {
         let launcher_only =
             self.access == Access::Detached && self.user_namespace == UserNamespace::New;
         self.root_ids.filter(|_| launcher_only && self.nodes == Nodes::Made)
+    }
+
+    /// The user namespace that maps these owners, where that is possible.
+    pub(crate) fn mapping(&self, owners: IdMapped) -> Option<Fd> {
+        let detached = self.access == Access::Detached;
+        match owners {
+            IdMapped::No => None,
+            IdMapped::Container => self.id_map(),
+            IdMapped::Other { number, .. } => {
+                self.other_userns_fds.get(usize::from(number)).copied().filter(|_| detached)
+            }
+        }
     }
 
     /// The user namespace for id-mapped mounts, where they are possible.

@@ -61,6 +61,9 @@ pub(crate) struct Assembly<'a> {
     devpts: Option<Slot>,
     /// What the tmpfs of the control groups is to show.
     hierarchies: Vec<Hierarchy>,
+    console: Option<Slot>,
+    /// Mounts that are written to before they become read-only.
+    read_only_last: Vec<Slot>,
     /// The root's upper directory, where it is in memory.
     upper: Option<Slot>,
     sync: Sync,
@@ -102,6 +105,8 @@ impl<'a> Assembly<'a> {
             dev_null: None,
             devpts: None,
             hierarchies: Vec::new(),
+            console: None,
+            read_only_last: Vec::new(),
             upper: None,
             sync: Sync::default(),
             relay: None,
@@ -126,6 +131,8 @@ impl<'a> Assembly<'a> {
         self.make_nodes();
         self.bind_files();
         self.make_directories();
+        self.make_console();
+        self.make_read_only();
         // Last: they cover what is there.
         self.protect();
         self.mask();
@@ -148,6 +155,7 @@ impl<'a> Assembly<'a> {
             proc: self.proc,
             dev_null: self.dev_null,
             devpts: self.devpts,
+            console: self.console,
             upper: self.upper,
             substitutions: self.substitutions,
         }

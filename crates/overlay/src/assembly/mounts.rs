@@ -58,7 +58,9 @@ impl Assembly<'_> {
             _ => {}
         }
         self.finish(mount, made);
-        if self.devpts != Some(made) {
+        if becomes_read_only(mount) {
+            self.read_only_last.push(made);
+        } else if self.devpts != Some(made) {
             self.close(made);
         }
     }
@@ -80,9 +82,16 @@ impl Assembly<'_> {
             None | Some(Propagation::Private) => 0,
             Some(other) => other.bits(),
         };
-        let set = if writes_first(&mount.kind) { mount.all_flags() } else { MountFlags::empty() };
-        let set = (set & MountFlags::RDONLY).bits();
-        self.change(made, mount::Attributes { set, clear: 0, propagation });
+        self.change(made, mount::Attributes { set: 0, clear: 0, propagation });
+    }
+
+    /// What is read-only although targets and nodes are made in it.
+    pub(super) fn make_read_only(&mut self) {
+        for made in std::mem::take(&mut self.read_only_last) {
+            let set = MountFlags::RDONLY.bits();
+            self.change(made, mount::Attributes { set, clear: 0, propagation: 0 });
+            self.close(made);
+        }
     }
 
     fn make(&mut self, index: usize, mount: &Mount) -> Option<(Slot, Shape)> {
@@ -129,7 +138,7 @@ impl Assembly<'_> {
         depth: Depth,
         idmapped: IdMapped,
     ) -> Option<(Slot, Shape)> {
-        if idmapped == IdMapped::Container && self.situation.id_map().is_none() {
+        if idmapped != IdMapped::No && self.situation.mapping(idmapped).is_none() {
             self.problems.push(Problem::new(ErrorKind::IdMapUnavailable, source));
         }
         let seen = self.note(Seen::open(source))?;
@@ -288,6 +297,11 @@ impl Assembly<'_> {
 /// Whether it is a copy of mounts of the host.
 fn is_copy(kind: &MountKind) -> bool {
     matches!(kind, MountKind::Bind { .. })
+}
+
+/// Whether it is made read-only when all that is made in it is there.
+fn becomes_read_only(mount: &Mount) -> bool {
+    writes_first(&mount.kind) && mount.all_flags().contains(MountFlags::RDONLY)
 }
 
 /// Whether it is written to before it becomes read-only.

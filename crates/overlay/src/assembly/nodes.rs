@@ -3,18 +3,21 @@
 //! Kernel objects: device nodes, FIFOs, bind mounts of them. Invariant: a node is made in a tmpfs that these steps made,
 //! or mounted over its path; nothing is made in a directory of the host but an empty file under it.
 
+use std::path::Path;
+
 use ampoule_init::Slot;
 use ampoule_init::steps::{file, mount};
 
 use super::mounts::Shape;
 use super::{Assembly, S_IFDIR};
 use crate::error::{ErrorKind, Problem};
+use crate::file_system::Console;
 use crate::flags::MountFlags;
 use crate::mount::MountKind;
 use crate::node::{Node, NodeKind};
 use crate::propagation::Propagation;
 use crate::target::{Target, text};
-use crate::view;
+use crate::view::{self, Found};
 
 const S_IFIFO: u32 = 0o010_000;
 const S_IFCHR: u32 = 0o020_000;
@@ -37,6 +40,23 @@ impl Assembly<'_> {
                 _ => self.mount_node(node),
             }
         }
+    }
+
+    /// What a terminal is mounted on; nothing is made in a directory of the host.
+    pub(super) fn make_console(&mut self) {
+        let path = Path::new("/dev/console");
+        let count = self.fs.mounts.len();
+        let covering = view::covering(&self.fs.mounts, path, count);
+        let is_hosts =
+            covering.is_some_and(|at| matches!(self.fs.mounts[at].kind, MountKind::Bind { .. }));
+        let missing = is_hosts && self.view.look(path, count) == Found::Nothing;
+        if self.fs.console == Console::Absent || missing {
+            return;
+        }
+        // Not one of the slots that are used again: it is used after the root is sealed.
+        let slot = self.draft.slots.take();
+        self.build.push(mount::target(self.root.into(), &text(path), Shape::File.mode(), slot));
+        self.console = Some(slot);
     }
 
     /// Whether one of the nodes takes the staging tmpfs.

@@ -70,18 +70,31 @@ impl Assembly<'_> {
                 other => other.bits(),
             },
         };
-        let id_map = self.situation.id_map().filter(|_| how.idmapped == IdMapped::Container);
-        let step = match id_map {
-            Some(userns) => mount::id_map(tree.into(), depth, attributes, userns),
-            None => mount::set_attributes(tree.into(), c"", depth, attributes),
-        };
-        self.push_source([step]);
-        if id_map.is_some() && attributes.clear != 0 {
-            // Not told together with the map.
-            let cleared = mount::Attributes { propagation: 0, ..attributes };
-            self.push_source([mount::set_attributes(tree.into(), c"", depth, cleared)]);
-        }
+        let steps = self.attribute_steps(tree, (depth, attributes), how.idmapped);
+        self.push_source(steps);
         tree
+    }
+
+    /// Attributes of a copy, and its owners.
+    fn attribute_steps(
+        &self,
+        tree: Slot,
+        (depth, attributes): (mount::Depth, mount::Attributes),
+        owners: IdMapped,
+    ) -> Vec<Step> {
+        let all = |attributes| mount::set_attributes(tree.into(), c"", depth, attributes);
+        let Some(userns) = self.situation.mapping(owners) else { return vec![all(attributes)] };
+        if matches!(owners, IdMapped::Other { depth: Depth::One, .. }) {
+            let nothing = mount::Attributes::default();
+            let top = mount::id_map(tree.into(), mount::Depth::One, nothing, userns);
+            return vec![top, all(attributes)];
+        }
+        let mut steps = vec![mount::id_map(tree.into(), depth, attributes, userns)];
+        if attributes.clear != 0 {
+            // Not told together with the map.
+            steps.push(all(mount::Attributes { propagation: 0, ..attributes }));
+        }
+        steps
     }
 
     /// A detached copy of one of the host's device nodes.

@@ -100,9 +100,10 @@ fn read(document: &Document, directory: &Path, reading: &mut Reading) -> Option<
     builder.hostname = spec.hostname().clone().filter(|name| !name.is_empty());
     builder.domainname = spec.domainname().clone().filter(|name| !name.is_empty());
     let mounts = spec.mounts().iter().flatten().enumerate();
+    let maps = &mut builder.mount_maps;
     builder.mounts = mounts
         .filter_map(|(index, mount)| {
-            mounts::mount(mount, directory, &top.key("mounts").index(index), reading)
+            mounts::mount(mount, (directory, maps), &top.key("mounts").index(index), reading)
         })
         .collect();
     if let Some(linux) = spec.linux() {

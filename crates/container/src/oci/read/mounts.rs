@@ -5,17 +5,19 @@
 
 use std::path::{Path, PathBuf};
 
+use ampoule_ns::IdMap;
 use ampoule_overlay::{CopyUp, Depth, HidePid, IdMapped, Mount, MountFlags, MountKind, PidSubset};
 use ampoule_spec::mount_options::{MountFlags as Said, Reach};
 use ampoule_spec::{JsonPath, MountOptions, oci};
 
 use super::linux::propagation;
+use super::namespaces::ranges;
 use super::reading::Reading;
 
 /// One mount.
 pub(super) fn mount(
     mount: &oci::Mount,
-    directory: &Path,
+    (directory, maps): (&Path, &mut Vec<IdMap>),
     at: &JsonPath,
     reading: &mut Reading,
 ) -> Option<Mount> {
@@ -25,7 +27,10 @@ pub(super) fn mount(
     let bind = options.bind.or((name == "bind").then_some(Reach::One));
     options.data.extend(file_system_options(options.set, bind.is_some(), at, reading));
     let kind = match bind {
-        Some(reach) => bound(mount, (reach, options.idmap), directory, at, reading)?,
+        Some(reach) => {
+            let owners = owners(mount, (reach, options.idmap), maps);
+            bound(mount, (reach, owners), directory, at, reading)?
+        }
         None => file_system(name, mount.source().as_deref(), &mut options, at, reading)?,
     };
     if bind.is_some() && !options.data.is_empty() {
@@ -51,19 +56,18 @@ fn refuse(mount: &oci::Mount, options: &MountOptions, at: &JsonPath, reading: &m
     if options.remount.is_some() {
         reading.refuse(&at_options, "remount: there is nothing mounted yet");
     }
-    let reach = options.bind.unwrap_or(Reach::One);
-    if options.idmap.is_some_and(|idmap| idmap != reach) {
-        let reason =
-            "idmap goes with bind, and ridmap with rbind: a tree is mapped as it is copied";
-        reading.refuse(&at_options, reason);
-    }
-    for (key, map) in [("uidMappings", mount.uid_mappings()), ("gidMappings", mount.gid_mappings())]
-    {
-        if map.as_ref().is_some_and(|map| !map.is_empty()) {
-            let reason =
-                "a map of its own is not honoured: owners are mapped as the container's are";
-            reading.refuse(&at.key(key), reason);
+    let bind = options.bind.or((mount.typ().as_deref() == Some("bind")).then_some(Reach::One));
+    let mapped = has_maps(mount);
+    match bind {
+        None if mapped || options.idmap.is_some() => {
+            let at = if mapped { at.key("uidMappings") } else { at_options.clone() };
+            reading.refuse(&at, "owners are mapped of bind mounts only: not of a new file system");
         }
+        Some(Reach::Recursive) if !mapped && options.idmap == Some(Reach::One) => {
+            let reason = "idmap goes with bind, and ridmap with rbind: by the container's map a tree is mapped as it is copied";
+            reading.refuse(&at_options, reason);
+        }
+        _ => {}
     }
     if options.copy_up.is_some() && mount.typ().as_deref() != Some("tmpfs") {
         reading.refuse(&at_options, "tmpcopyup is for a tmpfs");
@@ -116,9 +120,31 @@ fn atime(said: Said) -> MountFlags {
     }
 }
 
-fn bound(
+fn has_maps(mount: &oci::Mount) -> bool {
+    let maps = [mount.uid_mappings(), mount.gid_mappings()];
+    maps.iter().any(|map| map.as_ref().is_some_and(|map| !map.is_empty()))
+}
+
+/// How the owners of a bind mount are mapped. A map of its own is for one mount unless `ridmap` says more.
+fn owners(
     mount: &oci::Mount,
     (reach, idmap): (Reach, Option<Reach>),
+    maps: &mut Vec<IdMap>,
+) -> IdMapped {
+    if !has_maps(mount) {
+        return if idmap.is_some() { IdMapped::Container } else { IdMapped::No };
+    }
+    let depth = match (reach, idmap) {
+        (Reach::Recursive, Some(Reach::Recursive)) => Depth::Recursive,
+        _ => Depth::One,
+    };
+    let (uid, gid) = (ranges(mount.uid_mappings()), ranges(mount.gid_mappings()));
+    crate::mount_maps::owners(maps, IdMap { uid, gid }, depth)
+}
+
+fn bound(
+    mount: &oci::Mount,
+    (reach, idmapped): (Reach, IdMapped),
     directory: &Path,
     at: &JsonPath,
     reading: &mut Reading,
@@ -131,7 +157,6 @@ fn bound(
         Reach::One => Depth::One,
         Reach::Recursive => Depth::Recursive,
     };
-    let idmapped = if idmap.is_some() { IdMapped::Container } else { IdMapped::No };
     Some(MountKind::Bind { source: directory.join(source), depth, idmapped })
 }
 

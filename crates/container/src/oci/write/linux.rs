@@ -71,7 +71,7 @@ fn namespaces(builder: &Builder) -> Value {
     builder.namespaces.iter().filter_map(one).collect()
 }
 
-fn ranges(ranges: &[IdRange]) -> Option<Value> {
+pub(super) fn ranges(ranges: &[IdRange]) -> Option<Value> {
     let one =
         |it: &IdRange| json!({"containerID": it.inside, "hostID": it.outside, "size": it.count});
     (!ranges.is_empty()).then(|| ranges.iter().map(one).collect())

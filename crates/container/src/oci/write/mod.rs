@@ -62,10 +62,11 @@ fn whole(config: &Config) -> Value {
         Origin::Directory(directory) => directory.clone(),
         _ => "rootfs".into(),
     };
+    let mounts = builder.mounts.iter().map(|mount| mounts::mount(mount, &builder.mount_maps));
     let mut whole = json!({
         "ociVersion": VERSION,
         "root": {"path": path, "readonly": builder.root == Root::ReadOnly},
-        "mounts": builder.mounts.iter().map(mounts::mount).collect::<Vec<_>>(),
+        "mounts": mounts.collect::<Vec<_>>(),
         "process": process::process(config),
         "linux": linux::linux(config),
     });

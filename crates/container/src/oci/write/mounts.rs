@@ -2,10 +2,14 @@
 
 use std::path::Path;
 
+use ampoule_ns::IdMap;
 use ampoule_overlay::{
     CopyUp, Depth, HidePid, IdMapped, Mount, MountFlags, MountKind, PidSubset, Propagation,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+use super::insert;
+use super::linux::ranges;
 
 /// Flags with the names that set and clear them.
 const FLAGS: [(MountFlags, &str, &str); 6] = [
@@ -17,7 +21,7 @@ const FLAGS: [(MountFlags, &str, &str); 6] = [
     (MountFlags::NOSYMFOLLOW, "nosymfollow", "symfollow"),
 ];
 
-pub(super) fn mount(mount: &Mount) -> Value {
+pub(super) fn mount(mount: &Mount, maps: &[IdMap]) -> Value {
     let (kind, source, mut options) = of_kind(&mount.kind);
     let recursive = match mount.kind {
         // Read as flags of all its mounts.
@@ -28,12 +32,20 @@ pub(super) fn mount(mount: &Mount) -> Value {
     options.extend(names(mount.recursive, mount.recursive_clear, recursive));
     options.extend(mount.propagation.map(|it| format!("r{}", propagation(it))));
     options.extend(mount.data.iter().cloned());
-    json!({
-        "destination": mount.target,
-        "type": kind,
-        "source": source.unwrap_or(Path::new(kind)),
-        "options": options,
-    })
+    let mut said = Map::new();
+    insert(&mut said, "destination", Some(json!(mount.target)));
+    insert(&mut said, "type", Some(json!(kind)));
+    insert(&mut said, "source", Some(json!(source.unwrap_or(Path::new(kind)))));
+    insert(&mut said, "options", Some(json!(options)));
+    let map = match mount.kind {
+        MountKind::Bind { idmapped: IdMapped::Other { number, .. }, .. } => {
+            maps.get(usize::from(number))
+        }
+        _ => None,
+    };
+    insert(&mut said, "uidMappings", map.and_then(|map| ranges(&map.uid)));
+    insert(&mut said, "gidMappings", map.and_then(|map| ranges(&map.gid)));
+    Value::Object(said)
 }
 
 pub(super) fn propagation(named: Propagation) -> &'static str {
@@ -72,7 +84,8 @@ fn of_kind(kind: &MountKind) -> (&str, Option<&Path>, Vec<String>) {
             let mut options = vec![if one { "bind" } else { "rbind" }];
             options.extend(match idmapped {
                 IdMapped::No => None,
-                IdMapped::Container => Some(if one { "idmap" } else { "ridmap" }),
+                IdMapped::Other { depth: Depth::One, .. } => Some("idmap"),
+                _ => Some(if one { "idmap" } else { "ridmap" }),
             });
             ("bind", Some(source), options.into_iter().map(str::to_owned).collect())
         }
