@@ -25,7 +25,7 @@ Usage: engine [--root DIR] [--store DIR] VERB [OPTIONS] [CONTAINER] [WORDS…]
   kill [-s SIGNAL] CONTAINER…       sends a signal (KILL)
   wait CONTAINER…                   waits for the end, shows the exit code
   rm [-f] CONTAINER…                removes it and what it wrote; with -f also one that runs
-  mount CONTAINER…                  its files in a directory of the host
+  mount CONTAINER…                  its files in a directory of the host, until it starts or umount(8)
   ps [-a] [-q]                      the containers that run; with -a all, with -q their ids alone
   top CONTAINER…                    its processes, with scheduling class, real-time priority and nice value
   stats [CONTAINER…]                what they use, in one second
