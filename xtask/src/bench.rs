@@ -5,17 +5,17 @@
 
 use crate::error::Error;
 use crate::workspace::{Metadata, Target, cargo};
-use crate::{Verdict, packages, process};
+use crate::{Verdict, packages, process, runtime};
 
 pub(crate) const HELP: &str = "
 cargo xtask bench [NAME [ARGS...]]
 
-Builds the bench NAME in release mode and runs it with ARGS. Without NAME, lists them.
+Builds the bench NAME in release mode and runs it with ARGS. Without NAME, lists them. `runtime` measures the example
+oci-runtime as `cargo xtask runtime` builds it.
 ";
 
 /// What the comparison of filters needs to be built.
 const LIBSECCOMP: &str = "libseccomp-dev";
-const EXAMPLES: &str = "ampoule-examples";
 const PACKAGE: &str = "ampoule-benches";
 
 /// Runs the verb.
@@ -33,9 +33,7 @@ pub(crate) fn run(mut args: lexopt::Parser) -> Result<Verdict, Error> {
         println!("NOT RUN  peers  not installed  {}", packages::install_command(&missing));
     }
     let has = |kind: &str, name: &str| targets.iter().any(|t| t.kind == kind && t.name == name);
-    if name == "runtime" && !is_runtime_built()? {
-        return Ok(Verdict::of_failures(1));
-    }
+    let ours = if name == "runtime" { Some(runtime::build()?) } else { None };
     let mut command = if has("bin", &program) {
         let mut command = cargo("run");
         command.args(["--quiet", "--release", "--package", PACKAGE, "--bin", &program]);
@@ -51,15 +49,12 @@ pub(crate) fn run(mut args: lexopt::Parser) -> Result<Verdict, Error> {
         print_names(&targets);
         return Err(Error::absent("such bench"));
     };
-    let status = process::status(command.arg("--").args(words))?;
+    command.arg("--");
+    if let Some(ours) = ours {
+        command.arg("--ours").arg(ours);
+    }
+    let status = process::status(command.args(words))?;
     Ok(Verdict::of_failures(usize::from(!status.success())))
-}
-
-/// Builds the runtime that the bench compares with others.
-fn is_runtime_built() -> Result<bool, Error> {
-    let mut build = cargo("build");
-    build.args(["--quiet", "--release", "--package", EXAMPLES, "--example", "oci-runtime"]);
-    Ok(process::status(&mut build)?.success())
 }
 
 fn targets() -> Result<Vec<Target>, Error> {

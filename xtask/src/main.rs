@@ -13,6 +13,7 @@ mod error;
 mod fuzz;
 mod packages;
 mod process;
+mod runtime;
 mod table;
 mod test;
 mod vm;
@@ -59,6 +60,12 @@ const VERBS: &[Verb] = &[
     },
     Verb { name: "vm", about: "Run a command in a virtual machine", help: vm::HELP, run: vm::run },
     Verb { name: "bench", about: "Measure", help: bench::HELP, run: bench::run },
+    Verb {
+        name: "runtime",
+        about: "Build the OCI runtime, small and static",
+        help: runtime::HELP,
+        run: runtime::run,
+    },
     Verb { name: "fuzz", about: "Fuzz the parsers", help: fuzz::HELP, run: fuzz::run },
     Verb {
         name: "packages",

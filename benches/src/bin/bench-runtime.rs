@@ -15,6 +15,7 @@ use ampoule_benches::machine::{self, Machine};
 use ampoule_benches::network_teardown;
 use ampoule_benches::rootfs::StageDirectory;
 use ampoule_benches::statistics::Summary;
+use nix::sys::resource::{UsageWho, getrusage};
 use serde_json::Value;
 
 const HELP: &str = "\
@@ -161,15 +162,29 @@ fn written(stage: &Path, name: &str, id: &str, args: &[&str]) -> Result<PathBuf,
     Ok(bundle)
 }
 
+fn length(file: &Path) -> Result<u64, Failure> {
+    Ok(file.metadata().map_err(Failure::file("stat", file))?.len())
+}
+
+/// The most that a child of this process had resident, in KiB (getrusage(2)).
+fn resident() -> Result<i64, Failure> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(Failure::call("getrusage"))?;
+    Ok(usage.max_rss())
+}
+
 fn bench(wanted: &Wanted) -> Result<(), Failure> {
     let here = Machine::here();
     let stage = StageDirectory::make(Path::new("target/bench"))?;
     let ours = wanted.ours.clone().into_os_string();
     let mut rows = Vec::new();
+    println!("ours: {} KiB", length(&wanted.ours)?.div_ceil(1024));
     for (name, program) in [("ours", ours), ("crun", "crun".into()), ("runc", "runc".into())] {
         match Runtime::new(name, program, stage.path()) {
             Ok(runtime) => rows.push(runtime),
             Err(failure) => println!("{name}: not measured: {failure}"),
+        }
+        if name == "ours" {
+            println!("ours: at most {} KiB resident in `run --detach`", resident()?);
         }
     }
     for round in 0..wanted.samples {
