@@ -16,7 +16,7 @@ use crate::system_call::{CLOSE, MKDIRAT, OPENAT, UNLINKAT, WRITE};
 /// How a process gets into a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// It writes itself into `cgroup.procs` (v1).
+    /// It writes itself into `tasks` (v1).
     Joins,
     /// It is cloned into it (v2).
     Born,
@@ -51,10 +51,10 @@ pub fn recipe(name: &str, directories: &[Directory]) -> Recipe {
     for directory in directories {
         let open = match directory.way {
             Way::Joins => {
-                let path = format!("{name}/cgroup.procs");
-                let procs = open(&mut recipe, directory.above, &path, libc::O_WRONLY);
-                write(&mut recipe, Stage::Child, procs, "0");
-                procs
+                let path = format!("{name}/tasks");
+                let tasks = open(&mut recipe, directory.above, &path, libc::O_WRONLY);
+                write(&mut recipe, Stage::Child, tasks, "0");
+                tasks
             }
             Way::Born => {
                 let group = open(&mut recipe, directory.above, name, libc::O_DIRECTORY);
