@@ -3,6 +3,7 @@
 //! Nothing that an OCI runtime does not need is in it (no registries, no zstd), and nothing is left to the dynamic loader:
 //! an engine starts it for every step in a container's life. Writes below `target` alone.
 
+use std::env;
 use std::path::PathBuf;
 
 use crate::error::Error;
@@ -16,7 +17,8 @@ Builds the example oci-runtime, small and static, and prints its path and its si
 ";
 
 /// Linked as a whole, at a fixed address: there is nothing to find and nothing to relocate when it starts.
-const FLAGS: &str = r#"["-Ctarget-feature=+crt-static", "-Crelocation-model=static"]"#;
+const FLAGS: [&str; 3] =
+    ["-Ctarget-feature=+crt-static", "-Crelocation-model=static", "-Clink-arg=-Wl,-O2"];
 
 /// Runs the verb.
 pub(crate) fn run(mut args: lexopt::Parser) -> Result<Verdict, Error> {
@@ -36,7 +38,13 @@ pub(crate) fn build() -> Result<PathBuf, Error> {
     let mut build = cargo("build");
     // With a target named, the flags are not for build scripts and macros, which must be dynamic.
     build.args(["--quiet", "--profile", "runtime", "--target", &triple]);
-    build.arg("--config").arg(format!("target.{triple}.rustflags={FLAGS}"));
+    let mut flags = FLAGS.map(str::to_owned).to_vec();
+    // Where the crates lie here is of no use in its messages, and takes room.
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| env::home_dir().map(|home| home.join(".cargo")));
+    let sources = home.map(|home| home.join("registry/src"));
+    flags.extend(sources.map(|sources| format!("--remap-path-prefix={}=", sources.display())));
+    build.arg("--config").arg(format!("target.{triple}.rustflags={flags:?}"));
     build.args(["--package", "ampoule-examples", "--example", "oci-runtime"]);
     build.args(["--no-default-features", "--features", "systemd"]);
     let status = process::status(&mut build)?;

@@ -10,6 +10,7 @@ use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ampoule::{Container, Control, ErrorKind, OnDrop, Pid1};
@@ -25,6 +26,7 @@ const WITHOUT_INIT: &str = "AMPOULE_TEST_WITHOUT_INIT";
 #[test]
 fn what_joins_has_the_containers_label() {
     oracle::tier::vm();
+    let _alone = alone();
     let root = root();
     let volume = on_disk();
     std::fs::write(volume.path().join("file"), "mine\n").expect("a file");
@@ -56,9 +58,16 @@ fn what_joins_has_the_containers_label() {
     }
 }
 
+/// A pair that is free may be another container's at once: one test at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn a_pair_is_free_when_its_container_ends() {
     oracle::tier::vm();
+    let _alone = alone();
     let root = root();
     let pairs = Pairs::open("/run/ampoule-selinux").expect("the locks");
     let pid1s = [Pid1::Reaper, Pid1::Payload];
@@ -111,6 +120,7 @@ fn kill(pid: &str) {
 #[test]
 fn a_detached_payload_without_init_keeps_no_pair() {
     oracle::tier::vm();
+    let _alone = alone();
     let root = root();
     let (pid, pair) = left(root.path(), &[WITHOUT_INIT]);
     let pairs = Pairs::open("/run/ampoule-selinux").expect("the locks");
@@ -121,6 +131,7 @@ fn a_detached_payload_without_init_keeps_no_pair() {
 #[test]
 fn a_detached_container_keeps_its_pair() {
     oracle::tier::vm();
+    let _alone = alone();
     let root = root();
     let (pid, pair) = left(root.path(), &[]);
 
