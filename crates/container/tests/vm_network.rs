@@ -1,6 +1,6 @@
 //! Networks on a kernel of its own with pure cgroup v2, whose modules come when they are needed.
 //!
-//! Kernel objects: containers on a bridge of the guest. Invariant: the guest is unchanged, but for its modules.
+//! Kernel objects: containers on a bridge of a namespace of the guest. Invariant: the guest is unchanged, but for its modules.
 
 mod oracle;
 mod scene;
@@ -11,28 +11,25 @@ use std::process::Command;
 
 use ampoule::net::{self, Egress};
 use ampoule::{Container, Pod};
-use oracle::tier;
-use scene::networks::{address, bridge, clean, fetch, fetches, ip, server, tables};
+use oracle::{alone_with, tier};
+use scene::networks::{address, bridge, clean, elsewhere, fetch, fetches, server, tables};
 use scene::{print, refused, run, shell};
 
 /// Where modprobe.d(5) is told that a module is not there.
-const BLOCKED: &str = "/run/modprobe.d/ampoule.conf";
+const BLOCKED: &str = "/etc/modprobe.d/ampoule.conf";
 
-/// The first network of this machine fails for want of each module, says so, and leaves nothing.
-fn without_modules() {
-    fs::create_dir_all("/run/modprobe.d").expect("a directory");
-    for module in ["bridge", "veth", "nf_tables"] {
-        // Another test of the same guest may have used it.
-        let remove = Command::new("modprobe").args(["--remove-holders", "-r", module]).status();
-        assert!(remove.is_ok() && !Path::new("/sys/module").join(module).exists(), "{module}");
-        fs::write(BLOCKED, format!("install {module} /bin/false\n")).expect("a file");
-        let builder = Container::host_view().network(bridge("web", "10.77.1.0/24"));
-        let error = refused(shell(builder, "true").spawn());
-        let source = std::error::Error::source(&error).expect("a reason");
-        let reason = source.downcast_ref::<net::Error>().expect("of the network crate");
-        assert_eq!(reason.kind(), net::ErrorKind::Unsupported, "{module}: {error}");
-        assert!(error.hint().is_some_and(|hint| hint.contains(module)), "{module}: {error}");
-    }
+/// The first network of this machine fails for want of a module, says so, and leaves nothing.
+fn without(module: &str) {
+    // Another test of the same guest may have used it.
+    let remove = Command::new("modprobe").args(["--remove-holders", "-r", module]).status();
+    assert!(remove.is_ok() && !Path::new("/sys/module").join(module).exists(), "{module}");
+    fs::write(BLOCKED, format!("install {module} /bin/false\n")).expect("a file");
+    let builder = Container::host_view().network(bridge("web", "10.77.1.0/24"));
+    let error = refused(shell(builder, "true").spawn());
+    let source = std::error::Error::source(&error).expect("a reason");
+    let reason = source.downcast_ref::<net::Error>().expect("of the network crate");
+    assert_eq!(reason.kind(), net::ErrorKind::Unsupported, "{module}: {error}");
+    assert!(error.hint().is_some_and(|hint| hint.contains(module)), "{module}: {error}");
     fs::remove_file(BLOCKED).expect("our file");
 }
 
@@ -67,9 +64,13 @@ fn with_modules() {
 #[test]
 fn bridges_and_published_ports() {
     tier::vm();
-    ip(&["link", "set", "lo", "up"]);
-    fs::create_dir_all("/run/ampoule/net").expect("a directory");
-    clean(without_modules);
-    clean(with_modules);
-    assert_eq!(tables(), Vec::<String>::new());
+    alone_with(elsewhere, || {
+        for module in ["bridge", "veth", "nf_tables"] {
+            println!("without {module}");
+            clean(|| without(module));
+        }
+        println!("with all of them");
+        clean(with_modules);
+        assert_eq!(tables(), Vec::<String>::new());
+    });
 }

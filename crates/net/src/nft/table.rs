@@ -11,7 +11,7 @@ use netlink_packet_netfilter::nftables::{
 use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
 
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::nft::Rule;
 use crate::socket::{Request, Socket};
 
@@ -91,7 +91,11 @@ fn new_content(table: Table) -> Vec<NftRequest> {
 
 /// Deletes a table, if it is there.
 pub(crate) fn delete(socket: &mut Socket, name: &str) -> Result<()> {
-    send(socket, vec![new_table(name), delete_table(name)])
+    match send(socket, vec![new_table(name), delete_table(name)]) {
+        // Without nf_tables the kernel has no table.
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(()),
+        done => done,
+    }
 }
 
 /// One batch. Only the last one is answered, and those that fail.
