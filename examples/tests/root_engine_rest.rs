@@ -23,6 +23,7 @@ default_ulimits = [\"nofile=1024:1024\", \"nproc=4096:4096\"]
 [engine]
 cgroup_manager = \"cgroupfs\"
 events_logger = \"file\"
+lock_type = \"file\"
 ";
 
 const IMAGE: &str = "localhost/busybox:1";
@@ -112,6 +113,13 @@ impl Drop for Service {
             drop(child.wait());
         }
         drop(self.podman(&["rm", "--all", "--force", "--time", "0"]).output());
+        // Podman keeps the groups above its containers'; one that somebody else uses is not empty.
+        let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+        let paths = hierarchies.map(|one| one.path()).chain([PathBuf::from("/sys/fs/cgroup")]);
+        for path in paths.map(|path| path.join("libpod_parent")) {
+            drop(fs::remove_dir(path.join("conmon")));
+            drop(fs::remove_dir(path));
+        }
     }
 }
 
