@@ -7,6 +7,7 @@
 mod place;
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -113,12 +114,26 @@ impl Drop for Service {
             drop(child.wait());
         }
         drop(self.podman(&["rm", "--all", "--force", "--time", "0"]).output());
+        // What watches a program of `exec` stays for minutes, for somebody who asks how it ended.
+        let place = self.place.path().as_os_str().as_encoded_bytes();
+        for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let words = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            if words.windows(place.len()).any(|part| part == place) {
+                drop(Command::new("kill").arg("-KILL").arg(process.file_name()).status());
+            }
+        }
         // Podman keeps the groups above its containers'; one that somebody else uses is not empty.
         let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
         let paths = hierarchies.map(|one| one.path()).chain([PathBuf::from("/sys/fs/cgroup")]);
-        for path in paths.map(|path| path.join("libpod_parent")) {
-            drop(fs::remove_dir(path.join("conmon")));
-            drop(fs::remove_dir(path));
+        for group in paths.map(|path| path.join("libpod_parent")) {
+            let end = Instant::now() + Duration::from_secs(1);
+            while fs::remove_dir(group.join("conmon"))
+                .is_err_and(|error| error.kind() == ErrorKind::ResourceBusy)
+                && Instant::now() < end
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            drop(fs::remove_dir(group));
         }
     }
 }
