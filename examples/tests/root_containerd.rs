@@ -100,8 +100,18 @@ impl Engine {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
+        // In the foreground: a program in another process group may not change the terminal's settings.
         let mut command = Command::new("timeout");
-        command.args(["60", "nsenter", "--mount", "--pid", "--target", &self.first, "ctr"]);
+        command.args([
+            "--foreground",
+            "60",
+            "nsenter",
+            "--mount",
+            "--pid",
+            "--target",
+            &self.first,
+            "ctr",
+        ]);
         command.arg("--address").arg(self.path("socket")).arg("--namespace").arg(self.name());
         command.args(arguments).stdin(Stdio::null());
         command
@@ -207,6 +217,7 @@ fn a_terminal_and_a_kill_of_everything() {
     let words: Vec<_> = words.map(|word| word.to_str().unwrap()).collect();
     let mut script = Command::new("script");
     script.args(["--quiet", "--return", "--command", &words.join(" "), "/dev/null"]);
+    script.env("SHELL", "/bin/sh");
     let output = script.stdin(Stdio::null()).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("/dev/pts/0"), "{output:?}");
