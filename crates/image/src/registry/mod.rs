@@ -29,6 +29,7 @@ mod blob;
 mod credentials;
 mod download;
 mod endpoint;
+mod helper;
 mod http;
 mod image;
 mod options;
@@ -105,14 +106,15 @@ impl Registry {
     /// # Errors
     /// [`ErrorKind::Network`](crate::ErrorKind::Network) for what is no host,
     /// [`ErrorKind::Certificate`](crate::ErrorKind::Certificate) for an authority that does not parse,
-    /// [`ErrorKind::Unauthorized`](crate::ErrorKind::Unauthorized) for noted credentials that cannot be used.
+    /// [`ErrorKind::Unauthorized`](crate::ErrorKind::Unauthorized) for noted credentials that cannot be used,
+    /// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) for a credential helper that does not end.
     pub fn new(registry: &str, options: &Options) -> Result<Self> {
         let failed = |trouble| error(registry, trouble);
         let endpoint = Endpoint::new(registry, options.scheme).map_err(failed)?;
         let credentials = match &options.credentials {
             Login::Anonymous => None,
             Login::With(credentials) => Some(credentials.clone()),
-            Login::Find => credentials::find(registry).map_err(failed)?,
+            Login::Find => credentials::find(registry, options.helper).map_err(failed)?,
         };
         let agent = http::agent(options, endpoint.is_https()).map_err(failed)?;
         let (options, tokens) = (options.clone(), Mutex::default());

@@ -24,6 +24,8 @@ pub struct Options {
     /// The wait before the second request; it doubles with each (200 ms). A registry that says how long to wait is
     /// believed, up to a minute.
     pub back_off: Duration,
+    /// How long a credential helper may take (30 s); one that takes longer is killed.
+    pub helper: Duration,
 }
 
 impl Default for Options {
@@ -36,6 +38,7 @@ impl Default for Options {
             connect: Duration::from_secs(10),
             attempts: 5,
             back_off: Duration::from_millis(200),
+            helper: Duration::from_secs(30),
         }
     }
 }
@@ -57,9 +60,11 @@ pub enum Scheme {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Login {
-    /// Whoever `podman login` or `docker login` has noted: `$REGISTRY_AUTH_FILE`, then
-    /// `$XDG_RUNTIME_DIR/containers/auth.json`, then `~/.docker/config.json` with its credential helpers
-    /// (containers-auth.json(5)). Nobody, if none of them names the registry.
+    /// Whoever `podman login` or `docker login` has noted for the registry (containers-auth.json(5)): in
+    /// `$REGISTRY_AUTH_FILE`, or where that is not set in `$XDG_RUNTIME_DIR/containers/auth.json` and
+    /// `~/.config/containers/auth.json`; then in `~/.docker/config.json`. The helpers that a file names (`credHelpers`,
+    /// `credsStore`) are asked within [`Options::helper`]. Entries for a part of a registry are passed over. Nobody, if
+    /// no file names the registry; a file that cannot be used is an error.
     #[default]
     Find,
     /// Nobody.

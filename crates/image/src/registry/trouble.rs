@@ -2,8 +2,11 @@
 //!
 //! Kernel objects: none. Invariant: nothing here holds a credential or a token.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use super::credentials;
+use super::helper;
 use crate::error::ErrorKind;
 
 /// What a registry, or the way to it, did.
@@ -43,8 +46,8 @@ pub(crate) enum Trouble {
     ForeignRealm(String),
     #[error("the answer of {0} holds no token")]
     NoToken(String),
-    #[error("the credentials in {source_name} cannot be used: {reason}")]
-    Credentials { source_name: &'static str, reason: String },
+    #[error("the credentials in {} cannot be used: {problem}", .file.display())]
+    Credentials { file: PathBuf, problem: credentials::Problem },
 }
 
 /// The registry's own words, after a colon.
@@ -56,6 +59,10 @@ impl Trouble {
     /// What kind of error it is.
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
+            Self::Credentials {
+                problem: credentials::Problem::Helper { problem: helper::Problem::TimedOut(_), .. },
+                ..
+            } => ErrorKind::Timeout,
             Self::Status { code: 401 | 403, .. }
             | Self::ForeignRealm(_)
             | Self::UnknownChallenge(_)
