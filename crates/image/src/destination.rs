@@ -12,9 +12,11 @@ mod root_tar;
 mod tar;
 
 use std::io::Read;
+use std::sync::{Mutex, PoisonError};
 
 use crate::descriptor::Descriptor;
 use crate::error::Result;
+use crate::jobs::{JOBS, Job, Stop, work};
 use crate::platform::Choice;
 use crate::progress::{LayerState, Progress, Reporter};
 use crate::reference::Reference;
@@ -49,9 +51,16 @@ pub trait Destination {
     ///
     /// As [`put`](Self::put).
     fn finish(&mut self, image: &Resolved, name: Option<&Reference>) -> Result<()>;
+
+    /// Another writer to the same place, which takes blobs in another thread at the same time. `None`, as it is unless
+    /// said otherwise, where they come one after the other, in the order of the layers.
+    fn another(&self) -> Option<Box<dyn Destination + Send + '_>> {
+        None
+    }
 }
 
-/// Copies one image, chosen by platform, to a destination, and checks it on its way.
+/// Copies one image, chosen by platform, to a destination, and checks it on its way; up to four layers at a time where
+/// the destination has [another](Destination::another) writer for each.
 ///
 /// # Errors
 ///
@@ -65,17 +74,27 @@ pub fn copy(
     progress: &dyn Progress,
 ) -> Result<Resolved> {
     let resolved = resolve(source, choice)?;
-    let layers = resolved.manifest.layers.len();
-    for (at, layer) in resolved.manifest.layers.iter().enumerate() {
-        let mut reporter = Reporter::new(progress, (at, layers), layer);
-        if destination.has(layer)? {
-            reporter.whole(LayerState::AlreadyThere);
-            continue;
+    let layers = &resolved.manifest.layers;
+    let stop = Stop::default();
+    let writers: Vec<_> =
+        (0..JOBS.min(layers.len())).map_while(|_| destination.another()).collect();
+    if writers.len() > 1 {
+        let jobs = Job::all(layers, &resolved.config.rootfs.diff_ids, progress, &stop);
+        let (threads, writers) = (writers.len(), Mutex::new(writers));
+        let free = || writers.lock().unwrap_or_else(PoisonError::into_inner);
+        work(jobs, threads, &stop, |mut job| {
+            // There is one for each thread.
+            let Some(mut writer) = free().pop() else { return Ok(()) };
+            let done = put(source, &mut *writer, &job.blob, &mut job.reporter);
+            free().push(writer);
+            done
+        })?;
+    } else {
+        drop(writers);
+        for (at, layer) in layers.iter().enumerate() {
+            let mut reporter = Reporter::new(progress, (at, layers.len()), layer, &stop);
+            put(source, destination, layer, &mut reporter)?;
         }
-        reporter.tell(LayerState::Pulling, 0);
-        let content = Checked::open(source, layer)?;
-        destination.put(layer, &mut Told { content, bytes: 0, reporter: &mut reporter })?;
-        reporter.whole(LayerState::Done);
     }
     let config = &resolved.manifest.config;
     if !destination.has(config)? {
@@ -83,6 +102,24 @@ pub fn copy(
     }
     destination.finish(&resolved, name)?;
     Ok(resolved)
+}
+
+/// Copies one layer, unless it is there.
+fn put(
+    source: &dyn Source,
+    destination: &mut dyn Destination,
+    layer: &Descriptor,
+    reporter: &mut Reporter<'_>,
+) -> Result<()> {
+    if destination.has(layer)? {
+        reporter.whole(LayerState::AlreadyThere);
+        return Ok(());
+    }
+    reporter.tell(LayerState::Pulling, 0);
+    let content = Checked::open(source, layer)?;
+    destination.put(layer, &mut Told { content, bytes: 0, reporter: &mut *reporter })?;
+    reporter.whole(LayerState::Done);
+    Ok(())
 }
 
 /// A layer that tells how far it was read.
@@ -94,6 +131,7 @@ struct Told<'a, 'b> {
 
 impl Read for Told<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.reporter.check()?;
         let read = self.content.read(buffer)?;
         self.bytes = self.bytes.saturating_add(read as u64);
         let state = if read == 0 { LayerState::Verifying } else { LayerState::Pulling };

@@ -52,6 +52,7 @@ mod error;
 pub mod fuzz;
 mod ids;
 mod index;
+mod jobs;
 mod manifest;
 mod media_type;
 pub mod platform;

@@ -5,6 +5,8 @@
 //! it is pulled from its start.
 
 use crate::digest::Digest;
+use crate::error::Result;
+use crate::jobs::Stop;
 
 /// What is being done with a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,6 +65,7 @@ impl Progress for () {
 pub(crate) struct Reporter<'a> {
     progress: &'a dyn Progress,
     event: Event,
+    stop: &'a Stop,
 }
 
 impl<'a> Reporter<'a> {
@@ -70,10 +73,16 @@ impl<'a> Reporter<'a> {
         progress: &'a dyn Progress,
         (layer, layers): (usize, usize),
         blob: &crate::Descriptor,
+        stop: &'a Stop,
     ) -> Self {
         let state = LayerState::Pulling;
         let event = Event { layer, layers, digest: blob.digest, state, bytes: 0, total: blob.size };
-        Self { progress, event }
+        Self { progress, event, stop }
+    }
+
+    /// An error after another layer has failed.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.stop.check()
     }
 
     /// A state begins, or goes on.

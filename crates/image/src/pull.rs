@@ -3,22 +3,16 @@
 //! Kernel objects: threads that end before the call does. Invariant: the name is set last, when
 //! everything that it leads to is in the store, and on the disk.
 
-use std::collections::VecDeque;
 use std::num::NonZeroUsize;
-use std::sync::Mutex;
-use std::thread;
 
 use crate::descriptor::Descriptor;
-use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
+use crate::jobs::{JOBS, Job, Stop, work};
 use crate::platform::Choice;
 use crate::progress::{LayerState, Progress, Reporter};
 use crate::reference::Reference;
 use crate::source::{Resolved, Source, each_chunk, resolve};
 use crate::store::{BlobWriter, Entry, Image, Layer, Slot, Store, Unpacker};
-
-/// How many layers are worked on at the same time, unless said otherwise.
-const JOBS: usize = 4;
 
 /// How an image is pulled.
 #[derive(Clone, Copy)]
@@ -80,7 +74,8 @@ impl<'a> Pull<'a> {
 impl Store {
     /// Takes an image over from a source, and names it `reference` (with the tag `latest` if it has
     /// neither a tag nor a digest). What is there already is not read again; a blob that is there
-    /// in part goes on where it ended.
+    /// in part goes on where it ended. After the first error the other layers end, too: with the next bytes that come, or
+    /// with the source's own time limit.
     ///
     /// # Errors
     ///
@@ -104,8 +99,9 @@ impl Store {
         }
         let Resolved { descriptor, manifest, config, index, .. } = &resolved;
         self.put_checked(&manifest.config, &resolved.config_bytes)?;
-        let jobs = Job::all(&manifest.layers, &config.rootfs.diff_ids, pull.progress);
-        work(jobs, pull.jobs, |job| self.pull_layer(source, job, pull.unpacker))?;
+        let stop = Stop::default();
+        let jobs = Job::all(&manifest.layers, &config.rootfs.diff_ids, pull.progress, &stop);
+        work(jobs, pull.jobs, &stop, |job| self.pull_layer(source, job, pull.unpacker))?;
         self.put_checked(descriptor, &resolved.manifest_bytes)?;
         self.name(Entry::new(reference, descriptor, *index), &adding)
     }
@@ -124,8 +120,9 @@ impl Store {
         progress: &dyn Progress,
     ) -> Result<Vec<Layer>> {
         let ids = &image.config().rootfs.diff_ids;
-        let jobs = Job::all(&image.manifest().layers, ids, progress);
-        work(jobs, JOBS, |mut job| {
+        let stop = Stop::default();
+        let jobs = Job::all(&image.manifest().layers, ids, progress, &stop);
+        work(jobs, JOBS, &stop, |mut job| {
             let there = self.layer(&job.diff_id, &unpacker.form())?.is_some();
             if there {
                 job.reporter.whole(LayerState::AlreadyThere);
@@ -190,65 +187,11 @@ fn copy(
     reporter.tell(LayerState::Pulling, writer.offset());
     let mut reader = source.open(blob, writer.offset())?;
     each_chunk(&mut *reader, |bytes| {
+        reporter.check()?;
         writer.write(bytes)?;
         reporter.tell(LayerState::Pulling, writer.offset());
         Ok(())
     })?;
     reporter.whole(LayerState::Verifying);
     writer.commit().map(drop)
-}
-
-/// One layer to work on.
-struct Job<'a> {
-    blob: Descriptor,
-    diff_id: Digest,
-    reporter: Reporter<'a>,
-}
-
-impl<'a> Job<'a> {
-    /// Each layer once, although an image can have one several times.
-    fn all(layers: &[Descriptor], ids: &[Digest], progress: &'a dyn Progress) -> VecDeque<Self> {
-        let mut jobs: VecDeque<Self> = VecDeque::new();
-        for (at, (blob, diff_id)) in layers.iter().zip(ids).enumerate() {
-            if !jobs.iter().any(|job| job.blob.digest == blob.digest && job.diff_id == *diff_id) {
-                let reporter = Reporter::new(progress, (at, layers.len()), blob);
-                jobs.push_back(Self { blob: blob.clone(), diff_id: *diff_id, reporter });
-            }
-        }
-        jobs
-    }
-}
-
-/// Runs jobs in a few threads; after the first error no further one is begun.
-fn work<'a>(
-    jobs: VecDeque<Job<'a>>,
-    threads: usize,
-    run: impl Fn(Job<'a>) -> Result<()> + Sync,
-) -> Result<()> {
-    let threads = threads.min(jobs.len());
-    let queue = Mutex::new((jobs, Ok(())));
-    let worker = || {
-        loop {
-            let next = queue.lock().ok().and_then(|mut queue| queue.0.pop_front());
-            let Some(job) = next else { return };
-            let result = run(job);
-            if let (Err(error), Ok(mut queue)) = (result, queue.lock()) {
-                queue.0.clear();
-                // The first error is the cause of the others.
-                if queue.1.is_ok() {
-                    queue.1 = Err(error);
-                }
-            }
-        }
-    };
-    if threads <= 1 {
-        worker();
-    } else {
-        thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(worker);
-            }
-        });
-    }
-    queue.into_inner().map_or_else(|poisoned| poisoned.into_inner().1, |queue| queue.1)
 }

@@ -19,6 +19,7 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::MappedIds;
 use crate::ids::hand_over::{self, Given};
+use crate::jobs::Stop;
 use crate::media_type::MediaType;
 use crate::progress::Reporter;
 use crate::reference::Reference;
@@ -79,7 +80,8 @@ pub(super) fn make(
     let packed = pack(build, &scratch, root)?;
     stage.note(&build.created, key.instruction, packed.is_none());
     if let Some((layer, diff_id)) = packed {
-        let mut reporter = Reporter::new(&(), (0, 1), &layer);
+        let stop = Stop::default();
+        let mut reporter = Reporter::new(&(), (0, 1), &layer, &stop);
         store.unpack_layer(&layer, &diff_id, build.unpacker(), &mut reporter)?;
         stage.config.rootfs.diff_ids.push(diff_id);
         stage.layers.push(layer);

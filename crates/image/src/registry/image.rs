@@ -158,4 +158,10 @@ impl Destination for RegistryWriter<'_> {
         let media_type = image.descriptor.media_type.as_str();
         self.registry.push_manifest(&named, media_type, &image.manifest_bytes)
     }
+
+    /// Blobs are uploaded independently of each other.
+    fn another(&self) -> Option<Box<dyn Destination + Send + '_>> {
+        let (reference, from) = (self.reference.clone(), self.from.clone());
+        Some(Box::new(Self { registry: self.registry, reference, from, begun: None }))
+    }
 }

@@ -104,6 +104,7 @@ struct Told<'a, 'b> {
 
 impl Read for Told<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.reporter.check()?;
         let read = self.blob.read(buffer)?;
         self.bytes = self.bytes.saturating_add(read as u64);
         self.reporter.tell(LayerState::Unpacking, self.bytes);
