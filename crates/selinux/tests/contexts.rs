@@ -120,6 +120,10 @@ fn the_policys_contexts_for_containers() {
     let error = ContainerContexts::below(dir.path()).expect_err("no context");
     assert_eq!(error.kind(), ampoule_selinux::ErrorKind::Malformed);
     assert!(error.to_string().ends_with("lxc_contexts: \"half:a\" is not user:role:type[:range]"));
+    // The newer name of the file counts before the older one, and what it does not say is as by default.
+    write(&contexts.join("container_contexts"), "process = \"c_u:c_r:c_t:s0\"\n");
+    let read = ContainerContexts::below(dir.path()).expect("a file");
+    assert_eq!((read.process.kind(), read.file), ("c_t", standard.file.clone()));
     // A name that would lead out of the directory is none.
     write(&dir.path().join("config"), "SELINUXTYPE=../some\n");
     assert_eq!(ContainerContexts::below(dir.path()).expect("no policy"), standard);
