@@ -233,6 +233,8 @@ mod terminal;
 mod timings;
 #[cfg(feature = "tokio")]
 mod tokio_container;
+#[cfg(feature = "tokio")]
+mod tokio_listener;
 mod validate;
 #[cfg(feature = "image")]
 mod workshop;
@@ -303,3 +305,5 @@ pub use syscalls::Seccomp;
 pub use timings::Timings;
 #[cfg(feature = "tokio")]
 pub use tokio_container::{AsyncContainer, AsyncEvents};
+#[cfg(feature = "tokio")]
+pub use tokio_listener::AsyncListener;

@@ -21,6 +21,7 @@ use crate::events::Events;
 use crate::exit::{ExitStatus, Outcome};
 use crate::launch::Launch;
 use crate::output::Output;
+use crate::tokio_listener::AsyncListener;
 
 /// A running container with asynchronous streams; dropping it kills and reaps every process.
 #[derive(Debug)]
@@ -31,12 +32,15 @@ pub struct AsyncContainer {
     pub stdout: Option<Receiver>,
     /// The host's end of standard error, if it was piped.
     pub stderr: Option<Receiver>,
+    /// Where calls wait that the filter lets the host decide, if it notifies; see
+    /// [`Container::listener`](crate::Container::listener).
+    pub listener: Option<AsyncListener>,
     end: AsyncFd<OwnedFd>,
     container: Container,
 }
 
 /// An error of the runtime's registration.
-fn runtime(error: &std::io::Error) -> Error {
+pub(crate) fn runtime(error: &std::io::Error) -> Error {
     Error::io(Stage::Launch, "register with the runtime", error)
 }
 
@@ -45,7 +49,7 @@ fn runtime(error: &std::io::Error) -> Error {
     deprecated,
     reason = "an OwnedFd upholds I/O safety; the replacement is an unsafe function"
 )]
-fn watch(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, Error> {
+pub(crate) fn watch(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, Error> {
     AsyncFd::with_interest(fd, Interest::READABLE).map_err(|error| runtime(&error))
 }
 
@@ -63,9 +67,10 @@ impl AsyncContainer {
         let stdin = stdin.transpose().map_err(|error| runtime(&error))?;
         let stdout = container.stdout.take().map(|stdout| receiver(stdout.into())).transpose()?;
         let stderr = container.stderr.take().map(|stderr| receiver(stderr.into())).transpose()?;
+        let listener = container.listener.take().map(AsyncListener::new).transpose()?;
         let pidfd = container.pidfd().try_clone_to_owned().map_err(|error| runtime(&error))?;
         let end = watch(pidfd)?;
-        Ok(Self { stdin, stdout, stderr, end, container })
+        Ok(Self { stdin, stdout, stderr, listener, end, container })
     }
 
     /// The handle for everything that does not wait.

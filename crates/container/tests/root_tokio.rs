@@ -8,7 +8,8 @@ mod scene;
 
 use std::time::{Duration, Instant};
 
-use ampoule::{Bytes, Command, Container, ErrorKind, Event, Outcome, Stdio};
+use ampoule::seccomp::Filter;
+use ampoule::{AsyncListener, Bytes, Command, Container, ErrorKind, Event, Outcome, Stdio};
 use oracle::{tier, unchanged};
 use scene::outside::descendants;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -178,5 +179,51 @@ fn events() {
         let seen = seen.expect("an end").expect("a task");
         assert!(seen.iter().any(|event| matches!(event, Event::Oom { .. })), "{seen:?}");
         assert_eq!(seen.last(), Some(&Event::Removed));
+    });
+}
+
+/// Calls that the host decides, beside everything else that a task does.
+#[test]
+fn a_listener() {
+    block_on(async {
+        let filter = Filter::default_profile().notify(["mkdir", "mkdirat"]);
+        let script = "sleep 0.1; mkdir /nowhere/a && sleep 0.1; mkdir /nowhere/b || echo refused";
+        let command = scene::shell(Container::host_view().seccomp(filter), script);
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut container = command.spawn_async().await.expect("a container");
+        let mut listener = container.listener.take().expect("a listener");
+        // A future that is dropped has taken nothing.
+        let none = tokio::time::timeout(Duration::from_millis(5), listener.next()).await;
+        assert!(none.is_err(), "{none:?}");
+        let first = listener.next().await.expect("a listener").expect("a call");
+        listener.listener().answer(&first, 0).expect("an answer");
+        let second = listener.next().await.expect("a listener").expect("a call");
+        listener.listener().refuse(&second, 13).expect("an answer");
+        assert_eq!(listener.next().await.expect("a listener"), None, "nobody is left");
+        let mut said = String::new();
+        let mut stdout = container.stdout.take().expect("a pipe");
+        stdout.read_to_string(&mut said).await.expect("text");
+        assert_eq!(said, "refused\n");
+        assert!(container.wait().await.expect("a status").success());
+        // Without notification there is none.
+        let plain = view("true").spawn_async().await.expect("a container");
+        assert!(plain.listener.is_none());
+    });
+}
+
+/// That of a process that joined, too.
+#[test]
+fn a_listener_of_what_joins() {
+    block_on(async {
+        let filter = Filter::default_profile().notify(["mkdir", "mkdirat"]);
+        let idle = Container::host_view().seccomp(filter).idle().expect("a container");
+        let exec = idle.exec("mkdir").arg("/nowhere/a").stdin(Stdio::null());
+        let mut process = exec.spawn().expect("a process");
+        let listener = process.listener.take().expect("a listener");
+        let mut listener = AsyncListener::new(listener).expect("a reactor");
+        let call = listener.next().await.expect("a listener").expect("a call");
+        listener.listener().answer(&call, 0).expect("an answer");
+        assert_eq!(listener.next().await.expect("a listener"), None, "nobody is left");
+        assert!(process.wait().expect("a status").success());
     });
 }

@@ -5,7 +5,7 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
 
@@ -28,8 +28,9 @@ const PAGE: u64 = 4096;
 
 /// The listener of a filter that notifies.
 ///
-/// For an event loop it is a descriptor: readable when a call waits, hung up when nobody has the filter any more. While
-/// it is open, each notified call waits for its answer; when it is closed, they fail with `ENOSYS`.
+/// For an event loop it is a descriptor: readable when a call waits, hung up when nobody has the filter any more; what is
+/// there then is taken by [`receive`](Self::receive) with a zero time, which does not wait. tokio's `AsyncFd` holds one.
+/// While it is open, each notified call waits for its answer; when it is closed, they fail with `ENOSYS`.
 #[derive(Debug)]
 pub struct Listener(OwnedFd);
 
@@ -100,6 +101,13 @@ impl From<Listener> for OwnedFd {
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+/// For event loops that want a number, such as tokio's `AsyncFd`.
+impl AsRawFd for Listener {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
     }
 }
 
