@@ -40,3 +40,11 @@ in_tier!(root, exec_attacks:
     lengths_of_what_joins_do_not_wrap
     what_floods_its_streams_is_ended
 );
+
+in_tier!(root, exec_surface:
+    control_groups_cannot_be_escaped_through_by_what_joins
+    devices_cannot_be_opened_by_what_joins
+    mounts_are_locked_for_what_joins
+    terminals_come_from_no_forged_device
+    a_notification_of_what_joins_that_is_never_answered
+);

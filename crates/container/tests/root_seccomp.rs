@@ -23,4 +23,5 @@ in_tier!(root, seccomp:
 #[cfg(target_arch = "x86_64")]
 in_tier!(root, seccomp:
     other_entries_are_no_way_around
+    other_entries_are_no_way_around_for_what_joins
 );

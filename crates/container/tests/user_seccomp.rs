@@ -20,4 +20,5 @@ in_tier!(user, seccomp:
 #[cfg(target_arch = "x86_64")]
 in_tier!(user, seccomp:
     other_entries_are_no_way_around
+    other_entries_are_no_way_around_for_what_joins
 );

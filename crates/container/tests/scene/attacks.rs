@@ -14,6 +14,19 @@ use crate::oracle::fixture::{self, Canary, Rootfs};
 const ROOTS: [fn() -> Root; 3] =
     [|| Root::ReadOnly, || Root::Ephemeral { size: 8 << 20 }, || Root::InPlace];
 
+/// Makes the host's read-only bind mount at `/data` writable, and uncovers what is masked.
+pub(super) const REMOUNT: &str = "mount -o remount,bind,rw /data 2>/dev/null; umount /data 2>/dev/null; \
+    (echo changed > /data/file) 2>/dev/null; umount /proc/keys 2>/dev/null && echo uncovered; echo end";
+/// Writes whatever makes the kernel start a program of the host.
+pub(super) const GROUPS: &str = "mkdir /tmp/g; mount -t cgroup -o memory none /tmp/g 2>/dev/null && echo mounted; \
+    for f in $(find / -xdev -name release_agent 2>/dev/null) /sys/fs/cgroup/*/release_agent; do \
+    (echo /x > $f) 2>/dev/null && echo wrote $f; done; \
+    (echo x > /proc/sys/kernel/core_pattern) 2>/dev/null && echo core; \
+    (echo x > /sys/kernel/uevent_helper) 2>/dev/null && echo uevent; echo end";
+/// Makes nodes of the host's devices, and opens them.
+pub(super) const NODES: &str = "for n in 'b 254 0' 'c 1 1' 'c 1 2' 'c 1 11'; do mknod /tmp/n $n 2>/dev/null && \
+    head -c 1 /tmp/n >/dev/null 2>&1 && echo opened $n; rm -f /tmp/n; done; echo end";
+
 /// Runs a command that may be refused; what it shows must not hold the secret.
 #[track_caller]
 fn attack(canary: &Canary, command: Command) -> Result<Output, Error> {
@@ -128,12 +141,14 @@ pub(crate) fn targets_are_links_to_the_outside() {
 pub(crate) fn the_own_executable_is_out_of_reach() {
     let canary = fixture::canary();
     let root = fixture::rootfs().with_own_exe();
-    for program in ["/entry", "/shebang", "/proc/self/exe", "/proc/1/exe"] {
+    for program in ["/entry", "/shebang", "/loaded", "/proc/self/exe", "/proc/1/exe"] {
         match attack(&canary, rooted(&root).command(program).arg("x")) {
-            // A file of the root (the interpreter itself), or nothing.
+            // A file of the root, or init itself, which can do nothing there.
             Ok(output) => assert!(!output.status.success(), "{program}: {output:?}"),
             Err(error) => assert!(error.errno().is_some(), "{program}: {error}"),
         }
+        let after = attack(&canary, shell(rooted(&root), "echo later")).expect("a run");
+        assert_eq!(after.stdout, b"later\n", "{program}");
     }
     let script = "for f in /proc/1/exe /proc/self/exe /proc/1/fd/* /proc/1/map_files/* /proc/1/mem; do \
         (printf x >> $f) 2>/dev/null && echo wrote $f; done; ls -l /proc/1/exe /proc/1/root /proc/1/cwd 2>&1; echo end";
@@ -213,13 +228,11 @@ pub(crate) fn locked_mounts_are_promised_only_where_they_are() {
     let canary = fixture::canary();
     let root = fixture::rootfs();
     let shared = fixture::empty_rootfs().with_file("file", "content", 0o666);
-    let script = "mount -o remount,bind,rw /data 2>/dev/null; umount /data 2>/dev/null; \
-        (echo changed > /data/file) 2>/dev/null; umount /proc/keys 2>/dev/null && echo uncovered; echo end";
     for capable in [false, true] {
         let builder = rooted(&root).bind_to(shared.path(), "/data");
         let builder =
             if capable { builder.cap_add(ampoule::Capability::SysAdmin) } else { builder };
-        let command = shell(builder, script);
+        let command = shell(builder, REMOUNT);
         let plan = command.plan().expect("a plan");
         let promised = plan.report().is_in_force(ampoule::Control::LockedMounts);
         let output = attack(&canary, command).expect("a run");
@@ -228,35 +241,32 @@ pub(crate) fn locked_mounts_are_promised_only_where_they_are() {
         assert!(held || !promised, "promised, but {output:?}, {:?}", shared.read("file"));
         assert!(capable || held, "{output:?}");
     }
+    canary.assert_untouched();
 }
 
 pub(crate) fn control_groups_cannot_be_escaped_through() {
     let canary = fixture::canary();
     let root = fixture::rootfs();
     let capable = rooted(&root).cap_add(ampoule::Capability::SysAdmin);
-    let script = "mkdir /tmp/g; mount -t cgroup -o memory none /tmp/g 2>/dev/null && echo mounted; \
-        for f in $(find / -xdev -name release_agent 2>/dev/null) /sys/fs/cgroup/*/release_agent; do \
-        (echo /x > $f) 2>/dev/null && echo wrote $f; done; \
-        (echo x > /proc/sys/kernel/core_pattern) 2>/dev/null && echo core; \
-        (echo x > /sys/kernel/uevent_helper) 2>/dev/null && echo uevent; echo end";
     for builder in [rooted(&root), capable] {
-        let output = attack(&canary, shell(builder, script)).expect("a run");
+        let output = attack(&canary, shell(builder, GROUPS)).expect("a run");
         let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.ends_with("end\n"), "{text}");
         assert!(
             !text.contains("wrote") && !text.contains("core") && !text.contains("uevent"),
             "{text}"
         );
     }
+    canary.assert_untouched();
 }
 
 pub(crate) fn devices_of_a_root_cannot_be_opened() {
     let canary = fixture::canary();
     let root = fixture::rootfs();
-    let script = "for n in 'b 254 0' 'c 1 1' 'c 1 2' 'c 1 11'; do mknod /tmp/n $n 2>/dev/null && \
-        head -c 1 /tmp/n >/dev/null 2>&1 && echo opened $n; rm -f /tmp/n; done; echo end";
     let builder = rooted(&root).cap_add(ampoule::Capability::Mknod);
-    let output = attack(&canary, shell(builder, script)).expect("a run");
+    let output = attack(&canary, shell(builder, NODES)).expect("a run");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "end\n");
+    canary.assert_untouched();
 }
 
 pub(crate) fn nothing_is_left_of_a_launch_that_fails_half_way() {
@@ -326,6 +336,9 @@ pub(crate) fn lengths_do_not_wrap() {
             refused(rooted(&root).command("true").current_dir(long));
             refused(rooted(&root).id(long).command("true"));
             refused(rooted(&root).cgroup_parent(format!("..{long}")).command("true"));
+            refused(rooted(&root).apparmor_profile(long).command("true"));
+            let label = format!("system_u:system_r:{}:s0", &long[1..]);
+            label.parse::<ampoule::SelinuxContext>().expect_err("it is too long");
         }
     }
     let value = "v".repeat(65_536);

@@ -44,9 +44,9 @@ pub(crate) fn what_joins_finds_no_way_out_in_procfs() {
     for program in numbers {
         assert!(attack(&canary, container.exec(&program)).is_err(), "{program}");
     }
-    for program in ["/entry", "/shebang", "/proc/self/exe", "/proc/1/exe"] {
+    for program in ["/entry", "/shebang", "/loaded", "/proc/self/exe", "/proc/1/exe"] {
         match attack(&canary, container.exec(program).arg("x")) {
-            // A file of the root (the interpreter itself), or nothing.
+            // A file of the root, or init itself, which can do nothing there.
             Ok(output) => assert!(!output.status.success(), "{program}: {output:?}"),
             Err(error) => assert!(error.errno().is_some(), "{program}: {error}"),
         }
@@ -203,6 +203,8 @@ pub(crate) fn lengths_of_what_joins_do_not_wrap() {
         let long = format!("/{}", "a/".repeat(length / 2));
         attack(&canary, container.exec(&long)).expect_err("it is too long");
         attack(&canary, container.exec("true").current_dir(&long)).expect_err("it is too long");
+        let exec = container.exec("true").apparmor_profile(&long);
+        attack(&canary, exec).expect_err("it is too long");
         container.read(&long, Bytes::kib(1)).expect_err("it is too long");
         container.write(&long, "x").expect_err("it is too long");
     }

@@ -17,6 +17,7 @@ pub(crate) mod errors;
 pub(crate) mod exec;
 pub(crate) mod exec_attacks;
 pub(crate) mod exec_limits;
+pub(crate) mod exec_surface;
 pub(crate) mod fault;
 pub(crate) mod files;
 pub(crate) mod group_files;

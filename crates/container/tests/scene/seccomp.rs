@@ -99,6 +99,32 @@ pub(crate) fn other_entries_are_no_way_around() {
     assert_eq!(call(rooted(&root), Gate::ThirtyTwoBits, getpid, [0; 5]), 0);
 }
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn other_entries_are_no_way_around_for_what_joins() {
+    let x32 = (Gate::Native, 0x4000_0000 | number("unshare"), [NEW_USER, 0, 0, 0, 0], ENOSYS);
+    let thirty_two_bits = |name: &str| syscall::number(Arch::X86, name);
+    let of_32_bits = REFUSED.iter().filter(|(name, ..)| *name != "personality");
+    let of_32_bits = of_32_bits.filter_map(|(name, args, errno)| {
+        Some((Gate::ThirtyTwoBits, thirty_two_bits(name)?, *args, *errno))
+    });
+    let others = [("socketcall", [1, 0, 0, 0, 0], ENOSYS), ("getpid", [0; 5], 0)];
+    let others = others.map(|(name, args, errno)| {
+        (Gate::ThirtyTwoBits, thirty_two_bits(name).expect("a call of this entry"), args, errno)
+    });
+    let calls: Vec<_> = of_32_bits.chain(others).chain([x32]).collect();
+    assert!(calls.len() > 10, "{calls:x?}");
+    let root = empty();
+    let with_calls = calls.iter().enumerate().fold(rooted(&root), |builder, (at, call)| {
+        let program = one_call(call.0, call.1, call.2);
+        builder.file_with_mode(format!("/call{at}"), program, 0o755)
+    });
+    let container = with_calls.idle().expect("a container");
+    for (at, call) in calls.iter().enumerate() {
+        let status = container.exec(format!("/call{at}")).status().expect("a run");
+        assert_eq!(status.code(), Some(call.3), "{call:x?}");
+    }
+}
+
 /// The kernel takes requests of ioctl(2) as 32 bits: a filter that compared 64 would be passed by (CVE-2019-10063).
 pub(crate) fn terminal_input_is_refused_in_all_its_spellings() {
     let root = empty();
