@@ -91,6 +91,12 @@ enum Fact {
         text: String,
         errno: Errno,
     },
+    Ignored {
+        limit: &'static str,
+        path: PathBuf,
+        text: String,
+        shown: String,
+    },
     NoCgroups,
     Timeout {
         what: &'static str,
@@ -164,6 +170,13 @@ impl Error {
         Self(Box::new(Fact::Limit { limit, path, text, errno }))
     }
 
+    /// The kernel took a limit, and its file says that it is not in force.
+    pub(crate) fn ignored(limit: &'static str, path: PathBuf, text: &str, shown: &str) -> Self {
+        let [text, shown] =
+            [text, shown.trim_end()].map(|text| text.chars().take(TEXT_MAX).collect());
+        Self(Box::new(Fact::Ignored { limit, path, text, shown }))
+    }
+
     /// systemd cannot be asked.
     pub(crate) fn no_systemd(reason: NoSystemd) -> Self {
         Self(Box::new(Fact::NoSystemd(reason)))
@@ -213,7 +226,7 @@ impl Error {
             Fact::Text { what: PATH, .. } => ErrorKind::InvalidPath,
             Fact::Text { .. } => ErrorKind::InvalidValue,
             Fact::Problems(_) => ErrorKind::InvalidLimits,
-            Fact::Absent { .. } => ErrorKind::Unsupported,
+            Fact::Absent { .. } | Fact::Ignored { .. } => ErrorKind::Unsupported,
             Fact::Missing { .. } => ErrorKind::MissingController,
             Fact::BelowUsage { .. } => ErrorKind::BelowUsage,
             Fact::Limit { errno: Errno::NOENT, .. } => ErrorKind::Unsupported,
@@ -237,7 +250,7 @@ impl Error {
         self.system_errno().map(Errno::raw_os_error)
     }
 
-    fn system_errno(&self) -> Option<Errno> {
+    pub(crate) fn system_errno(&self) -> Option<Errno> {
         match &*self.0 {
             Fact::System { errno, .. }
             | Fact::Limit { errno, .. }
@@ -254,6 +267,7 @@ impl Error {
         match &*self.0 {
             Fact::Absent { limit, .. }
             | Fact::Missing { limit, .. }
+            | Fact::Ignored { limit, .. }
             | Fact::Limit { limit, .. } => Some(limit),
             Fact::BelowUsage { .. } => Some("memory.max"),
             Fact::Unplaced { direct, .. } => direct.limit_name(),
@@ -267,6 +281,7 @@ impl Error {
     pub fn path(&self) -> Option<&Path> {
         match &*self.0 {
             Fact::Limit { path, .. }
+            | Fact::Ignored { path, .. }
             | Fact::BelowUsage { path, .. }
             | Fact::Timeout { path, .. }
             | Fact::NotDelegated { path, .. }
@@ -345,6 +360,13 @@ impl fmt::Display for Error {
             Fact::Limit { limit, path, text, errno } => {
                 write!(f, "{limit}: write {text:?} to {}: {errno}", path.display())
             }
+            Fact::Ignored { limit, path, text, shown } => {
+                write!(
+                    f,
+                    "{limit}: {} takes {text:?} without effect: it says {shown:?}",
+                    path.display()
+                )
+            }
             Fact::NoCgroups => f.write_str("no cgroup hierarchy is mounted"),
             Fact::Timeout { what, path } => write!(f, "{}: {what} takes too long", path.display()),
             Fact::NotDelegated { path, errno } => {
@@ -372,23 +394,5 @@ impl std::error::Error for Error {
             | Fact::NotDelegated { errno, .. } => Some(errno),
             _ => None,
         }
-    }
-}
-
-impl From<Error> for io::Error {
-    fn from(error: Error) -> Self {
-        let kind = match (error.system_errno(), error.kind()) {
-            (Some(errno), _) => io::Error::from(errno).kind(),
-            (None, ErrorKind::Timeout) => io::ErrorKind::TimedOut,
-            (
-                None,
-                ErrorKind::Unsupported
-                | ErrorKind::MissingController
-                | ErrorKind::NoCgroups
-                | ErrorKind::NoSystemd,
-            ) => io::ErrorKind::Unsupported,
-            (None, _) => io::ErrorKind::InvalidInput,
-        };
-        io::Error::new(kind, error)
     }
 }

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use crate::controller::Controllers;
 use crate::error::{Error, Result};
+use crate::ignored;
 use crate::limits::Limits;
 use crate::membership::Membership;
 use crate::path::group_name;
@@ -143,8 +144,18 @@ impl Group {
 
     pub(crate) fn write(&self, index: usize, write: &Write) -> Result<()> {
         let Some(dir) = self.place.dirs().get(index) else { return Ok(()) };
-        place::write(&dir.fd, &format!("{}/{}", self.name, write.file), &write.text)
-            .map_err(|errno| self.refused(dir, write, errno))
+        let file = format!("{}/{}", self.name, write.file);
+        let refused = |errno| self.refused(dir, write, errno);
+        place::write(&dir.fd, &file, &write.text).map_err(refused)?;
+        if !ignored::is_doubtful(&write.file) {
+            return Ok(());
+        }
+        let shown = place::read(&dir.fd, &file).map_err(refused)?;
+        if ignored::is_ignored(&write.text, &shown) {
+            let path = dir.path.join(&file);
+            return Err(Error::ignored(write.limit, path, &write.text, &shown));
+        }
+        Ok(())
     }
 
     /// The error of a limit at one of its files.

@@ -49,6 +49,7 @@ mod former;
 pub mod fuzz;
 mod group;
 mod hierarchy;
+mod ignored;
 pub mod limits;
 mod membership;
 mod named;

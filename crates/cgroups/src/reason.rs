@@ -3,11 +3,12 @@
 //! Kernel objects: none. Invariant: as in `error.rs`.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
 
 /// One thing that is wrong with limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,5 +124,23 @@ impl fmt::Display for Absence {
             }
             Self::Elsewhere(path) => write!(f, "{} is not there for", path.display()),
         }
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match (error.system_errno(), error.kind()) {
+            (Some(errno), _) => io::Error::from(errno).kind(),
+            (None, ErrorKind::Timeout) => io::ErrorKind::TimedOut,
+            (
+                None,
+                ErrorKind::Unsupported
+                | ErrorKind::MissingController
+                | ErrorKind::NoCgroups
+                | ErrorKind::NoSystemd,
+            ) => io::ErrorKind::Unsupported,
+            (None, _) => io::ErrorKind::InvalidInput,
+        };
+        io::Error::new(kind, error)
     }
 }

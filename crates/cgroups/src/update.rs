@@ -69,12 +69,18 @@ impl Group {
             Controllers::DEVICES => None,
             _ => Some(self.shown(index, write)?),
         };
-        self.write(index, write)?;
         let old = |shown: String| Write {
             text: former::text(&write.file, &write.text, &shown),
             ..write.clone()
         };
-        Ok(shown.map(old))
+        let old = shown.map(old);
+        match self.write(index, write) {
+            Ok(()) => Ok(old),
+            // What the kernel took without effect is in the file.
+            Err(error) => {
+                Err(self.restored(old.map(|old| (index, old)).into_iter().collect(), error))
+            }
+        }
     }
 
     /// What a file has now; without it there would be nothing to put back.

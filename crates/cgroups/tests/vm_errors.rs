@@ -8,6 +8,8 @@ mod confined;
 mod deep;
 #[path = "root_errors.rs"]
 mod errors;
+#[path = "root_every_limit.rs"]
+mod every_limit;
 #[path = "root_rare_limits.rs"]
 mod rare_limits;
 #[path = "root_update.rs"]

@@ -57,7 +57,7 @@ pub struct MemoryLimits {
     pub swappiness: Option<u64>,
     /// Whether processes wait instead of being killed (`memory.oom_control`; v1 only).
     pub disable_oom_killer: Option<Switch>,
-    /// Kernel memory (`memory.kmem.limit_in_bytes`; v1, without effect since Linux 5.16).
+    /// Kernel memory (`memory.kmem.limit_in_bytes`; v1). Refused since Linux 5.16, which takes it without effect.
     pub kernel_max: Option<Max<Bytes>>,
     /// Buffers of TCP (`memory.kmem.tcp.limit_in_bytes`; v1 only).
     pub kernel_tcp_max: Option<Max<Bytes>>,
@@ -179,7 +179,8 @@ pub struct CpusetLimits {
     pub cpus: Option<NumberList>,
     /// Memory nodes (`cpuset.mems`).
     pub mems: Option<NumberList>,
-    /// `member`, `root` or `isolated` (`cpuset.cpus.partition`; v2 only).
+    /// `member`, `root` or `isolated` (`cpuset.cpus.partition`; v2 only). Refused where the kernel says that the group
+    /// cannot be that.
     pub partition: Option<String>,
 }
 

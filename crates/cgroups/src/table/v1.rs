@@ -28,7 +28,7 @@ const fn absent(limit: &'static str, controller: C, asked: fn(&Limits) -> bool) 
     Row { limit, controller, cell: Cell::Absent(asked) }
 }
 
-pub(super) const TABLE: [Row; 44] = [
+pub(super) const TABLE: [Row; 45] = [
     one("memory.max", C::MEMORY, LIMIT, |l| l.memory.max.map(bytes)),
     one("memory.swap.max", C::MEMORY, LIMIT_WITH_SWAP, with_swap),
     one("memory.low", C::MEMORY, "memory.soft_limit_in_bytes", |l| l.memory.low.map(bytes)),
@@ -45,10 +45,11 @@ pub(super) const TABLE: [Row; 44] = [
     one("memory.use_hierarchy", C::MEMORY, "memory.use_hierarchy", |l| {
         text(l.memory.use_hierarchy)
     }),
-    one("kernel memory", C::MEMORY, "memory.kmem.limit_in_bytes", |l| {
+    // Since Linux 5.16 the kernel takes it and does nothing, which `ignored.rs` finds out.
+    one("memory.kmem.limit_in_bytes", C::MEMORY, "memory.kmem.limit_in_bytes", |l| {
         l.memory.kernel_max.map(bytes)
     }),
-    one("kernel memory of TCP", C::MEMORY, "memory.kmem.tcp.limit_in_bytes", |l| {
+    one("memory.kmem.tcp.limit_in_bytes", C::MEMORY, "memory.kmem.tcp.limit_in_bytes", |l| {
         l.memory.kernel_tcp_max.map(bytes)
     }),
     one("cpu.max", C::CPU, "cpu.cfs_period_us", |l| text(l.cpu.max.map(|max| max.period.get()))),
@@ -113,9 +114,8 @@ pub(super) const TABLE: [Row; 44] = [
         l.network.priorities.iter().map(|one| ("net_prio.ifpriomap".into(), line(one))).collect()
     }),
     many("devices", C::DEVICES, devices),
-    absent("cgroup.max.depth", C::empty(), |l| {
-        l.max_depth.is_some() || l.max_descendants.is_some()
-    }),
+    absent("cgroup.max.depth", C::empty(), |l| l.max_depth.is_some()),
+    absent("cgroup.max.descendants", C::empty(), |l| l.max_descendants.is_some()),
     absent("unified", C::empty(), |l| !l.unified.is_empty()),
 ];
 
