@@ -252,16 +252,23 @@ fn seccomp_actions() -> Vec<String> {
 
 /// The setting that keeps ordinary users from making user namespaces.
 pub(crate) fn denied_by(max: Option<u64>) -> Option<&'static str> {
-    let unconfined =
-        || text("/proc/self/attr/current").is_none_or(|label| label.starts_with("unconfined"));
+    let of_kernel = |name: &str| number(&format!("/proc/sys/kernel/{name}"));
+    denied(max, &of_kernel, &|| text("/proc/self/attr/current"))
+}
+
+/// The same of what the kernel says: its settings by their names, and the AppArmor label of this process.
+fn denied(
+    max: Option<u64>,
+    of_kernel: &dyn Fn(&str) -> Option<u64>,
+    label: &dyn Fn() -> Option<String>,
+) -> Option<&'static str> {
+    let unconfined = || label().is_none_or(|label| label.starts_with("unconfined"));
     match max {
         Some(0) => Some("user.max_user_namespaces=0"),
-        _ if number("/proc/sys/kernel/unprivileged_userns_clone") == Some(0) => {
+        _ if of_kernel("unprivileged_userns_clone") == Some(0) => {
             Some("kernel.unprivileged_userns_clone=0")
         }
-        _ if number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == Some(1)
-            && unconfined() =>
-        {
+        _ if of_kernel("apparmor_restrict_unprivileged_userns") == Some(1) && unconfined() => {
             Some("kernel.apparmor_restrict_unprivileged_userns=1")
         }
         _ => None,
@@ -369,6 +376,22 @@ mod tests {
             proc_covered_by(&line("/proc/kcore", "devtmpfs")).as_deref(),
             Some("/proc/kcore")
         );
+    }
+
+    #[test]
+    fn what_denies_user_namespaces_is_named() {
+        let restricted =
+            |name: &str| (name == "apparmor_restrict_unprivileged_userns").then_some(1);
+        let label = |label: &'static str| move || Some(label.to_owned());
+        let named = Some("kernel.apparmor_restrict_unprivileged_userns=1");
+        assert_eq!(denied(None, &restricted, &|| None), named);
+        assert_eq!(denied(Some(9), &restricted, &label("unconfined")), named);
+        // A profile says for itself whether its processes may.
+        assert_eq!(denied(Some(9), &restricted, &label("browser (enforce)")), None);
+        let clone = |name: &str| (name == "unprivileged_userns_clone").then_some(0);
+        assert_eq!(denied(None, &clone, &|| None), Some("kernel.unprivileged_userns_clone=0"));
+        assert_eq!(denied(Some(0), &clone, &|| None), Some("user.max_user_namespaces=0"));
+        assert_eq!(denied(Some(1), &|_| None, &|| None), None);
     }
 
     #[test]

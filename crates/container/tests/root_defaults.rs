@@ -7,7 +7,7 @@ mod scene;
 
 use std::net::{TcpListener, TcpStream};
 
-use ampoule::{Container, Control, Namespace};
+use ampoule::{Container, Control, Namespace, Pid1, State};
 use oracle::{fixture, payload, tier, unchanged};
 use scene::defaults::{assert_host_view, assert_host_view_files, assert_isolated, assert_masks};
 use scene::look::own_namespace;
@@ -163,5 +163,9 @@ fn reports_agree_with_the_payload() {
         ] {
             assert!(report.is_in_force(control), "{control:?}\n{report}");
         }
+        let plan = Container::host_view().pid1(Pid1::Payload).command("true").plan();
+        let plan = plan.expect("a plan");
+        let state = plan.report().state(Control::DieWithHost);
+        assert!(matches!(state, Some(State::NotPossible(why)) if why.contains("watches nobody")));
     });
 }

@@ -31,6 +31,7 @@ in_tier!(root, attributes:
 
 in_tier!(root, files:
     binds_are_read_only_unless_asked
+    mounts_below_a_bind_are_read_only_too
     writable_binds_reach_the_host
     a_file_can_be_bound_over_a_file
     memory_is_limited

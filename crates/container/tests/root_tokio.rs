@@ -140,6 +140,40 @@ fn errors() {
     });
 }
 
+/// Those that wait for a start are the runtime's own, as many as it may have.
+#[test]
+fn containers_have_no_thread_of_their_own() {
+    tier::root();
+    drop(runtime());
+    unchanged(|| {
+        let mut limited = Builder::new_multi_thread();
+        let limited = limited.worker_threads(2).max_blocking_threads(2).enable_all().build();
+        let runtime = limited.expect("a runtime");
+        let threads = || std::fs::read_dir("/proc/self/task").expect("procfs").count();
+        let before = threads();
+        runtime.block_on(async {
+            let plan = view("read go; exit 7").plan().expect("a plan");
+            let (mut inputs, mut ends) = (Vec::new(), Vec::new());
+            for _ in 0..100 {
+                let launch = plan.launch().stdin(Stdio::piped()).stdout(Stdio::null());
+                let mut container = launch.spawn_async().await.expect("a container");
+                inputs.push(container.stdin.take().expect("piped"));
+                ends.push(tokio::spawn(async move { container.wait().await }));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            assert!(threads() <= before + 2, "{} threads, before {before}", threads());
+            assert!(ends.iter().all(|end| !end.is_finished()));
+            drop(inputs);
+            for end in ends {
+                let status = end.await.expect("no panic").expect("a status");
+                assert_eq!(status.code(), Some(7));
+            }
+        });
+        runtime.shutdown_timeout(Duration::from_secs(10));
+        assert_eq!(descendants(), 0);
+    });
+}
+
 #[test]
 fn two_hundred_at_once() {
     block_on(async {

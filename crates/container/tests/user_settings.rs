@@ -24,6 +24,7 @@ in_tier!(user, attributes:
 
 in_tier!(user, files:
     binds_are_read_only_unless_asked
+    mounts_below_a_bind_are_read_only_too
     writable_binds_reach_the_host
     a_file_can_be_bound_over_a_file
     memory_is_limited

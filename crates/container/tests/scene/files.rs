@@ -36,6 +36,27 @@ pub(crate) fn binds_are_read_only_unless_asked() {
     before.assert_untouched();
 }
 
+/// `/dev/shm` is a file system of its own, which everybody may write to.
+pub(crate) fn mounts_below_a_bind_are_read_only_too() {
+    let below = crate::oracle::payload::mountinfo(
+        &fs::read_to_string("/proc/self/mountinfo").expect("mounts"),
+    );
+    let is_below = below.expect("mounts").iter().any(|mount| mount.point == "/dev/shm");
+    assert!(is_below, "this test needs a file system at /dev/shm");
+    let text = "touch /d/shm/ampoule-test 2>/dev/null && echo wrote; echo end";
+    let root = fixture::rootfs();
+    for builder in [Container::host_view(), rooted(&root)] {
+        let builder = builder.bind_to("/dev", "/d");
+        let look = Look::at(builder.clone());
+        for mount in look.mounts().iter().filter(|mount| mount.point.starts_with("/d/")) {
+            assert!(mount.has("ro") && mount.has("nosuid") && mount.has("nodev"), "{mount:?}");
+        }
+        assert_eq!(look.mount("/d/shm").kind, "tmpfs");
+        assert_eq!(print(builder, text), "end\n");
+    }
+    assert!(!Path::new("/dev/shm/ampoule-test").exists());
+}
+
 pub(crate) fn writable_binds_reach_the_host() {
     let source = shared();
     let builder = Container::host_view().bind_rw_to(source.path(), "/data");
