@@ -2,8 +2,20 @@
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use ampoule::Container;
+use ampoule_examples::arguments::{Failure, only_help};
 
-fn main() -> Result<(), ampoule::Error> {
+const HELP: &str = "\
+Runs a shell in a read-only view of this machine's programs, and prints how it ended.
+
+Usage: hello
+";
+
+fn main() -> Result<(), Failure> {
+    let Some(()) = only_help(HELP)? else { return Ok(()) };
+    Ok(hello()?)
+}
+
+fn hello() -> Result<(), ampoule::Error> {
     let status = Container::host_view()
         .hostname("ampoule")
         .command("sh")
