@@ -39,3 +39,9 @@ in_tier!(root, image_attacks:
     users_of_an_image_are_exact_or_refused
     variables_of_an_image_are_exact_or_refused
 );
+
+in_tier!(root, builds:
+    programs_of_a_build_have_the_hosts_network_or_none
+    instructions_reach_the_configuration
+    names_of_a_build_are_looked_up_inside
+);

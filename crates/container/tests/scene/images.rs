@@ -27,6 +27,12 @@ pub(crate) struct Stocked {
     _files: TempDir,
 }
 
+impl Stocked {
+    pub(crate) fn new(store: Store, image: Image, files: TempDir) -> Self {
+        Self { store, image, _files: files }
+    }
+}
+
 pub(crate) fn name(text: &str) -> Reference {
     text.parse().expect("a reference")
 }

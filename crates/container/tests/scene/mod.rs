@@ -9,6 +9,8 @@
 pub(crate) mod added_archives;
 pub(crate) mod attacks;
 pub(crate) mod attributes;
+#[cfg(feature = "image")]
+pub(crate) mod builds;
 pub(crate) mod container_events;
 pub(crate) mod created;
 pub(crate) mod defaults;
