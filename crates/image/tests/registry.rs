@@ -155,6 +155,22 @@ fn a_broken_blob_is_taken_up_where_it_broke() {
 }
 
 #[test]
+fn a_blob_that_stalls_is_taken_up_where_it_stalled() {
+    let fake = Fake::new(|heard, _| match offset(heard) {
+        None => Reply::Stall(content(), 100_001),
+        Some(at) => {
+            let end = content().len();
+            Reply::Part(format!("bytes {at}-{}/{end}", end - 1), content()[at..].to_vec())
+        }
+    });
+    let begin = Instant::now();
+    assert!(read_blob(&fake).unwrap() == content());
+    assert!(begin.elapsed() >= options().stall && begin.elapsed() < Duration::from_secs(10));
+    let offsets: Vec<_> = fake.heard().iter().map(offset).collect();
+    assert_eq!(offsets, [None, Some(100_001)]);
+}
+
+#[test]
 fn a_registry_without_ranges_sends_it_from_the_beginning() {
     let fake = Fake::new(|_, before| match before {
         0 => Reply::Cut(Vec::new(), content(), 300_000),

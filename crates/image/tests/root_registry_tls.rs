@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ampoule_image::registry::{Login, Options, Push, Registry, Scheme};
+use ampoule_image::registry::{Credentials, Login, Options, Push, Registry, Scheme};
 use ampoule_image::{Digest, Error, ErrorKind};
 use tempfile::TempDir;
 
@@ -84,23 +84,28 @@ impl Drop for Server {
     }
 }
 
-fn configuration(files: &Path, address: &str) -> String {
+fn configuration(files: &Path, address: &str, auth: &str) -> String {
     let files = files.display();
     format!(
         "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {files}/store}}}}\n\
-         http: {{addr: '{address}', tls: {{certificate: {files}/server.pem, key: {files}/server.key}}}}\n"
+         http: {{addr: '{address}', tls: {{certificate: {files}/server.pem, key: {files}/server.key}}}}\n{auth}"
     )
 }
 
 /// A registry whose certificate is for this host, and good so long.
 fn serve(host: &str, validity: &Validity) -> Server {
+    serve_with(host, validity, |_| String::new())
+}
+
+/// The same with a configuration of who may ask, told where its files are.
+fn serve_with(host: &str, validity: &Validity, auth: impl Fn(&Path) -> String) -> Server {
     let authority = Authority::new();
     authority.sign(host, validity);
     let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
     let address = port.to_string();
     let files = authority.0.path();
     let file = files.join("config.yml");
-    fs::write(&file, configuration(files, &address)).expect("the configuration");
+    fs::write(&file, configuration(files, &address, &auth(files))).expect("the configuration");
     let mut command = Command::new("docker-registry");
     command.arg("serve").arg(file).stdout(Stdio::null()).stderr(Stdio::null());
     let child = command.spawn().expect("docker-registry (Debian package docker-registry)");
@@ -151,6 +156,30 @@ fn an_authority_of_ones_own_is_believed() {
     // Among others.
     let other = Authority::new();
     round_trip(&server, &options(vec![other.pem(), server.authority.pem()])).expect("believed");
+}
+
+/// A token service that is not encrypted is never asked, with a password or without.
+#[test]
+fn an_encrypted_registry_leads_to_nothing_that_is_not() {
+    let tokens = TcpListener::bind("127.0.0.1:0").expect("a port");
+    tokens.set_nonblocking(true).expect("a listener");
+    let at = tokens.local_addr().expect("an address");
+    let server = serve_with("IP:127.0.0.1", &NOW, |files| {
+        let files = files.display();
+        format!(
+            "auth: {{token: {{realm: 'http://{at}/token', service: s, issuer: i, rootcertbundle: {files}/ca.pem}}}}\n"
+        )
+    });
+    let mut options = options(vec![server.authority.pem()]);
+    let (user, password) = ("me".to_owned(), "secret".to_owned());
+    for login in [Login::With(Credentials::Password { user, password }), Login::Anonymous] {
+        options.credentials = login;
+        let error = round_trip(&server, &options).expect_err("it is not asked");
+        assert_eq!(error.kind(), ErrorKind::Certificate, "{error}");
+        assert!(error.to_string().contains("not encrypted"), "{error}");
+    }
+    let nobody = tokens.accept().expect_err("nobody came");
+    assert_eq!(nobody.kind(), std::io::ErrorKind::WouldBlock);
 }
 
 #[test]

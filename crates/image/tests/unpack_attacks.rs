@@ -307,8 +307,10 @@ fn bombs_end_at_the_quota() {
     assert_eq!(kind(&scene.unpack(&options, &implied.end())), quota);
     let headers = (0..2000).fold(Archive::new(), |archive, _| archive.raw_pax(b'g', b""));
     assert_eq!(kind(&scene.unpack(&options, &headers.end())), quota);
-    let deep = Archive::new().file("a/".repeat(300) + "b", "").end();
-    assert_eq!(kind(&scene.unpack(&options, &deep)), quota);
+    for depth in [300, 10_000] {
+        let deep = Archive::new().file("a/".repeat(depth) + "b", "").end();
+        assert_eq!(kind(&scene.unpack(&options, &deep)), quota);
+    }
     let value = "v".repeat(70_000);
     let attribute = Archive::new().pax(&[("SCHILY.xattr.user.a", &value)]).file("a", "").end();
     assert_eq!(kind(&scene.unpack(&options, &attribute)), quota);

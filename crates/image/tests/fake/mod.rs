@@ -32,6 +32,8 @@ pub(crate) enum Reply {
     Answer(&'static str, Vec<(&'static str, String)>, Vec<u8>),
     /// A body that is cut off after that many bytes.
     Cut(Vec<(&'static str, String)>, Vec<u8>, usize),
+    /// A body of which nothing comes after that many bytes, until the client goes.
+    Stall(Vec<u8>, usize),
     /// A part of a body, `206 Partial Content`.
     Part(String, Vec<u8>),
     /// The connection ends after that many bytes of the request's body were read; the rest is not.
@@ -131,6 +133,12 @@ fn answer(mut stream: TcpStream, reply: Reply) {
         Reply::Cut(headers, body, at) => {
             let head = head("200 OK", &headers, body.len());
             stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body[..at]))
+        }
+        Reply::Stall(body, at) => {
+            let head = head("200 OK", &[], body.len());
+            let sent =
+                stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body[..at]));
+            sent.and_then(|()| stream.read(&mut [0; 1]).map(drop))
         }
         Reply::Part(range, body) => {
             let head = head("206 Partial Content", &[("Content-Range", range)], body.len());
