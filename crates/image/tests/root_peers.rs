@@ -168,6 +168,42 @@ fn what_buildah_wrote() {
     assert_eq!(store.verify().expect("verify").problems, Vec::new());
 }
 
+#[test]
+fn what_podman_wrote() {
+    let place = Place::new();
+    place.layout();
+    place.run(
+        "skopeo --insecure-policy copy -q oci:L:x docker-archive:docker.tar:localhost/base:1
+         p='podman --root '$PWD'/storage --runroot '$PWD'/run --tmpdir '$PWD'/tmp --storage-driver vfs'
+         $p load -q -i docker.tar > /dev/null; echo podman > greeting
+         c=$($p create --net none localhost/base:1); $p cp greeting $c:/opaque/greeting
+         $p commit -q --change 'LABEL a=b' $c localhost/new:1 > /dev/null; $p rm $c > /dev/null
+         $p save -q --format docker-archive -o saved-docker.tar localhost/new:1
+         $p save -q --format oci-archive -o saved-oci.tar localhost/new:1
+         $p save -q --format oci-dir -o saved-dir localhost/new:1; $p rmi -f -a > /dev/null",
+    );
+    let docker = DockerArchive::open(place.at("saved-docker.tar"), None).expect("docker");
+    assert_eq!(docker.names(), [name("localhost/new:1")]);
+    let sources: [(&str, Box<dyn Source>); 3] = [
+        ("docker", Box::new(docker)),
+        ("oci", Box::new(Layout::archive(place.at("saved-oci.tar"), None).expect("oci"))),
+        ("dir", Box::new(Layout::directory(place.at("saved-dir"), None).expect("dir"))),
+    ];
+    let store = place.store("store");
+    for (tag, source) in sources {
+        let image = pull(&store, &*source, tag);
+        let layers = image.layers(&Unpack::default().form()).expect("layers");
+        check_layers(&layers[..2]);
+        let greeting = layers.last().expect("a layer").path().join("opaque/greeting");
+        assert_eq!(fs::read_to_string(greeting).expect("greeting"), "podman\n", "{tag}");
+        let config = &image.config().config;
+        assert_eq!(config.labels.get("a").map(String::as_str), Some("b"), "{tag}");
+        assert_eq!(config.user.as_deref(), Some("7:8"), "{tag}");
+    }
+    let verified = store.verify().expect("verify");
+    assert_eq!((verified.references, verified.problems), (3, Vec::new()));
+}
+
 fn save(image: &Image, destination: &mut dyn Destination, tag: &str) {
     copy(image, destination, Some(&name(tag)), &Choice::Host, &()).expect("copy");
 }
