@@ -10,8 +10,8 @@ use ampoule_image::registry::{
     Credentials, Login, Options, Push, Registry, RegistryImage, RegistryWriter,
 };
 use ampoule_image::{
-    Choice, Configuration, Digest, Error, ErrorKind, Manifest, Platform, Pull, Reference, Store,
-    copy,
+    Choice, Configuration, Digest, Error, ErrorKind, Manifest, NewImage, Platform, Pull, Reference,
+    Store, copy,
 };
 use served::serve;
 use tempfile::TempDir;
@@ -160,6 +160,48 @@ fn an_image_goes_from_store_to_registry_to_store() {
         assert_eq!(pulled.config(), image.config());
     }
     assert_eq!(store.verify().unwrap().problems, []);
+}
+
+/// A layer with one file.
+fn layer(file: &str) -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(file.len() as u64);
+    header.set_mode(0o644);
+    let mut builder = tar::Builder::new(Vec::new());
+    builder.append_data(&mut header, file, file.as_bytes()).expect("a member");
+    builder.into_inner().expect("a layer")
+}
+
+#[test]
+fn podman_pulls_what_is_pushed() {
+    let server = serve(true);
+    let files = tempfile::tempdir_in("/dev/shm").unwrap();
+    let reference: Reference = format!("{}/team/app:1", server.address).parse().unwrap();
+    let store = Store::open(files.path().join("store")).unwrap();
+    let (base, config) = ("base".parse().unwrap(), Configuration::new(Platform::host()));
+    let new = NewImage::from_scratch(config, &base);
+    let image = store.import(&new, layer("lower").as_slice()).unwrap();
+    let image = store.import(&NewImage::on(&image, &reference), layer("upper").as_slice()).unwrap();
+    let registry = Registry::new(&server.address, &options(password("secret"))).unwrap();
+    let mut writer = RegistryWriter::new(&registry, &reference);
+    copy(&image, &mut writer, None, &Choice::Host, &()).unwrap();
+    // Its locks are in /dev/shm otherwise, and stay there.
+    std::fs::write(files.path().join("containers.conf"), "[engine]\nlock_type = \"file\"\n")
+        .unwrap();
+    let script = "p=\"podman --root $PWD/storage --runroot $PWD/run --tmpdir $PWD/tmp --storage-driver vfs\"
+        $p pull -q --tls-verify=false --creds me:secret $0 > /dev/null
+        $p image inspect --format '{{.RootFS.Layers}}' $0
+        cd $($p image mount $0); cat lower upper; cd /; $p image umount -f $0 > /dev/null; $p rmi -f -a > /dev/null";
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-ec", script]).arg(reference.to_string()).current_dir(files.path());
+    shell.env("CONTAINERS_CONF", files.path().join("containers.conf"));
+    let output = shell.output().expect("sh");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for diff_id in &image.config().rootfs.diff_ids {
+        assert!(said.contains(&diff_id.to_string()), "{said}");
+    }
+    assert!(said.ends_with("lowerupper"), "{said}");
 }
 
 #[test]
