@@ -4,6 +4,7 @@
 
 mod oracle;
 mod scene;
+mod svirt;
 
 use std::fs::read_to_string;
 use std::process::Command;
@@ -31,14 +32,16 @@ fn a_category_is_for_its_container_only() {
         let dir = tempfile::tempdir_in("/root").expect("a directory on the disk");
         let script = "cp /bin/busybox busybox && echo mine > mine && echo other > other
             chcon -t container_file_t -l s0 . busybox
-            chcon -t container_file_t -l s0:c1,c2 mine
-            chcon -t container_file_t -l s0:c3,c4 other
-            runcon -t container_t -l s0:c1,c2 ./busybox cat mine other";
+            chcon -t container_file_t -l s0:c601,c602 mine
+            chcon -t container_file_t -l s0:c601,c604 other
+            runcon -t container_t -l s0:c601,c602 ./busybox cat mine other";
         let output = Command::new("sh").args(["-c", script]).current_dir(dir.path()).output();
         let output = output.expect("sh");
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.stdout, b"mine\n", "{stderr}");
         assert_eq!(stderr, "cat: can't open 'other': Permission denied\n");
         assert!(!output.status.success());
+        let logged = svirt::denials(&["{ read }", "s0:c601,c602", "s0:c601,c604", "tclass=file"]);
+        assert!(!logged.is_empty(), "nothing was logged");
     });
 }

@@ -9,7 +9,9 @@ mod svirt;
 use std::fs;
 
 use ampoule::{Container, Control, ErrorKind, Selinux};
-use ampoule_selinux::Relabel;
+use ampoule_selinux::{FileLabels, Relabel};
+#[cfg(target_arch = "x86_64")]
+use oracle::fixture;
 use svirt::{busybox, context, denials, label_of, labelled, on_disk, payload, root};
 
 #[test]
@@ -27,10 +29,37 @@ fn a_payload_has_the_label_that_is_told() {
         assert_eq!(found, told(container));
         assert!(found.contains(":container_t:s0:c"), "{found}");
     }
-    let text = "container_file_t:s0:c";
-    let said = busybox(Container::from_rootfs(root.path()), &["ls", "-Zd", "/dev", "/bin/busybox"]);
-    let said = String::from_utf8_lossy(&said.stdout).into_owned();
-    assert!(said.is_empty() || said.matches(text).count() == 2, "{said}");
+}
+
+/// What is mounted for a container has its label: nobody else's processes read it.
+#[test]
+fn file_systems_have_the_label_that_is_told() {
+    oracle::tier::vm();
+    let root = root();
+    let builder = labelled(root.path(), "c105,c206").tmpfs("/memory", ampoule::Bytes::mib(1));
+    let command = builder.file("/written", "x").command("/bin/busybox").args(["sleep", "100"]);
+    let container = command.spawn().expect("a container");
+    let inside = format!("/proc/{}/root", payload(&container));
+    let labels = FileLabels::open().expect("procfs");
+    for path in ["", "dev", "dev/null", "dev/shm", "bin/busybox", "memory", "written"] {
+        let file = fs::File::open(format!("{inside}/{path}")).expect(path);
+        let label = labels.get(file).expect("an answer").expect("a label").to_string();
+        assert_eq!(label, "system_u:object_r:container_file_t:s0:c105,c206", "/{path}");
+    }
+}
+
+/// The session keyring that each container gets has its label, and not that of who starts it.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_keyring_has_the_label_that_is_told() {
+    oracle::tier::vm();
+    let root = root();
+    // The default profile keeps keyrings closed.
+    let builder = labelled(root.path(), "c107,c208").seccomp(ampoule::Seccomp::Unconfined);
+    let builder = builder.file_with_mode("/label", fixture::keyring_label(), 0o755);
+    let output = builder.command("/label").output().expect("a run");
+    let found = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(found.trim_end_matches('\0'), "system_u:system_r:container_t:s0:c107,c208");
 }
 
 #[test]
@@ -55,7 +84,8 @@ fn a_volume_is_for_its_container_only() {
     assert_eq!(other.stdout, b"");
     let said = String::from_utf8_lossy(&other.stderr).into_owned();
     assert!(said.contains("Permission denied"), "{said}");
-    assert!(!denials(&["s0:c103,c204"]).is_empty(), "nothing was logged");
+    let logged = denials(&["{ read }", "s0:c103,c204", "s0:c101,c202", "tclass=file"]);
+    assert!(!logged.is_empty(), "nothing was logged");
 }
 
 #[test]
