@@ -70,13 +70,11 @@ pub(crate) fn run(args: lexopt::Parser) -> Result<Verdict, Error> {
         println!("NOT RUN  fuzz  no C++ compiler  {}", packages::install_command(&missing));
         return Ok(Verdict::Failed);
     }
-    let artifacts = build()?;
-    let wanted = |name: &String| options.targets.is_empty() || options.targets.contains(name);
-    let mut chosen = artifacts.iter().filter(|each| wanted(&each.target.name)).peekable();
-    if chosen.peek().is_none() {
+    let known = targets()?;
+    if options.targets.iter().any(|name| !known.contains(name)) {
         return Err(Error::absent("such fuzz target (see --list)"));
     }
-    run_targets(chosen, options.seconds)
+    run_targets(build(&options.targets)?.iter(), options.seconds)
 }
 
 impl Options {
@@ -177,11 +175,16 @@ fn targets() -> Result<Vec<String>, Error> {
     Ok(targets.filter(|target| target.kind == "bin").map(|target| target.name).collect())
 }
 
-fn build() -> Result<Vec<Artifact>, Error> {
+/// Builds these, or all.
+fn build(chosen: &[String]) -> Result<Vec<Artifact>, Error> {
     // With --target the flags are for the targets only, not for build scripts and macros.
     let triple = workspace::host_triple()?;
     let mut command = workspace::cargo("build");
-    command.args(["--release", "--bins", "--target", &triple, "--manifest-path"]).arg(manifest());
+    command.args(["--release", "--target", &triple, "--manifest-path"]).arg(manifest());
+    match chosen {
+        [] => command.arg("--bins"),
+        chosen => command.args(chosen.iter().flat_map(|name| ["--bin", name])),
+    };
     command.arg("--target-dir").arg(workspace::target_dir()?.join("fuzz/build"));
     command.env("RUSTC_BOOTSTRAP", "1").env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\x1f"));
     let artifacts = workspace::build(&mut command)?;

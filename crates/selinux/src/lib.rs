@@ -4,6 +4,8 @@ mod attribute;
 mod categories;
 mod context;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod label;
 mod lease;
 mod level;

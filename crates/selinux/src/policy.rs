@@ -108,7 +108,7 @@ fn standard(role: &str, kind: &str) -> Context {
 }
 
 /// The name of the policy in `/etc/selinux/config`; a name that would lead elsewhere is none.
-fn policy_of(config: &str) -> Option<&str> {
+pub(crate) fn policy_of(config: &str) -> Option<&str> {
     let lines = config.lines().map(str::trim);
     let name = lines.filter_map(|line| line.strip_prefix("SELINUXTYPE=")).next_back()?.trim();
     (!name.is_empty() && !name.contains('/') && !name.starts_with('.')).then_some(name)
