@@ -170,18 +170,23 @@ impl Profile {
     ///
     /// If it has another profile everything is killed first.
     pub(crate) fn verify(&self, container: &mut Container) -> Result<(), Error> {
+        let looked = self.look(container);
+        if looked.is_err() {
+            container.on_drop = OnDrop::Kill;
+        }
+        looked
+    }
+
+    /// As [`Profile::verify`], where the caller ends the container.
+    pub(crate) fn look(&self, container: &Container) -> Result<(), Error> {
         let wrong = match payload(container).map(current) {
             None | Some(Err(None)) => return Ok(()),
             Some(Ok(found)) if label(&found).0 == self.name => return Ok(()),
             Some(Ok(found)) => self.differs(&found),
             Some(Err(Some(errno))) => self.differs("what cannot be read").with_errno(errno),
         };
-        if container.alive().is_err() {
-            // The id may be another process's by now.
-            return Ok(());
-        }
-        container.on_drop = OnDrop::Kill;
-        Err(wrong)
+        // The id may be another process's by now.
+        if container.alive().is_err() { Ok(()) } else { Err(wrong) }
     }
 
     /// As [`Profile::verify`], for a process that joined.

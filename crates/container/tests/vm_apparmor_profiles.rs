@@ -13,11 +13,11 @@ use ampoule::{Builder, Container, Control, ErrorKind, Stage, State};
 use oracle::{tier, unchanged};
 use scene::{is_error, print, refused, run};
 
-/// Everything but one file.
+/// Everything but one file, whose denial is logged.
 fn load(name: &str, flags: &str) {
     let profile = format!(
         "profile {name} flags=({flags}) {{\n  file,\n  capability,\n  network,\n  unix,\n  \
-         signal,\n  ptrace,\n  deny /secret r,\n}}\n"
+         signal,\n  ptrace,\n  audit deny /secret r,\n}}\n"
     );
     let mut parser = Command::new("apparmor_parser");
     parser.args(["--replace", "--skip-cache"]).stdin(Stdio::piped());
@@ -26,6 +26,15 @@ fn load(name: &str, flags: &str) {
     stdin.write_all(profile.as_bytes()).expect("a profile");
     drop(stdin);
     assert!(parser.wait().expect("a status").success(), "{profile}");
+}
+
+/// The denials in the kernel's log of reading that file under a profile.
+fn denials(profile: &str) -> usize {
+    let log = Command::new("dmesg").output().expect("the kernel's log").stdout;
+    let log = String::from_utf8_lossy(&log).into_owned();
+    let profile = format!("profile=\"{profile}\"");
+    let words = ["apparmor=\"DENIED\"", "name=\"/secret\"", profile.as_str()];
+    log.lines().filter(|line| words.iter().all(|word| line.contains(word))).count()
 }
 
 fn view() -> Builder {
@@ -40,6 +49,7 @@ fn the_payload_has_the_profile() {
         let builder = view().apparmor_profile("ampoule-test-enforced");
         let script = "cat /proc/self/attr/apparmor/current; cat /secret 2>/dev/null || echo denied";
         assert_eq!(print(builder.clone(), script), "ampoule-test-enforced (enforce)\ndenied\n");
+        assert_ne!(denials("ampoule-test-enforced"), 0, "the kernel's log has it");
         assert_eq!(print(view(), script), "unconfined\nsecret\n");
         // It lives when it is looked at.
         let command = builder.clone().command("sleep").arg("0.5");

@@ -175,6 +175,7 @@ impl Kept {
         };
         let socket = socket.ok_or_else(|| wrong_state("start", self.state()))?;
         let started = before(self).and_then(|()| self.go(Held::connected(socket)));
+        let started = started.and_then(|()| self.look_at_profile());
         if started.is_err() {
             // The first error is the one to tell.
             drop(self.end_processes());
@@ -197,6 +198,22 @@ impl Kept {
         let listener = went.fds.into_iter().find(|(what, _)| *what == crate::syscalls::LISTENER);
         self.listener = listener.map(|(_, fd)| Listener::from(fd));
         Ok(())
+    }
+
+    /// Whether its payload has the AppArmor profile that was asked for.
+    fn look_at_profile(&self) -> Result<(), Error> {
+        if self.record.confinement.builder.apparmor_profile.is_none() {
+            return Ok(());
+        }
+        match self.container() {
+            Ok(container) => {
+                let profile = container.plan.settings.apparmor.as_ref();
+                profile.map_or(Ok(()), |profile| profile.look(container))
+            }
+            // One that has ended needs no profile any more.
+            Err(_) if !self.lives() => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Sends its payload a signal.
