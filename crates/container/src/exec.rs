@@ -272,6 +272,8 @@ impl Exec<'_> {
         let state = container.freeze_state();
         // A frozen init would not answer either.
         joining::wait_until_thawed(state.as_ref(), deadline)?;
+        // What is wrong with the settings is told before what the machine has not.
+        self.own.check(&container.plan.settings)?;
         let profile = self.own.apparmor(&container.plan.settings)?;
         let started = self.ready(state, begun).and_then(|ready| ready.start(defaults));
         let mut process = started.map_err(|error| {
