@@ -30,10 +30,29 @@ const PAUSE: Duration = Duration::from_millis(1);
 #[derive(Clone, Debug)]
 pub(super) struct Bus(Arc<OwnedFd>);
 
-/// Connects to the bus on which systemd answers this caller: the system's for root, else the user's own.
+/// Connects to the bus on which systemd answers this caller: the system's for root, else the user's own, also for the root
+/// of that user's namespace.
 pub(super) fn connect_to_systemd() -> Result<Bus> {
     let variable = |name: &str| std::env::var(name).ok();
-    connect_to(&addresses(rustix::process::geteuid().as_raw(), variable))
+    connect_to(&addresses(user(), variable))
+}
+
+/// The caller as whoever listens on a bus sees it: its id outside its user namespace.
+pub(super) fn user() -> u32 {
+    let own = rustix::process::geteuid().as_raw();
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    outside(own, &map).unwrap_or(own)
+}
+
+/// What an id is outside (user_namespaces(7)).
+fn outside(id: u32, map: &str) -> Option<u32> {
+    map.lines().find_map(|line| {
+        let mut numbers = line.split_whitespace().map(str::parse::<u32>);
+        let mut next = || numbers.next()?.ok();
+        let (inside, outside, count) = (next()?, next()?, next()?);
+        let above = id.checked_sub(inside).filter(|above| *above < count)?;
+        outside.checked_add(above)
+    })
 }
 
 /// The first bus that takes a connection.
@@ -161,6 +180,19 @@ mod tests {
         assert_eq!(found(7, &[]), ["/run/user/7/bus"]);
         assert_eq!(found(7, &[("XDG_RUNTIME_DIR", "/x")]), ["/x/bus"]);
         assert_eq!(found(7, &[("XDG_RUNTIME_DIR", "x")]), ["/run/user/7/bus"]);
+    }
+
+    #[test]
+    fn the_root_of_a_users_namespace_is_that_user() {
+        let rootless = "         0       1000          1\n         1     100000      65536\n";
+        assert_eq!(outside(0, rootless), Some(1000));
+        assert_eq!(outside(12, rootless), Some(100_011));
+        assert_eq!(outside(65537, rootless), None);
+        assert_eq!(outside(0, "0 0 4294967295"), Some(0));
+        assert_eq!(outside(1000, "0 0 4294967295"), Some(1000));
+        assert_eq!(outside(0, "0 4294967295 2\nx"), Some(u32::MAX));
+        assert_eq!(outside(1, "0 4294967295 2"), None);
+        assert_eq!(outside(0, ""), None);
     }
 
     #[test]

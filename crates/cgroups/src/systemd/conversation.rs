@@ -56,7 +56,9 @@ fn failed(operation: &'static str, error: &std::io::Error) -> Error {
 }
 
 async fn make(bus: Bus, order: &Order<'_>) -> Result<String> {
-    let connection = zbus::connection::Builder::socket(bus).build().await;
+    // A bus that knows its clients by the socket wants to hear the same.
+    let connection =
+        zbus::connection::Builder::socket(bus).user_id(super::bus::user()).build().await;
     let connection = connection.map_err(|error| answered("Hello", error))?;
     same_pids(&connection).await?;
     let mut ended = jobs(&connection).await?;
