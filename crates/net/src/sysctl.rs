@@ -79,7 +79,7 @@ fn companions(
         keep(forwarding.clone(), read(&forwarding)?.filter(|value| value != "0"));
         let accept = format!("net/{family}/conf/{interface}/accept_ra");
         let listens = family == "ipv6" && read(&accept)?.as_deref() == Some("1");
-        if listens && interface != "default" {
+        if listens && !matches!(interface.as_str(), "default" | "lo") {
             keep(accept.clone(), Some("1".to_owned()));
             wanted.insert(accept, "2");
         }

@@ -67,6 +67,12 @@ impl Veth {
         self
     }
 
+    /// The addresses of the container's end.
+    #[must_use]
+    pub fn addresses(&self) -> &[Cidr] {
+        &self.addresses
+    }
+
     /// Adds a route of the container; one that a gateway depends on comes before.
     #[must_use]
     pub fn route(mut self, route: Route) -> Self {

@@ -68,10 +68,6 @@ pub struct Picture {
 
 impl Picture {
     pub fn take() -> Self {
-        let mut sysctls = BTreeMap::new();
-        for root in ["/proc/sys/net/ipv4", "/proc/sys/net/ipv6"] {
-            read_settings(Path::new(root), &mut sysctls);
-        }
         let mut files = Vec::new();
         list(Path::new("/run/ampoule"), &mut files);
         let pid = std::process::id();
@@ -80,7 +76,7 @@ impl Picture {
             addresses: ip(&["-brief", "address"]),
             routes: ip(&["route", "show", "table", "all"]) + &ip(&["-6", "route"]),
             tables: tables(),
-            sysctls,
+            sysctls: settings(),
             files,
             descriptors: fs::read_dir("/proc/self/fd").unwrap().count(),
             children: fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap(),
@@ -93,6 +89,15 @@ impl Picture {
         }
         assert_eq!(self, before);
     }
+}
+
+/// The settings of this network namespace, by path.
+pub fn settings() -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for root in ["/proc/sys/net/ipv4", "/proc/sys/net/ipv6"] {
+        read_settings(Path::new(root), &mut found);
+    }
+    found
 }
 
 /// What counters are not.
