@@ -153,6 +153,10 @@ fn of_step(call: &str, errno: Errno, step: &str) -> (ErrorKind, Option<&'static 
         ("fsmount" | "fsconfig", Errno::PERM) if host::denied_now().is_some() => {
             (ErrorKind::UserNamespacesDenied, host::denied_now())
         }
+        ("interface_up", Errno::PERM) => (
+            ErrorKind::PermissionDenied,
+            Some("a new network needs CAP_NET_ADMIN, or a user namespace of its own"),
+        ),
         ("unshare" | "setns", Errno::INVAL) if step.contains("CLONE_NEWTIME") => {
             (ErrorKind::Unsupported, None)
         }

@@ -22,7 +22,7 @@ use crate::container::Container;
 pub(crate) use attached::{Attached, Attaching};
 pub use cni::CniNetwork;
 pub(crate) use left::Left;
-pub(crate) use names::name_files;
+pub(crate) use names::{later_file, name_files};
 pub use pinned::PinnedNetwork;
 pub(crate) use planned::{Planned, plan};
 
@@ -169,8 +169,8 @@ pub(crate) struct Networking {
 impl Builder {
     /// Connects it to a network; several of [`Network::Bridge`] and the like are possible. Where a root of its own is
     /// made, `/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf` say what belongs to it, unless a
-    /// [file](Builder::file) or a mount does. Its own name there is the address that an [`Endpoint`] or its pod has, or
-    /// else 127.0.1.1.
+    /// [file](Builder::file) or a mount does. Its own name there is each address that the network gave it, or 127.0.1.1
+    /// where that is not known ([`Network::User`]).
     #[must_use]
     pub fn network(mut self, network: impl Into<Network>) -> Self {
         let network = network.into();

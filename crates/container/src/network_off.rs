@@ -1,8 +1,9 @@
 //! Networks without the feature `net`: there are none.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
-use ampoule_init::{Fd, Refused, Slots, Step};
+use ampoule_init::{Fd, Refused, Slot, Slots, Step};
 use ampoule_ns::NamespaceSet;
 use ampoule_overlay::File;
 use serde::{Deserialize, Serialize};
@@ -49,12 +50,16 @@ pub(crate) fn name_files(_: &Builder) -> Vec<File> {
     Vec::new()
 }
 
+pub(crate) fn later_file(_: &Builder) -> Option<PathBuf> {
+    None
+}
+
 impl Planned {
     pub(crate) fn sysctls(&self, _: Fd) -> std::iter::Empty<Step> {
         std::iter::empty()
     }
 
-    pub(crate) fn steps(&self, _: Fd, _: &mut Slots) -> Vec<Step> {
+    pub(crate) fn steps(&self, _: Fd, _: Option<Slot>, _: &mut Slots) -> Vec<Step> {
         Vec::new()
     }
 

@@ -351,7 +351,9 @@ fn set_up(settings: &Settings, to: &mut Ordered) {
         settings.sysctls.iter().map(|sysctl| attributes::sysctl(sysctl, settings.container_proc())),
     );
     // All that belongs to the host's part of networks is there, and the payload is not.
-    let network = settings.network.steps(settings.container_proc(), &mut to.draft.slots);
+    let (proc, hosts) = (settings.container_proc(), settings.root.as_ref());
+    let hosts = hosts.and_then(|root| root.open_file);
+    let network = settings.network.steps(proc, hosts, &mut to.draft.slots);
     to.first(network);
     to.end(Stage::Setup, "setup");
 }

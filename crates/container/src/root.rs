@@ -91,6 +91,7 @@ fn file_system(builder: &Builder) -> FileSystem {
         fs.directories.extend(builder.image_working_dir().map(Path::to_path_buf));
     }
     fs.files.extend(crate::network::name_files(builder));
+    fs.open_file = crate::network::later_file(builder);
     fs.directories.extend(builder.directories.iter().cloned());
     fs.files.extend(builder.files.iter().cloned());
     fs.links.extend(builder.links.iter().cloned());

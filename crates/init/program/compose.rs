@@ -20,10 +20,11 @@ fn open_in_root(root: u64, path: u64, flags: u64) -> Result<u64, i32> {
 }
 
 impl Machine {
-    /// Finds or makes a target; arguments: root, path, type and mode of what is made, mode of parents.
+    /// Finds or makes a target; arguments: root, path, type and mode of what is made, mode of parents, and whether a link
+    /// is followed (0 or `O_NOFOLLOW`).
     pub fn target(&self, args: [u64; 6]) -> Result<u64, i32> {
-        let [root, path, mode, parents, ..] = args;
-        let found = open_in_root(root, path, kernel::O_PATH);
+        let [root, path, mode, parents, follow, _] = args;
+        let found = open_in_root(root, path, kernel::O_PATH | follow);
         match found {
             Err(ENOENT) => make(root, path, mode as u32, parents),
             Ok(fd) => same_type(fd, mode as u32).map(|()| fd),

@@ -1,7 +1,8 @@
 //! Files and links that appear in the root without being anywhere on the host.
 //!
 //! Kernel objects: none; pure data. Invariant: a file goes into the root, or into the tmpfs that its path names
-//! literally; below any other mount, and in a root that is not ours to change, it is a read-only mount.
+//! literally; below any other mount, and in a root that is not ours to change, it is a read-only mount. No link in its
+//! place is followed.
 
 use std::path::PathBuf;
 
@@ -10,7 +11,8 @@ use serde::{Deserialize, Serialize};
 /// A file with these bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct File {
-    /// Where: absolute, without `..`; missing directories are made, what is there is replaced.
+    /// Where: absolute, without `..`; missing directories are made, what is there is replaced or covered, unless it is a
+    /// directory (`EISDIR`). A link there is not followed, wherever it leads.
     pub path: PathBuf,
     /// Its mode.
     pub mode: u32,

@@ -27,6 +27,9 @@ pub struct FileSystem {
     pub mounts: Vec<Mount>,
     /// Files; of two with the same path the later one counts.
     pub files: Vec<File>,
+    /// The path of one of the files that is written again when more is known: [`Prepared::open_file`](crate::Prepared::open_file).
+    #[serde(default)]
+    pub open_file: Option<PathBuf>,
     /// Symbolic links.
     pub links: Vec<Link>,
     /// Device nodes, after all mounts.

@@ -40,6 +40,9 @@ pub struct Prepared {
     /// The upper directory of an [`crate::Root::Ephemeral`] root that is an overlay, open for reading: nothing else leads
     /// to it.
     pub upper: Option<Slot>,
+    /// The file of [`FileSystem::open_file`], open for writing, also where it or the root becomes read-only. Whoever wants it
+    /// sends it on and closes it before the payload runs.
+    pub open_file: Option<Slot>,
     /// What is the host's although the settings ask for the container's own.
     pub substitutions: Vec<Substitution>,
 }

@@ -82,6 +82,24 @@ impl<'a> View<'a> {
         }
     }
 
+    /// As [`Self::look`], but a link is there although it leads nowhere.
+    pub(crate) fn look_unfollowed(&self, path: &Path, upto: usize) -> Found {
+        let found = self.look(path, upto);
+        let nowhere = matches!(found, Found::Nothing | Found::Unknown(Some(Errno::LOOP)));
+        let dir = match covering(&self.fs.mounts, path, upto).map(|at| &self.fs.mounts[at]) {
+            None if self.fs.base == Base::Keep => Some((Path::new("/"), path)),
+            None => None,
+            Some(Mount { kind: MountKind::Bind { source, .. }, target, .. }) => {
+                path.strip_prefix(target).ok().map(|rest| (source.as_path(), rest))
+            }
+            Some(_) => None,
+        };
+        match dir {
+            Some((dir, rest)) if nowhere && has_link(dir, rest) => Found::File,
+            _ => found,
+        }
+    }
+
     fn look_in_root(&self, path: &Path) -> Found {
         match (&self.fs.base, &self.fs.root) {
             (Base::Empty, _) => Found::Nothing,
@@ -138,6 +156,15 @@ fn look_in(dir: &Path, path: &Path) -> Found {
     }
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     kind(rustix::fs::openat2(&dir, path, flags, Mode::empty(), resolve).and_then(Seen::look))
+}
+
+/// Whether a link is at a path below a directory of the host.
+fn has_link(dir: &Path, path: &Path) -> bool {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let opened = open_path(dir)
+        .and_then(|dir| rustix::fs::openat2(&dir, path, flags, Mode::empty(), resolve));
+    opened.and_then(Seen::look).is_ok_and(|seen| seen.kind == FileType::Symlink)
 }
 
 /// The same in one call, where no link and no `..` is on the way: nearly always.

@@ -9,10 +9,11 @@ use std::sync::{Mutex, PoisonError};
 
 use ampoule_init::Refused;
 use ampoule_net::{
-    Attachment, Connected, Egress, Error as NetError, Host, Moved, Netns, UserNetwork, cni,
+    Attachment, Cidr, Connected, Egress, Error as NetError, Host, Moved, Netns, UserNetwork, cni,
     prepared,
 };
 
+use super::names::HOSTS_FILE;
 use super::{Network, Planned};
 use crate::container::Container;
 use crate::error::{Error, ErrorKind, Stage};
@@ -23,7 +24,7 @@ pub(crate) struct Attaching<'plan> {
     plan: &'plan Planned,
     id: &'plan str,
     attached: Attached,
-    failed: Option<NetError>,
+    failed: Option<Error>,
 }
 
 /// What was made; it is taken away when this is dropped.
@@ -58,15 +59,29 @@ impl<'plan> Attaching<'plan> {
         })
     }
 
-    fn try_attach(&mut self, sent: &mut Vec<(u32, OwnedFd)>) -> Result<(), NetError> {
+    fn try_attach(&mut self, sent: &mut Vec<(u32, OwnedFd)>) -> Result<(), Error> {
+        let position = sent.iter().position(|(what, _)| *what == HOSTS_FILE);
+        let file = position.map(|position| sent.swap_remove(position).1);
+        let own = self.connect_all(sent).map_err(|error| Error::from_net(Stage::Setup, error))?;
+        let (Some(file), Some(hosts)) = (file, &self.plan.hosts) else { return Ok(()) };
+        let failed = |error| Error::io(Stage::Setup, "write", &error).about("/etc/hosts");
+        hosts.write(file, &own).map_err(failed)
+    }
+
+    /// Makes what the networks need; gives the container's addresses.
+    fn connect_all(&mut self, sent: &mut Vec<(u32, OwnedFd)>) -> Result<Vec<IpAddr>, NetError> {
         let mut netns = prepared::handed_over(sent)?;
+        let mut own = Vec::new();
         // Before there is a way out.
         self.plan.egress.iter().try_for_each(|egress| egress.enforce(&mut netns))?;
         for network in &self.plan.networks {
             let held = connect(network, self.id, &mut netns);
             // Also what was made before a failure: a device goes back through its namespace.
             match held {
-                Ok(held) => self.attached.held.extend(held),
+                Ok(held) => {
+                    own.extend(held.iter().flat_map(|held| held.addresses_by(network)));
+                    self.attached.held.extend(held);
+                }
                 Err(error) => {
                     self.attached.keep(netns);
                     return Err(error);
@@ -77,12 +92,12 @@ impl<'plan> Attaching<'plan> {
         if has_device || self.plan.egress.is_some() {
             self.attached.keep(netns);
         }
-        Ok(())
+        Ok(own)
     }
 
     /// The reason of a launch that failed here.
     pub(crate) fn explain(&mut self, error: Error) -> Error {
-        self.failed.take().map_or(error, |failed| Error::from_net(Stage::Setup, failed))
+        self.failed.take().unwrap_or(error)
     }
 
     pub(crate) fn attached(self) -> Attached {
@@ -104,6 +119,30 @@ fn connect(network: &Network, id: &str, netns: &mut Netns) -> Result<Option<Held
         Network::Bridge { endpoint: None, .. } | Network::None => None,
         Network::Host | Network::Join(_) => None,
     })
+}
+
+impl Held {
+    /// The addresses that it was given.
+    fn given(&self) -> Vec<IpAddr> {
+        match self {
+            Self::Bridge(attachment) => attachment.addresses().to_vec(),
+            Self::Cni(added) => {
+                added.answer().addresses().iter().map(|it| it.address.address()).collect()
+            }
+            Self::Veth(_) | Self::Device(_) | Self::User(_) => Vec::new(),
+        }
+    }
+
+    /// All that the container has by a network.
+    fn addresses_by(&self, network: &Network) -> Vec<IpAddr> {
+        match (self, network) {
+            (Self::Device(moved), _) => moved.addresses().iter().map(Cidr::address).collect(),
+            (Self::Veth(_), Network::Veth(veth)) => {
+                veth.addresses().iter().map(Cidr::address).collect()
+            }
+            _ => self.given(),
+        }
+    }
 }
 
 impl Attached {
@@ -146,14 +185,7 @@ impl Attached {
 
     /// What bridge networks and plugins gave.
     pub(crate) fn addresses(&self) -> Vec<IpAddr> {
-        let of_one = |held: &Held| match held {
-            Held::Bridge(attachment) => attachment.addresses().to_vec(),
-            Held::Cni(added) => {
-                added.answer().addresses().iter().map(|it| it.address.address()).collect()
-            }
-            Held::Veth(_) | Held::Device(_) | Held::User(_) => Vec::new(),
-        };
-        self.held.iter().flat_map(of_one).collect()
+        self.held.iter().flat_map(Held::given).collect()
     }
 
     /// What the egress policy refused.

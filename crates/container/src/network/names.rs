@@ -5,11 +5,13 @@
 
 use std::fmt::Write;
 use std::fs::File as HostFile;
-use std::io::Read;
+use std::io::{self, Read};
 use std::net::IpAddr;
-use std::path::Path;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
-use ampoule_net::Reach;
+use ampoule_net::{Cidr, Reach};
 use ampoule_overlay::File;
 
 use super::{Network, Networking};
@@ -18,6 +20,10 @@ use crate::error::Problem;
 use crate::origin::{Defaults, Origin};
 use crate::validate::DEFAULT_HOSTNAME;
 
+/// What the open `/etc/hosts` is called among a launch's descriptors.
+pub(super) const HOSTS_FILE: u32 = 6;
+
+const HOSTS_PATH: &str = "/etc/hosts";
 const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
 
 /// Where the host's name servers are; with systemd-resolved the first file names only a server on the host's loopback.
@@ -40,7 +46,7 @@ pub(crate) fn name_files(builder: &Builder) -> Vec<File> {
     }
     let shares_host = networking.networks.contains(&Network::Host);
     let files = [
-        ("/etc/hosts", hosts(builder)),
+        (HOSTS_PATH, hosts(builder)),
         ("/etc/hostname", format!("{}\n", hostname(builder))),
         ("/etc/resolv.conf", resolv_conf(networking)),
     ];
@@ -59,31 +65,72 @@ fn hostname(builder: &Builder) -> &str {
     builder.hostname.as_deref().or(joined).unwrap_or(DEFAULT_HOSTNAME)
 }
 
+/// The one of them that is written again at each launch, when the addresses are known: [`Hosts::write`].
+pub(crate) fn later_file(builder: &Builder) -> Option<PathBuf> {
+    let gives = |network: &Network| network.is_attached() && !matches!(network, Network::User(_));
+    let path = Path::new(HOSTS_PATH);
+    let is_ours = || name_files(builder).iter().any(|file| file.path == path);
+    let of_caller = || builder.files.iter().any(|file| file.path == path);
+    let later = builder.networking.networks.iter().any(gives) && is_ours() && !of_caller();
+    later.then(|| path.to_owned())
+}
+
+/// What `/etc/hosts` says, but for the container's own addresses.
+#[derive(Clone, Debug)]
+pub(super) struct Hosts {
+    before: String,
+    name: String,
+    after: String,
+}
+
+impl Hosts {
+    pub(super) fn of(builder: &Builder) -> Self {
+        let networking = &builder.networking;
+        let shared = networking.networks.contains(&Network::Host);
+        let before = match shared.then(|| read(Path::new(HOSTS_PATH))).flatten() {
+            Some(of_host) if of_host.ends_with('\n') => of_host,
+            Some(of_host) => of_host + "\n",
+            None => HOSTS.to_owned(),
+        };
+        let mut after = String::new();
+        networking.hosts.iter().for_each(|(address, name)| write_entry(&mut after, *address, name));
+        Self { before, name: hostname(builder).to_owned(), after }
+    }
+
+    fn text(&self, own: &[IpAddr]) -> String {
+        let mut text = self.before.clone();
+        own.iter().for_each(|address| write_entry(&mut text, *address, &self.name));
+        text + &self.after
+    }
+
+    /// Puts the addresses into the container's file; without any, it stays as it is.
+    pub(super) fn write(&self, file: OwnedFd, own: &[IpAddr]) -> io::Result<()> {
+        if own.is_empty() {
+            return Ok(());
+        }
+        let (file, text) = (HostFile::from(file), self.text(own));
+        file.write_all_at(text.as_bytes(), 0)?;
+        file.set_len(u64::try_from(text.len()).unwrap_or_default())
+    }
+}
+
 fn hosts(builder: &Builder) -> String {
-    let networking = &builder.networking;
-    let shared = networking.networks.contains(&Network::Host);
-    let mut text = match shared.then(|| read(Path::new("/etc/hosts"))).flatten() {
-        Some(of_host) if of_host.ends_with('\n') => of_host,
-        Some(of_host) => of_host + "\n",
-        None => HOSTS.to_owned(),
-    };
-    let mut own = own_addresses(networking);
+    let mut own = own_addresses(&builder.networking);
     if own.is_empty() {
         // As Debian does for a name whose address is found later.
         own.push(IpAddr::from([127, 0, 1, 1]));
     }
-    own.into_iter().for_each(|address| write_entry(&mut text, address, hostname(builder)));
-    networking.hosts.iter().for_each(|(address, name)| write_entry(&mut text, *address, name));
-    text
+    Hosts::of(builder).text(&own)
 }
 
 /// Those that are known before it starts.
 fn own_addresses(networking: &Networking) -> Vec<IpAddr> {
     let wanted = networking.networks.iter().flat_map(|network| match network {
-        Network::Bridge { endpoint: Some(endpoint), .. } => endpoint.addresses(),
-        _ => &[],
+        Network::Bridge { endpoint: Some(endpoint), .. } => endpoint.addresses().to_vec(),
+        Network::Veth(veth) => veth.addresses().iter().map(Cidr::address).collect(),
+        _ => Vec::new(),
     });
-    networking.own.iter().chain(wanted).copied().collect()
+    networking.own.iter().copied().chain(wanted).collect()
 }
 
 fn write_entry(text: &mut String, address: IpAddr, name: &str) {

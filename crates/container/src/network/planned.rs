@@ -8,11 +8,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use ampoule_init::steps::{file, launch};
-use ampoule_init::{Fd, Slots, Step};
+use ampoule_init::{Fd, Slot, Slots, Step};
 use ampoule_net::{DefaultRoute, Egress, Endpoint, Port, Reach, prepared};
 use ampoule_ns::{Namespace, NamespaceSet, Setting};
 use rustix::fs::{StatVfsMountFlags, statvfs};
 
+use super::names::{self, Hosts};
 use super::{Attaching, Network, Networking};
 use crate::builder::Builder;
 use crate::container::OnDrop;
@@ -31,6 +32,8 @@ const SYSCTLS: [(&CStr, &[u8]); 2] = [
 pub(crate) struct Planned {
     pub(super) networks: Vec<Network>,
     pub(super) egress: Option<Egress>,
+    /// What `/etc/hosts` says when the addresses are known.
+    pub(super) hosts: Option<Hosts>,
     /// Files below `/proc/sys/net` with what is written to them.
     sysctls: Vec<(&'static CStr, &'static [u8])>,
 }
@@ -47,11 +50,13 @@ impl Planned {
     }
 
     /// The last steps of the first process's preparation, up to where the host's part is done.
-    pub(crate) fn steps(&self, proc: Fd, slots: &mut Slots) -> Vec<Step> {
+    pub(crate) fn steps(&self, proc: Fd, hosts: Option<Slot>, slots: &mut Slots) -> Vec<Step> {
         if !self.is_needed() {
             return Vec::new();
         }
         let mut steps = prepared::hand_over(proc, slots);
+        let send = |file| [launch::send_fd(names::HOSTS_FILE, file), file::close(file)];
+        steps.extend(hosts.into_iter().flat_map(send));
         steps.push(launch::wait_for_host());
         steps
     }
@@ -81,10 +86,11 @@ pub(crate) fn plan(
     for (setting, _) in others.iter().filter(|(_, wanted)| *wanted && !own) {
         problems.push(Problem::new(*setting, "it needs a network namespace of its own"));
     }
-    problems.extend(super::names::problems(networking));
+    problems.extend(names::problems(networking));
     problems.extend(carried(builder));
     let networks = resolved(attached, networking, problems);
-    let mut planned = Planned { networks, egress, sysctls: Vec::new() };
+    let hosts = names::later_file(builder).map(|_| Hosts::of(builder));
+    let mut planned = Planned { networks, egress, hosts, sysctls: Vec::new() };
     let usual = builder.defaults == Defaults::Usual;
     if own && usual && (planned.is_needed() || !networking.networks.is_empty()) {
         planned.sysctls =

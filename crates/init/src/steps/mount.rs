@@ -247,6 +247,19 @@ pub fn target(root: Fd, path: &CStr, mode: u32, save: Slot) -> Step {
     Step::operation("target", code::TARGET, args).save(save)
 }
 
+/// As [`target`]; a symbolic link at the end of the path is the target itself, on which a file can be mounted.
+#[must_use]
+pub fn target_unfollowed(root: Fd, path: &CStr, mode: u32, save: Slot) -> Step {
+    let args = vec![
+        root.into(),
+        path.into(),
+        Arg::Named(u64::from(mode), format!("{mode:#o}")),
+        Arg::Named(0o755, "0755".to_owned()),
+        Arg::Named(libc::O_NOFOLLOW as u64, "O_NOFOLLOW".to_owned()),
+    ];
+    Step::operation("target", code::TARGET, args).save(save)
+}
+
 /// Makes the working directory, a mount, the root (pivot_root(2), with the old root on top of it).
 #[must_use]
 pub fn pivot_root() -> Step {

@@ -43,7 +43,7 @@ impl Assembly<'_> {
             let found = self.open_inside(self.root, path);
             let tree = match self.dev_null {
                 Some(null) => self.clone_of(null, cover(MountFlags::RDONLY)),
-                None => self.staged_file(b"", 0o444),
+                None => self.staged_file(b"", 0o444).0,
             };
             self.build.push(mount::attach(tree.into(), found.into()));
             self.close(tree);

@@ -3,13 +3,14 @@
 //! Kernel objects: files in the root or in a tmpfs, else bind mounts from the staging directory. Invariant: bytes are
 //! written only to file systems that these steps made, before anything else is mounted in them.
 
+use std::ffi::{CStr, CString};
 use std::path::{Path, PathBuf};
 
 use ampoule_init::steps::{file, mount};
 use ampoule_init::{Slot, Step};
 
 use super::mounts::Shape;
-use super::{Assembly, S_IFDIR};
+use super::{Assembly, IN_ROOT, S_IFDIR};
 use crate::error::{ErrorKind, Problem};
 use crate::file::File;
 use crate::flags::MountFlags;
@@ -18,6 +19,9 @@ use crate::propagation::Propagation;
 use crate::root::Base;
 use crate::target::{Target, text};
 use crate::view::{self, Found};
+
+/// `O_WRONLY | O_NOFOLLOW`.
+const WRITE: u64 = rustix::fs::OFlags::WRONLY.union(rustix::fs::OFlags::NOFOLLOW).bits() as u64;
 
 /// Where a file goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +76,7 @@ impl Assembly<'_> {
         }
         for file in self.files(Ground::Root) {
             self.write_file(self.root, &file.path, &file);
+            self.keep_open(self.root, &file.path, &file.path);
         }
     }
 
@@ -80,7 +85,9 @@ impl Assembly<'_> {
         let fs = self.fs;
         let target = &fs.mounts[index].target;
         for file in self.files(Ground::Tmpfs(index)) {
-            self.write_file(made, &inside(target, &file.path), &file);
+            let path = inside(target, &file.path);
+            self.write_file(made, &path, &file);
+            self.keep_open(made, &path, &file.path);
         }
         for link in &fs.links {
             if self.ground(&link.path) == Ground::Tmpfs(index) {
@@ -100,7 +107,7 @@ impl Assembly<'_> {
     }
 
     /// Makes the directories of a path, removes what is there, and makes something new.
-    fn replace(&mut self, top: Slot, path: &Path, make: impl Fn(Slot, &std::ffi::CStr) -> Step) {
+    fn replace(&mut self, top: Slot, path: &Path, make: impl Fn(Slot, &CStr) -> Step) {
         let Ok(target) = Target::new(path) else {
             return;
         };
@@ -132,15 +139,47 @@ impl Assembly<'_> {
     pub(super) fn bind_files(&mut self) {
         for file in self.files(Ground::Bound) {
             self.check_bound(&file.path);
-            let tree = self.staged_file(&file.bytes, file.mode & 0o7777);
-            self.attach_in_root(tree, &file.path, Shape::File);
+            let (tree, name) = self.staged_file(&file.bytes, file.mode & 0o7777);
+            if self.stays_open(&file.path) {
+                self.open_for_writing(self.staging(), &name);
+            }
+            self.cover(tree, &file.path);
             self.close(tree);
         }
         self.refuse_links_on_mounts();
     }
 
-    /// A detached read-only mount of a file in the staging directory.
-    pub(super) fn staged_file(&mut self, bytes: &[u8], mode: u32) -> Slot {
+    /// Attaches a file over whatever is at a path. A link there is not followed: the mount lies on the link itself.
+    fn cover(&mut self, tree: Slot, path: &Path) {
+        let (slot, mode) = (self.take(), Shape::File.mode());
+        let covered = mount::target_unfollowed(self.root.into(), &text(path), mode, slot);
+        self.build.extend([covered, mount::attach(tree.into(), slot.into())]);
+        self.close(slot);
+    }
+
+    fn stays_open(&self, path: &Path) -> bool {
+        self.fs.open_file.as_deref() == Some(path)
+    }
+
+    /// Keeps a file open that is written to later, if it is that one: through a mount of its own, because one with such
+    /// a file cannot become read-only (`EBUSY`).
+    fn keep_open(&mut self, top: Slot, path: &Path, named: &Path) {
+        if self.stays_open(named) {
+            let copy = self.take();
+            self.build.push(mount::open_tree(top.into(), c"", mount::Depth::One, copy));
+            self.open_for_writing(copy, &text(path));
+            self.close(copy);
+        }
+    }
+
+    fn open_for_writing(&mut self, top: Slot, path: &CStr) {
+        let kept = self.draft.slots.take();
+        self.build.push(file::open(top.into(), path, WRITE, IN_ROOT, kept));
+        self.open_file = Some(kept);
+    }
+
+    /// A detached read-only mount of a file in the staging directory, and the file's name there.
+    pub(super) fn staged_file(&mut self, bytes: &[u8], mode: u32) -> (Slot, CString) {
         let name = self.staging_name("f");
         let staging = self.staging();
         self.build.push(file::write_new(staging.into(), &name, mode, bytes));
@@ -149,7 +188,7 @@ impl Assembly<'_> {
         let set = MountFlags::LOCKED_DOWN.bits();
         let propagation = Propagation::Private.bits();
         self.change(tree, mount::Attributes { set, clear: 0, propagation });
-        tree
+        (tree, name)
     }
 
     /// A file over a read-only mount needs something to stand on.
@@ -159,7 +198,7 @@ impl Assembly<'_> {
             None => self.fs.base == Base::Keep,
             Some(index) => mounts[index].all_flags().contains(MountFlags::RDONLY),
         };
-        if read_only && self.view.look(path, mounts.len()) == Found::Nothing {
+        if read_only && self.view.look_unfollowed(path, mounts.len()) == Found::Nothing {
             self.problems.push(Problem::new(ErrorKind::TargetMissing, path));
         }
     }

@@ -66,6 +66,8 @@ pub(crate) struct Assembly<'a> {
     read_only_last: Vec<Slot>,
     /// The root's upper directory, where it is in memory.
     upper: Option<Slot>,
+    /// A file that is written to later.
+    open_file: Option<Slot>,
     sync: Sync,
     /// The second slot of what is opened part by part.
     relay: Option<Slot>,
@@ -108,6 +110,7 @@ impl<'a> Assembly<'a> {
             console: None,
             read_only_last: Vec::new(),
             upper: None,
+            open_file: None,
             sync: Sync::default(),
             relay: None,
         }
@@ -157,6 +160,7 @@ impl<'a> Assembly<'a> {
             devpts: self.devpts,
             console: self.console,
             upper: self.upper,
+            open_file: self.open_file,
             substitutions: self.substitutions,
         }
     }
