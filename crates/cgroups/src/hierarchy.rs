@@ -39,12 +39,16 @@ pub struct Hierarchy {
     pub read_only: bool,
     /// Whether it is the one of version 2 on a hybrid machine.
     pub(crate) beside_v1: bool,
+    /// What it is told by where it has no controllers (`name=`).
+    name: Option<String>,
 }
 
 /// The hierarchies that this process sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hierarchies {
     found: Vec<Hierarchy>,
+    /// Those of version 1 without controllers.
+    named: Vec<Hierarchy>,
     /// `/proc/self/cgroup` as it was.
     own: Vec<u8>,
 }
@@ -62,7 +66,9 @@ impl Hierarchies {
     /// [`NoCgroups`](crate::ErrorKind::NoCgroups) when none is mounted, or a failed read of procfs.
     pub fn detect() -> Result<Self> {
         let own = read(OWN)?;
-        let mut found = parse(&read("/proc/self/mountinfo")?, &own);
+        let all = parse(&read("/proc/self/mountinfo")?, &own);
+        let (named, mut found): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|one| one.name.is_some());
         let hybrid = found.iter().any(|one| one.version == Version::V1);
         for hierarchy in found.iter_mut().filter(|one| one.version == Version::V2) {
             hierarchy.beside_v1 = hybrid;
@@ -71,7 +77,7 @@ impl Hierarchies {
         }
         // v1 hierarchies first: a process joins them before it is cloned into its group of v2.
         found.sort_by_key(|one| one.version == Version::V2);
-        if found.is_empty() { Err(Error::no_cgroups()) } else { Ok(Self { found, own }) }
+        if found.is_empty() { Err(Error::no_cgroups()) } else { Ok(Self { found, named, own }) }
     }
 
     /// Whether the process is still in the groups in which it was; a change of the mounts is not seen.
@@ -80,9 +86,14 @@ impl Hierarchies {
         read(OWN).is_ok_and(|own| own == self.own)
     }
 
-    /// All of them.
+    /// All that have controllers, or are of version 2.
     pub fn iter(&self) -> impl Iterator<Item = &Hierarchy> {
         self.found.iter()
+    }
+
+    /// Those of version 1 that only tell which processes belong together, such as systemd's (`name=systemd`).
+    pub fn named(&self) -> impl Iterator<Item = &Hierarchy> {
+        self.named.iter()
     }
 
     /// How they are mounted.
@@ -120,9 +131,11 @@ fn parse(mountinfo: &[u8], own: &[u8]) -> Vec<Hierarchy> {
         }
         // A second mount of the same hierarchy shows nothing more.
         let known = found.iter().any(|other| {
-            other.version == hierarchy.version && other.controllers == hierarchy.controllers
+            (other.version, other.controllers, &other.name)
+                == (hierarchy.version, hierarchy.controllers, &hierarchy.name)
         });
-        if !known && (hierarchy.version == Version::V2 || !hierarchy.controllers.is_empty()) {
+        let usable = hierarchy.version == Version::V2 || !hierarchy.controllers.is_empty();
+        if !known && (usable || hierarchy.name.is_some()) {
             found.push(hierarchy);
         }
     }
@@ -182,9 +195,12 @@ impl Mount {
     fn hierarchy(&self, group: &Path) -> Hierarchy {
         // A bind mount or a cgroup namespace shows a part of the tree as its root.
         let below = group.strip_prefix(&self.root).or_else(|_| group.strip_prefix("/"));
+        let controllers = self.controllers();
+        let named = self.version == Version::V1 && controllers.is_empty();
+        let mut names = self.names.iter().filter(|_| named);
         Hierarchy {
             version: self.version,
-            controllers: self.controllers(),
+            controllers,
             mount: self.point.clone(),
             own: match below {
                 Ok(below) if below != Path::new("") => self.point.join(below),
@@ -192,6 +208,7 @@ impl Mount {
             },
             read_only: self.read_only,
             beside_v1: false,
+            name: names.find(|name| name.starts_with("name=")).cloned(),
         }
     }
 }
@@ -231,8 +248,11 @@ mod tests {
 
     #[test]
     fn a_hybrid_machine() {
-        let found = parse(HYBRID.as_bytes(), OWN.as_bytes());
-        let found = Hierarchies { found, own: Vec::new() };
+        let all = parse(HYBRID.as_bytes(), OWN.as_bytes());
+        let (named, found) = all.into_iter().partition(|one| one.name.is_some());
+        let found = Hierarchies { found, named, own: Vec::new() };
+        let named: Vec<_> = found.named().map(|one| one.mount.to_string_lossy()).collect();
+        assert_eq!(named, ["/sys/fs/cgroup/systemd"]);
         assert_eq!(found.mode(), Mode::Hybrid);
         let shown: Vec<_> = found
             .iter()
@@ -256,7 +276,7 @@ mod tests {
         let line = "1 0 0:1 /pod/one /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n";
         let found = parse(line.as_bytes(), b"0::/pod/one/inner\n");
         assert_eq!(found[0].own, Path::new("/sys/fs/cgroup/inner"));
-        assert_eq!(Hierarchies { found, own: Vec::new() }.mode(), Mode::V2);
+        assert_eq!(Hierarchies { found, named: Vec::new(), own: Vec::new() }.mode(), Mode::V2);
     }
 
     #[test]

@@ -41,7 +41,8 @@ impl Place {
     /// Opens the place, and makes its directories where they are missing.
     ///
     /// On v2 all controllers that can be had are enabled on the way down, which fails where a group on the way has
-    /// processes of its own (the "no internal processes" rule of cgroups(7)).
+    /// processes of its own (the "no internal processes" rule of cgroups(7)). The hierarchies that have a name alone are
+    /// among them where they can be written to.
     ///
     /// # Errors
     /// [`NotDelegated`](crate::ErrorKind::NotDelegated), [`ReadOnly`](crate::ErrorKind::ReadOnly),
@@ -49,8 +50,12 @@ impl Place {
     pub fn open(hierarchies: &Hierarchies, path: &GroupPath) -> Result<Self> {
         let names: Vec<&str> = path.names().collect();
         let open = |hierarchy: &Hierarchy| to_path(hierarchy, path, &names).open();
-        let dirs: Result<Vec<Dir>> = hierarchies.iter().map(open).collect();
-        dirs.map(|dirs| Self::new(dirs, None))
+        let mut dirs = hierarchies.iter().map(open).collect::<Result<Vec<Dir>>>()?;
+        // Nothing is limited or counted there.
+        let named = hierarchies.named().filter_map(|hierarchy| open(hierarchy).ok());
+        let v2 = dirs.iter().position(|dir| dir.version == Version::V2).unwrap_or(dirs.len());
+        dirs.splice(v2..v2, named);
+        Ok(Self::new(dirs, None))
     }
 
     pub(crate) fn new(dirs: Vec<Dir>, held: Option<Held>) -> Self {
@@ -78,7 +83,7 @@ impl Place {
         let mut names: Vec<&str> = path.names().collect();
         let name = names.pop().unwrap_or_default();
         let mut dirs = Vec::new();
-        for hierarchy in hierarchies.iter() {
+        for hierarchy in hierarchies.iter().chain(hierarchies.named()) {
             match to_path(hierarchy, path, &names).look() {
                 Ok(dir) => dirs.push(dir),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -137,7 +142,8 @@ impl Place {
             let fits = |dir: &&Dir| dir.version == version && dir.controllers.contains(controller);
             self.0.dirs.iter().any(|dir| fits(&dir))
         };
-        let any_v1 = self.0.dirs.iter().any(|dir| dir.version == Version::V1);
+        let is_v1 = |dir: &Dir| dir.version == Version::V1 && !dir.controllers.is_empty();
+        let any_v1 = self.0.dirs.iter().any(is_v1);
         if has(Version::V1) || (any_v1 && !has(Version::V2)) { Version::V1 } else { Version::V2 }
     }
 

@@ -139,8 +139,8 @@ impl Way {
     /// The way to a directory by its path, below the hierarchy that is mounted there.
     pub(crate) fn along(hierarchies: &Hierarchies, path: &Path) -> Option<Self> {
         let below = |one: &&Hierarchy| path.starts_with(&one.mount);
-        let hierarchy =
-            hierarchies.iter().filter(below).max_by_key(|one| one.mount.as_os_str().len())?;
+        let all = hierarchies.iter().chain(hierarchies.named());
+        let hierarchy = all.filter(below).max_by_key(|one| one.mount.as_os_str().len())?;
         let rest = path.strip_prefix(&hierarchy.mount).ok()?;
         let names = rest.iter().map(|name| name.to_str().map(str::to_owned));
         let (names, keep) = (names.collect::<Option<Vec<String>>>()?, Keep::Found);
