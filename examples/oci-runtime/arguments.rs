@@ -30,7 +30,7 @@ Global options:
       --root DIR            where containers are written down
       --log FILE            errors are appended here, too
       --log-format FORMAT   text or json
-      --cgroup-manager NAME cgroupfs or systemd
+      --cgroup-manager NAME cgroupfs, systemd or disabled
       --systemd-cgroup      as --cgroup-manager systemd: groups are in scopes
       --rootless[=]BOOL     whether the caller is an ordinary user (auto)
       --config FILE         instead of the bundle's config.json
@@ -91,6 +91,8 @@ pub(crate) enum Groups {
     #[default]
     AsThePath,
     Systemd,
+    /// Nobody: it stays in the caller's.
+    Disabled,
 }
 
 pub(crate) enum Asked {
@@ -173,6 +175,7 @@ fn global(name: &str, from: &mut lexopt::Parser, to: &mut Globals) -> Result<(),
         "cgroup-manager" => match from.value()?.string()?.as_str() {
             "cgroupfs" => {}
             "systemd" => to.groups = Groups::Systemd,
+            "disabled" => to.groups = Groups::Disabled,
             other => return Err(format!("--cgroup-manager: {other} is not supported").into()),
         },
         _ => return Err(format!("there is no option --{name} (see --help)").into()),

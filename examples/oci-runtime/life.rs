@@ -38,8 +38,10 @@ fn made(
     };
     let inherited = inherited(call)?;
     let mut config = Config::from_bundle(&bundle)?;
-    if globals.groups == Groups::Systemd {
-        in_a_scope(id, &bundle, &mut config)?;
+    match globals.groups {
+        Groups::AsThePath => {}
+        Groups::Systemd => in_a_scope(id, &bundle, &mut config)?,
+        Groups::Disabled => config = config.without_group()?,
     }
     follow::check(call, config.terminal.is_some(), terminal)?;
     let mut kept = states.create_config(id, config, directory, inherited)?;

@@ -372,7 +372,7 @@ fn fd(at: usize) -> Fd {
 /// A group under way to a container; dropping it removes the group.
 #[derive(Debug)]
 pub(crate) struct Made {
-    group: Option<Group>,
+    pub(crate) group: Option<Group>,
     above: Above,
     membership: Membership,
 }

@@ -162,6 +162,14 @@ impl Identity {
         Some((map.to_host(IdKind::Uid, 0)?, map.to_host(IdKind::Gid, 0)?))
     }
 
+    /// Whether the container's root has the ids of this process.
+    pub(crate) fn root_is_caller(&self) -> bool {
+        self.known_map().is_some_and(|map| {
+            map.to_host(IdKind::Uid, 0) == Some(geteuid().as_raw())
+                && map.to_host(IdKind::Gid, 0) == Some(getegid().as_raw())
+        })
+    }
+
     /// The maps of a user namespace other than the host's, as far as they are known.
     fn known_map(&self) -> Option<&IdMap> {
         let joined = self.joined.as_ref().and_then(|joined| joined.maps.as_ref());

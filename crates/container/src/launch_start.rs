@@ -22,6 +22,7 @@ use crate::created::Waiting;
 use crate::environment::Texts;
 use crate::error::{Error, Problem, Stage};
 use crate::group::Made;
+use crate::group_paths;
 use crate::launch::Launch;
 use crate::launch_error::{directory, explain};
 use crate::layers::{self, InMemory};
@@ -52,7 +53,7 @@ impl Launch {
         let id = self.own_id();
         let group = self.group(&id)?;
         let label = self.plan.settings.selinux.label()?;
-        let parameters = self.parameters(texts.current_dir, label.as_ref())?;
+        let parameters = self.parameters(texts.current_dir, label.as_ref(), group.as_ref())?;
         let lock = label.as_ref().and_then(Label::lock);
         let mut payload_fds: Vec<(i32, BorrowedFd<'_>)> =
             (0..).zip(streams.iter().map(|stream| stream.payload.as_fd())).collect();
@@ -108,12 +109,14 @@ impl Launch {
         &self,
         current_dir: CString,
         label: Option<&Label>,
+        group: Option<&Made>,
     ) -> Result<Vec<Parameter>, Error> {
         let mut parameters = vec![Parameter::Text(current_dir)];
         if let Some(label) = label {
             parameters.extend(label.parameters()?);
             self.plan.settings.relabelling.apply(label.mount())?;
         }
+        group_paths::add(&mut parameters, &self.plan, group)?;
         Ok(parameters)
     }
 

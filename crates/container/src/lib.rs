@@ -175,6 +175,7 @@ mod exit;
 #[cfg(feature = "image")]
 mod from_image;
 mod group;
+mod group_paths;
 mod grouped;
 mod host;
 mod id;
@@ -191,6 +192,7 @@ mod launch_start;
 mod layers;
 mod levels;
 #[cfg(feature = "image")]
+mod mount_label;
 mod mount_maps;
 mod mount_points;
 #[cfg(feature = "net")]

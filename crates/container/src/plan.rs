@@ -279,8 +279,12 @@ fn launcher(settings: &Settings, to: &mut Ordered) -> Result<Vec<Namespace>, Err
     to.launcher([p::umask(0)]);
     // Copies of the host's mounts are made while the host's mount namespace is still the present one.
     to.launcher(settings.root.iter().flat_map(|root| root.launcher.clone()));
-    let joined = namespaces::prepare(&settings.namespaces, settings.caller(), &mut to.draft, 0)
-        .map_err(plan_error)?;
+    let set = match settings.makes_ipc_as_root() {
+        true => &settings.namespaces.clone().with(Namespace::Ipc, Setting::Host),
+        false => &settings.namespaces,
+    };
+    let joined = namespaces::prepare(set, settings.caller(), &mut to.draft, 0);
+    let joined = joined.map_err(plan_error)?;
     // Groups of v1 before the namespaces: a new cgroup namespace shows the groups that its maker is in.
     let group = settings.group.plan();
     let place = joined.at_launch.len();
@@ -317,6 +321,9 @@ fn enter(settings: &Settings, to: &mut Ordered) {
         // What is made from here on belongs to the container's root, not to an id that is not mapped. After the files
         // of procfs above: a change of ids makes the process undumpable, and they then belong to the host's root.
         to.first(credentials::become_root(settings.identity.groups));
+    }
+    if settings.makes_ipc_as_root() {
+        to.first([l::unshare(Namespace::Ipc.clone_flag(), "CLONE_NEWIPC")]);
     }
     to.end(Stage::Namespaces, "namespaces");
 }

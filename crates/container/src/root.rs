@@ -9,8 +9,9 @@ use ampoule_init::Draft;
 use ampoule_ns::prepared::id_maps::Writer;
 use ampoule_ns::{IdMap, Namespace, NamespaceSet, Setting, user_namespace};
 use ampoule_overlay::{
-    Access, Base, Console, FileSystem, IdMapped, Mount, MountKind, Namespace as Ownership, Nodes,
-    Prepared, Root, Situation, TtyGroup, UserNamespace, host_view, prepare as prepare_steps,
+    Access, Base, Console, FileSystem, IdMapped, Mount, MountKind, MountLabel,
+    Namespace as Ownership, Nodes, Prepared, Root, Situation, TtyGroup, UserNamespace, host_view,
+    prepare as prepare_steps,
 };
 
 use crate::builder::Builder;
@@ -28,7 +29,7 @@ const TTY_GROUP: u32 = 5;
 pub(crate) fn prepare(
     command: &Command,
     namespaces: &NamespaceSet,
-    (privilege, mount_label): (Privilege, Option<u16>),
+    (privilege, mount_label): (Privilege, Option<MountLabel>),
     identity: &Identity,
     draft: &mut Draft,
 ) -> Result<Option<Prepared>, Error> {
@@ -129,6 +130,7 @@ fn situation(
     situation.net_namespace = ownership(Namespace::Net);
     situation.ipc_namespace = ownership(Namespace::Ipc);
     situation.cgroup_namespace = ownership(Namespace::Cgroup);
+    situation.own_groups = Some(crate::group_paths::FIRST);
     situation.tty_group =
         if identity.has_group(TTY_GROUP) { TtyGroup::Mapped } else { TtyGroup::Unmapped };
     // Where nodes cannot be made, those of the host are bound.

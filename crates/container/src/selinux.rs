@@ -49,6 +49,8 @@ pub enum Selinux {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Labels {
     pub(crate) label: Selinux,
+    /// Of file systems that are made.
+    pub(crate) mounts: Option<Box<Context>>,
     /// Targets of bind mounts whose files get a label.
     pub(crate) volumes: Vec<(PathBuf, Relabel)>,
 }

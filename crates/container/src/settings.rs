@@ -103,7 +103,8 @@ impl Settings {
         let seccomp = crate::syscalls::prepare(builder, &namespaces, &identity, leave, draft)?;
         let proc = draft.inherit(open_proc()?);
         let selinux = crate::selinux::prepare(builder)?;
-        let mounts = (privilege, selinux.mounts(builder));
+        let label = crate::mount_label::planned(builder, &selinux, &mut left_out)?;
+        let mounts = (privilege, label);
         let root = crate::root::prepare(command, &namespaces, mounts, &identity, draft)?;
         let apparmor = crate::apparmor::prepare(builder, &mut left_out)?;
         #[cfg(feature = "landlock")]
@@ -158,6 +159,14 @@ impl Settings {
     /// Whether the first process stands in another user namespace than the host.
     pub(crate) fn enters_user_namespace(&self) -> bool {
         *self.namespaces.get(Namespace::User) != Setting::Host
+    }
+
+    /// Whether the ipc namespace is made by the container's root and not with the others: who makes it owns the directory
+    /// of its message queues.
+    pub(crate) fn makes_ipc_as_root(&self) -> bool {
+        let new = *self.namespaces.get(Namespace::Ipc) == Setting::New;
+        let root = self.enters_user_namespace() && self.identity.has_root();
+        new && root && !self.identity.root_is_caller()
     }
 
     /// The procfs through which sysctls are written: the container's new one, or the host's.

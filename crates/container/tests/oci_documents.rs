@@ -47,7 +47,6 @@ fn what_is_not_honoured_is_refused_by_its_place() {
     places.sort();
     let wanted = [
         "linux.intelRdt",
-        "linux.mountLabel",
         "linux.netDevices",
         "process.scheduler.flags[3]",
         "process.scheduler.flags[4]",
@@ -135,6 +134,44 @@ fn maps_of_mounts_come_back_and_belong_to_bind_mounts() {
         let plain = serde_json::json!([{"destination": "/a", "source": "/b", "type": kind, "options": ["idmap"]}]);
         let error = with(plain).expect_err("a refusal");
         assert_eq!(error.problems()[0].setting(), "mounts[0].options", "{kind}");
+    }
+}
+
+#[test]
+fn a_label_of_mounts_comes_back() {
+    let json = include_str!("../../spec/tests/bundles/runc.json");
+    let mut whole: serde_json::Value = serde_json::from_str(json).expect("JSON");
+    let label = serde_json::json!("system_u:object_r:container_file_t:s0:c1,c2");
+    whole["linux"]["mountLabel"] = label.clone();
+    let config = read(&whole.to_string()).expect("a configuration");
+    let written = config.to_document().expect("a document");
+    assert_eq!(written.unsaid, [""; 0]);
+    let said = serde_json::to_value(written.document.spec()).expect("JSON");
+    assert_eq!(said["linux"]["mountLabel"], label);
+    let back = Config::from_document(&written.document, Path::new("/")).expect("a builder");
+    assert_eq!(back, config);
+}
+
+#[test]
+fn without_a_group_nothing_is_limited() {
+    let with = |resources: serde_json::Value| {
+        let json = include_str!("../../spec/tests/bundles/runc.json");
+        let mut whole: serde_json::Value = serde_json::from_str(json).expect("JSON");
+        whole["linux"]["resources"] = resources;
+        whole["linux"]["cgroupsPath"] = serde_json::json!("/some/where");
+        read(&whole.to_string()).expect("a configuration").without_group()
+    };
+    let deny = serde_json::json!({"devices": [{"allow": false, "access": "rwm"}]});
+    let config = with(deny).expect("nobody can make nodes");
+    let said = config.to_document().expect("a document").document;
+    let linux = said.spec().linux().clone().expect("linux");
+    assert!(linux.cgroups_path().is_none() && linux.resources().is_none(), "{linux:?}");
+    for resources in [
+        serde_json::json!({"pids": {"limit": 5}}),
+        serde_json::json!({"devices": [{"allow": true, "type": "c", "major": 9, "access": "rwm"}]}),
+    ] {
+        let error = with(resources).expect_err("a limit");
+        assert_eq!(error.problems()[0].setting(), "linux.resources");
     }
 }
 

@@ -117,5 +117,5 @@ pub use overlay::Overlay;
 pub use prepared::{Prepared, Substitution, prepare};
 pub use propagation::Propagation;
 pub use root::{Base, Root};
-pub use situation::{Access, Namespace, Nodes, Situation, TtyGroup, UserNamespace};
+pub use situation::{Access, MountLabel, Namespace, Nodes, Situation, TtyGroup, UserNamespace};
 pub use upper::UpperLayer;

@@ -74,7 +74,8 @@ pub enum MountKind {
     /// POSIX message queues of the container's ipc namespace (mq_overview(7)).
     Mqueue,
     /// The container's groups (cgroups(7)): version 2 where the host has it alone, else a tmpfs with each hierarchy in a
-    /// directory of the host's name for it. Without a new cgroup namespace the host's mounts.
+    /// directory of the host's name for it. Without a new cgroup namespace hierarchies of version 1 show the container's
+    /// group alone, and version 2 is the host's mount.
     Cgroup,
     /// Layers (overlayfs).
     Overlay {

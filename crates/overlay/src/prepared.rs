@@ -43,6 +43,9 @@ pub struct Prepared {
     /// The file of [`FileSystem::open_file`], open for writing, also where it or the root becomes read-only. Whoever wants it
     /// sends it on and closes it before the payload runs.
     pub open_file: Option<Slot>,
+    /// Where the host mounts the hierarchies of which the container's own groups alone are shown, in the order of the
+    /// parameters from [`Situation::own_groups`] on.
+    pub hierarchies: Vec<PathBuf>,
     /// What is the host's although the settings ask for the container's own.
     pub substitutions: Vec<Substitution>,
 }

@@ -58,6 +58,18 @@ pub enum Nodes {
     Bound,
 }
 
+/// The SELinux context of file systems that are made (`context=`, mount(8)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MountLabel {
+    /// That of each launch, by its position among the launch's parameters: on all file systems in memory, terminals and
+    /// overlays.
+    Parameter(u16),
+    /// This one: on every file system that takes one. procfs, sysfs and control groups have labels of the policy; of
+    /// message queues the directory has it.
+    Exact(String),
+}
+
 /// What the plan knows about the process that will mount.
 ///
 /// The first process must have user and group ids that are mapped in its user namespace (and be their user 0, or
@@ -86,13 +98,16 @@ pub struct Situation {
     pub net_namespace: Namespace,
     /// For message queues.
     pub ipc_namespace: Namespace,
-    /// For cgroup2.
+    /// For control groups.
     pub cgroup_namespace: Namespace,
+    /// First position among the launch's parameters of the directories of the container's own groups, in the order of
+    /// [`Prepared::hierarchies`](crate::Prepared::hierarchies): what is shown of hierarchies of the first version where the
+    /// namespace is shared.
+    pub own_groups: Option<u16>,
     /// For terminals.
     pub tty_group: TtyGroup,
-    /// Position among the launch's parameters of the SELinux context of all file systems in memory, terminals and overlays
-    /// that are made (`context=`, mount(8)), if they get one.
-    pub mount_label: Option<u16>,
+    /// The label of file systems that are made, if they get one.
+    pub mount_label: Option<MountLabel>,
     /// What the kernel can do.
     pub kernel: Kernel,
 }
@@ -112,6 +127,7 @@ impl Situation {
             net_namespace: Namespace::New,
             ipc_namespace: Namespace::New,
             cgroup_namespace: Namespace::New,
+            own_groups: None,
             tty_group: TtyGroup::Mapped,
             mount_label: None,
             kernel: Kernel::running(),

@@ -8,7 +8,9 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use ampoule_init::{Draft, Step};
-use ampoule_overlay::{Base, ErrorKind, FileSystem, Kernel, Prepared, Root, Situation, prepare};
+use ampoule_overlay::{
+    Base, ErrorKind, FileSystem, Kernel, MountLabel, Prepared, Root, Situation, prepare,
+};
 use layers::Layers;
 
 fn base(layers: &Layers) -> Base {
@@ -48,10 +50,10 @@ fn how_the_kernel_is_told() {
     let page = with(&steps.build, "mount(\"overlay\"");
     assert!(page[0].contains("lowerdir=l1:l2:") && page[0].contains(":l70,userxattr"), "{page:?}");
     // The label of a mount is the launch's, and a page is the plan's.
-    let label = Situation { mount_label: Some(1), ..on(6, 7) };
+    let label = Situation { mount_label: Some(MountLabel::Parameter(1)), ..on(6, 7) };
     let error = prepare(&fs, &label, &mut Draft::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LabelUnavailable);
-    let label = Situation { mount_label: Some(1), ..on(6, 8) };
+    let label = Situation { mount_label: Some(MountLabel::Parameter(1)), ..on(6, 8) };
     assert_eq!(with(&prepared(&fs, &label).build, "{mount label}").len(), 2);
     // What the plan keeps open does not grow with the layers.
     let mut draft = Draft::default();

@@ -2,8 +2,8 @@
 
 use ampoule_init::{Draft, Step};
 use ampoule_overlay::{
-    Base, ErrorKind, File, FileSystem, Link, Mount, MountFlags, MountKind, Namespace, Prepared,
-    Propagation, Root, Situation, prepare,
+    Base, ErrorKind, File, FileSystem, Link, Mount, MountFlags, MountKind, MountLabel, Namespace,
+    Prepared, Propagation, Root, Situation, prepare,
 };
 
 fn lines(steps: &[Step]) -> Vec<String> {
@@ -204,7 +204,8 @@ fn a_mount_label_is_on_all_that_has_no_labels_of_its_own() {
             .collect();
         (kinds, made.count(), all.iter().filter(|line| line.ends_with(labelled)).count())
     };
-    let label = Situation { mount_label: Some(3), ..Situation::privileged() };
+    let label =
+        Situation { mount_label: Some(MountLabel::Parameter(3)), ..Situation::privileged() };
     let (kinds, made, all) = labels(&label);
     // The staging directory, the root, /dev, its terminals and shared memory, /tmp; what is masked.
     assert!(kinds.len() >= 6 && all == kinds.len(), "{kinds:?}");
@@ -217,4 +218,28 @@ fn a_mount_label_is_on_all_that_has_no_labels_of_its_own() {
     let mapped = Situation { root_ids, user_namespace, ..label };
     let (_, _, all) = labels(&mapped);
     assert!(all >= 6);
+}
+
+#[test]
+fn an_exact_mount_label_is_on_all_that_takes_one() {
+    let mut fs = FileSystem::new(Base::Directory("/usr".into()), Root::InPlace);
+    let other = MountKind::FileSystem { name: "ramfs".to_owned(), source: None };
+    fs.mounts = vec![
+        Mount::new("/ram", other, MountFlags::empty()),
+        Mount::new("/mqueue", MountKind::Mqueue, MountFlags::empty()),
+        Mount::proc(),
+        Mount { data: vec!["context=mine".to_owned()], ..Mount::tmpfs("/tmp", 4096) },
+    ];
+    let label = Some(MountLabel::Exact("a:b:c:s0".to_owned()));
+    let all =
+        lines(&prepared(&fs, &Situation { mount_label: label, ..Situation::privileged() }).build);
+    let labelled = all.iter().filter(|line| line.contains(r#""context", "a:b:c:s0""#)).count();
+    let opened =
+        |kind: &str| all.iter().position(|line| line.starts_with(&format!("fsopen({kind:?}")));
+    let ram = opened("ramfs").expect("a ramfs");
+    assert!(all[ram + 1].ends_with(r#"SET_STRING, "context", "a:b:c:s0", 0)"#), "{all:#?}");
+    assert_eq!(labelled, 1, "{all:#?}");
+    let queues = opened("mqueue").expect("message queues");
+    let set = all.iter().position(|line| line.starts_with("fsetxattr(")).expect("an attribute");
+    assert!(set > queues && all[set].contains(r#""security.selinux", 9 bytes"#), "{all:#?}");
 }

@@ -222,7 +222,7 @@ fn everything_is_told_together() {
         ("/linux/namespaces/0/type", json!("pidd")),
         ("/linux/namespaces/3/type", json!("mount")),
         ("/mounts/0", json!(7)),
-        ("/mounts/2/destination", json!("tmp")),
+        ("/mounts/2/destination", json!("../tmp")),
         ("/linux/resources/pids/limit", json!(-5)),
         ("/root", json!(7)),
     ]);

@@ -6,15 +6,19 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use ampoule_cgroups::Placement;
+use ampoule_ns::Capability;
 use ampoule_spec::{Bundle, Document};
 
 use super::hooks::Hooks;
+use super::lifecycle;
 use super::listener::SeccompListener;
 use super::read;
 use super::write::{self, Written};
 use crate::builder::Builder;
 use crate::command::Command;
-use crate::error::Error;
+use crate::error::{Error, Problem};
+use crate::group::OwnGroup;
 use crate::pty::WindowSize;
 
 /// A container and its process.
@@ -70,6 +74,28 @@ impl Config {
             hooks: Hooks::default(),
             listener: None,
         }
+    }
+
+    /// Without a control group of its own, whatever the document says of its place: it is where the caller is. That no
+    /// device may be used is so without a group, too, where nobody in it can make nodes (`CAP_MKNOD`).
+    ///
+    /// # Errors
+    /// [`InvalidSettings`](crate::ErrorKind::InvalidSettings) when something is limited (`linux.resources`).
+    pub fn without_group(mut self) -> Result<Self, Error> {
+        let builder = &mut self.builder;
+        let makes_nodes =
+            builder.capabilities.is_none_or(|sets| sets.bounding.contains(Capability::Mknod));
+        if !makes_nodes && lifecycle::denies_all_devices(&builder.limits.devices) {
+            builder.limits.devices.clear();
+        }
+        if !builder.limits.is_empty() {
+            let reason = "is not possible without a control group";
+            return Err(Error::invalid(vec![Problem::new("linux.resources", reason)]));
+        }
+        builder.cgroup_path = None;
+        builder.cgroup_placement = Placement::default();
+        builder.own_group = OwnGroup::WithLimits;
+        Ok(self)
     }
 
     /// It as a document, in which everything stands that the builder has without being asked, and what is lost in it.

@@ -88,7 +88,7 @@ impl StateDirectory {
 /// Whether no device can be opened but those that every container has. Nobody needs a group for it who cannot make nodes:
 /// the kernel opens none that such a user made (user_namespaces(7)), and the container has no others but those that its
 /// document mounts.
-fn denies_all_devices(rules: &[DeviceRule]) -> bool {
+pub(super) fn denies_all_devices(rules: &[DeviceRule]) -> bool {
     let rules = rules.strip_suffix(container_rules().as_slice()).unwrap_or_default();
     let deny = DeviceRule::all(DeviceAction::Deny);
     !rules.is_empty() && rules.iter().all(|rule| *rule == deny)

@@ -30,6 +30,16 @@ pub fn open(dir: Fd, path: &CStr, flags: u64, resolve: u64, save: Slot) -> Step 
     Step::call("openat2", libc::SYS_openat2, args).save(save)
 }
 
+/// Opens an absolute path that belongs to the launch, as [`open`].
+#[must_use]
+pub fn open_parameter(parameter: u16, name: &'static str, flags: u64, save: Slot) -> Step {
+    let flags = flags | libc::O_CLOEXEC as u64;
+    let how = [flags, 0, 0].into_iter().flat_map(u64::to_le_bytes).collect();
+    let how = Arg::Bytes(how, format!("{{flags={flags:#x}}}"));
+    let args = vec![Fd::Cwd.into(), Arg::Parameter(parameter, name), how, Arg::Number(24)];
+    Step::call("openat2", libc::SYS_openat2, args).save(save)
+}
+
 /// Makes a file, or empties the one that is there, and opens it for writing; never blocks on a FIFO.
 #[must_use]
 pub fn create(dir: Fd, path: &CStr, mode: u32, resolve: u64, save: Slot) -> Step {

@@ -1,7 +1,8 @@
 //! The container's control groups: the second version alone, or each hierarchy of the first one in a directory.
 //!
 //! Kernel objects: cgroup and cgroup2 file systems, a tmpfs. Invariant: what the new cgroup namespace shows is the
-//! container's own group; the host's mounts are used only where there is no such namespace.
+//! container's own group; without one, so is what is bound of hierarchies of the first version. The host's mount is used
+//! only where the namespace is shared and there is no other hierarchy than the second version's.
 
 use std::path::Path;
 
@@ -9,10 +10,11 @@ use ampoule_init::Slot;
 use ampoule_init::steps::{file, mount};
 
 use super::mounts::Shape;
-use super::{Assembly, S_IFDIR};
+use super::{Assembly, O_PATH, S_IFDIR};
 use crate::flags::MountFlags;
 use crate::mount::Mount;
 use crate::mountinfo::Hierarchy;
+use crate::propagation::Propagation;
 use crate::situation::Namespace;
 use crate::target::text;
 
@@ -30,12 +32,16 @@ impl Assembly<'_> {
             return Some((made, Shape::Directory));
         }
         // A hierarchy of the first version shows the whole of the namespace that it was mounted in.
-        let own = self.situation.cgroup_namespace == Namespace::New;
+        let own = self.has_cgroup_namespace() || self.situation.own_groups.is_some();
         self.hierarchies = if own { self.host.hierarchies(Path::new(HOST)) } else { Vec::new() };
         if unified || self.hierarchies.is_empty() {
             return self.substitute(mount, HOST);
         }
         Some((self.tmpfs(0, 0o755, (flags & !MountFlags::RDONLY).bits()), Shape::Directory))
+    }
+
+    fn has_cgroup_namespace(&self) -> bool {
+        self.situation.cgroup_namespace == Namespace::New
     }
 
     /// Mounts the hierarchies in the attached tmpfs.
@@ -50,15 +56,32 @@ impl Assembly<'_> {
     fn hierarchy(&mut self, tmpfs: Slot, hierarchy: &Hierarchy, flags: MountFlags) {
         let name = text(Path::new(&hierarchy.name));
         let kind = if hierarchy.options.is_empty() { c"cgroup2" } else { c"cgroup" };
-        let fresh = self.new_file_system_with(kind, &[], &hierarchy.options, flags.bits());
+        let shown = match self.situation.own_groups.filter(|_| !self.has_cgroup_namespace()) {
+            Some(first) => self.own_group(first, hierarchy, flags),
+            None => self.new_file_system_with(kind, &[], &hierarchy.options, flags.bits()),
+        };
         let target = self.take();
         self.build.push(mount::target(tmpfs.into(), &name, S_IFDIR | 0o755, target));
-        self.build.push(mount::attach(fresh.into(), target.into()));
+        self.build.push(mount::attach(shown.into(), target.into()));
         self.close(target);
-        self.close(fresh);
+        self.close(shown);
         // A controller is also found by its own name.
         for controller in hierarchy.links() {
             self.build.push(file::symlink(&name, tmpfs.into(), &text(Path::new(controller))));
         }
+    }
+
+    /// A copy of the host's mount from the container's own group on.
+    fn own_group(&mut self, first: u16, hierarchy: &Hierarchy, flags: MountFlags) -> Slot {
+        let position = u16::try_from(self.own_groups.len()).unwrap_or(u16::MAX);
+        self.own_groups.push(Path::new(HOST).join(&hierarchy.name));
+        let (opened, shown) = (self.take(), self.take());
+        let position = first.saturating_add(position);
+        self.build.push(file::open_parameter(position, "group", O_PATH, opened));
+        self.build.push(mount::open_tree(opened.into(), c"", mount::Depth::One, shown));
+        self.close(opened);
+        let (set, propagation) = (flags.bits(), Propagation::Private.bits());
+        self.change(shown, mount::Attributes { set, clear: 0, propagation });
+        shown
     }
 }

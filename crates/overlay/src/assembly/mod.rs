@@ -8,6 +8,7 @@ mod dev;
 mod enter;
 mod files;
 mod groups;
+mod labels;
 mod mounts;
 mod nodes;
 mod root;
@@ -61,6 +62,8 @@ pub(crate) struct Assembly<'a> {
     devpts: Option<Slot>,
     /// What the tmpfs of the control groups is to show.
     hierarchies: Vec<Hierarchy>,
+    /// Where the host has those of which the container's own group is shown.
+    own_groups: Vec<PathBuf>,
     console: Option<Slot>,
     /// Mounts that are written to before they become read-only.
     read_only_last: Vec<Slot>,
@@ -107,6 +110,7 @@ impl<'a> Assembly<'a> {
             dev_null: None,
             devpts: None,
             hierarchies: Vec::new(),
+            own_groups: Vec::new(),
             console: None,
             read_only_last: Vec::new(),
             upper: None,
@@ -161,6 +165,7 @@ impl<'a> Assembly<'a> {
             console: self.console,
             upper: self.upper,
             open_file: self.open_file,
+            hierarchies: self.own_groups,
             substitutions: self.substitutions,
         }
     }
@@ -212,6 +217,11 @@ impl<'a> Assembly<'a> {
         attributes: u64,
     ) -> Slot {
         let context = self.begin(kind);
+        // Unless it has a context of its own.
+        if !data.iter().any(|option| option.starts_with("context=")) {
+            let label = self.label_of(kind, context);
+            self.build.extend(label);
+        }
         for (key, value) in options {
             self.build.push(match value {
                 Some(value) => mount::option(context, key, &text(value)),
@@ -231,16 +241,7 @@ impl<'a> Assembly<'a> {
     fn begin(&mut self, kind: &CStr) -> Slot {
         let context = self.take();
         self.build.push(mount::fsopen(kind, context));
-        let label = self.label_of(kind, context);
-        self.build.extend(label);
         context
-    }
-
-    /// The label of a file system whose files have none of their own; others keep what the policy gives them.
-    fn label_of(&self, kind: &CStr, context: Slot) -> Option<Step> {
-        let parameter = self.situation.mount_label?;
-        let labelled = [c"tmpfs", c"overlay", c"devpts"].contains(&kind);
-        labelled.then(|| mount::option_parameter(context, c"context", parameter, "mount label"))
     }
 
     /// Makes a file system that has all its options.

@@ -264,6 +264,7 @@ impl Assembly<'_> {
         if self.situation.owns(self.situation.ipc_namespace) {
             let flags = mount.all_flags().bits();
             let made = self.new_file_system_with(c"mqueue", &[], &mount.data, flags);
+            self.label_queues(made);
             return Some((made, Shape::Directory));
         }
         if Path::new("/dev/mqueue").exists() {

@@ -142,6 +142,8 @@ impl Assembly<'_> {
         let staging = self.staging();
         self.build.push(process::fchdir(staging.into()));
         let context = self.begin(c"overlay");
+        let label = self.label_of(c"overlay", context);
+        self.build.extend(label);
         for tree in &lower {
             self.build.push(mount::option_fd(context, c"lowerdir+", (*tree).into()));
         }

@@ -1,5 +1,7 @@
 //! `mounts`.
 
+use std::path::{Component, Path};
+
 use super::report::Report;
 use super::{id_maps, text};
 use crate::mount_options::MountOptions;
@@ -14,7 +16,7 @@ pub(super) fn check(report: &mut Report, at: &JsonPath, mounts: &[Mount]) {
 }
 
 fn mount(report: &mut Report, at: &JsonPath, mount: &Mount) {
-    text::absolute(report, at.key("destination"), mount.destination());
+    destination(report, at.key("destination"), mount.destination());
     let texts = mount.options().as_deref().unwrap_or_default();
     options(report, &at.key("options"), texts);
     let options = MountOptions::parse(texts);
@@ -38,6 +40,14 @@ fn mount(report: &mut Report, at: &JsonPath, mount: &Mount) {
     }
     if kind.contains('/') {
         report.add(at.key("type"), Flaw::Character('/'));
+    }
+}
+
+/// A relative one starts at the root, too; one that goes up is taken for a mistake.
+fn destination(report: &mut Report, at: JsonPath, path: &Path) {
+    match path.components().any(|part| part == Component::ParentDir) {
+        true => text::absolute(report, at, path),
+        false => text::path(report, at, path),
     }
 }
 

@@ -35,6 +35,10 @@ pub(super) fn linux(linux: &Linux, builder: &mut Builder, at: &JsonPath, reading
     if let Some(path) = linux.cgroups_path() {
         cgroups_path(&path.to_string_lossy(), builder, &at.key("cgroupsPath"), reading);
     }
+    if let Some(label) = linux.mount_label().as_deref().filter(|label| !label.is_empty()) {
+        let context = reading.keep(&at.key("mountLabel"), label.parse());
+        builder.selinux.mounts = context.map(Box::new);
+    }
     let named = linux.rootfs_propagation().as_deref().and_then(mount_options::Propagation::named);
     builder.propagation = named.map_or(Propagation::Private, |(named, _)| propagation(named));
     if let Some(seccomp) = linux.seccomp() {

@@ -69,6 +69,7 @@ const HONOURED: &[&str] = &[
     "linux.rootfsPropagation",
     "linux.maskedPaths",
     "linux.readonlyPaths",
+    "linux.mountLabel",
     "linux.personality",
     "linux.memoryPolicy",
 ];

@@ -22,6 +22,7 @@ pub(super) fn mount(
     reading: &mut Reading,
 ) -> Option<Mount> {
     let mut options = MountOptions::parse(mount.options().iter().flatten());
+    options.data.iter_mut().for_each(unquote);
     refuse(mount, &options, at, reading);
     let name = mount.typ().as_deref().unwrap_or_default();
     let bind = options.bind.or((name == "bind").then_some(Reach::One));
@@ -37,7 +38,9 @@ pub(super) fn mount(
         let reason = format!("{:?} is no option of a bind mount", options.data.join(","));
         reading.refuse(&at.key("options"), reason);
     }
-    let mut made = Mount::new(mount.destination(), kind, flags(options.set));
+    // One that is relative starts at the root.
+    let target = Path::new("/").join(mount.destination());
+    let mut made = Mount::new(target, kind, flags(options.set));
     made.clear = flags(options.clear) | atime(options.set);
     made.recursive = flags(options.recursive_set);
     made.recursive_clear = flags(options.recursive_clear) | atime(options.recursive_set);
@@ -48,6 +51,15 @@ pub(super) fn mount(
     }
     made.data = options.data;
     Some(made)
+}
+
+/// The quotes around a label keep its commas together where options are one text, as they are not here.
+fn unquote(option: &mut String) {
+    let quoted = option.split_once('=').filter(|(name, _)| name.ends_with("context"));
+    let Some((name, value)) = quoted else { return };
+    if let Some(value) = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')) {
+        *option = format!("{name}={value}");
+    }
 }
 
 /// What cannot be.

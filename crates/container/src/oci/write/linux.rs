@@ -39,6 +39,8 @@ pub(super) fn linux(config: &Config) -> Value {
     let path = builder.cgroup_path.clone().or_else(|| crate::oci::systemd::path(builder));
     insert(&mut said, "cgroupsPath", path.map(|path| json!(path)));
     insert(&mut said, "resources", resources::resources(&builder.limits));
+    let label = builder.selinux.mounts.as_ref();
+    insert(&mut said, "mountLabel", label.map(|label| json!(label.to_string())));
     let propagation = mounts::propagation(builder.propagation);
     insert(&mut said, "rootfsPropagation", Some(json!(propagation)));
     if let Seccomp::Profile(profile) = &builder.seccomp {
