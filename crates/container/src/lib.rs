@@ -191,8 +191,8 @@ mod launch_error;
 mod launch_start;
 mod layers;
 mod levels;
-#[cfg(feature = "image")]
 mod mount_label;
+#[cfg(feature = "image")]
 mod mount_maps;
 mod mount_points;
 #[cfg(feature = "net")]
