@@ -26,8 +26,8 @@ not run here (NOT RUN, with the command that would make it possible).
 
   lock        Cargo.lock is up to date
   fmt         rustfmt, in the excluded workspaces too
-  clippy      the whole workspace with all features that can be built here, and `ampoule` with the default ones;
-              warnings are errors; functions of more than 60 lines are warnings
+  clippy      the whole workspace with all features that can be built here, and `ampoule` with the default ones
+              and without any; warnings are errors; functions of more than 60 lines are warnings
   docs        rustdoc, warnings are errors
   layers      a crate depends on lower levels only
   lengths     files: warning over 400 lines, error over 500

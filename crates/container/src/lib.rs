@@ -192,8 +192,8 @@ mod launch_start;
 mod layers;
 mod levels;
 mod mount_label;
-#[cfg(feature = "image")]
 mod mount_maps;
+#[cfg(feature = "image")]
 mod mount_points;
 #[cfg(feature = "net")]
 mod network;

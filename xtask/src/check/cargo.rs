@@ -28,7 +28,7 @@ pub(super) fn fmt() -> Result<Outcome, Error> {
     Ok(outcome)
 }
 
-/// clippy over everything, and over the library as most users build it.
+/// clippy over everything, and over the library as most users build it and as the smallest that there is.
 pub(super) fn clippy() -> Result<Outcome, Error> {
     if let Some(finding) = threshold_finding()? {
         return Ok(Outcome::Failed(vec![finding]));
@@ -37,9 +37,14 @@ pub(super) fn clippy() -> Result<Outcome, Error> {
     let deny = ["--", "-D", "warnings", "-D", "clippy::incompatible_msrv"];
     let mut all = cargo("clippy");
     all.args(["--workspace", "--all-targets"]).args(workspace::features()).args(deny);
-    let mut default = cargo("clippy");
-    default.args(["--package", "ampoule", "--lib"]).args(deny);
-    Outcome::of_command(&mut all)?.and(|| Outcome::of_command(&mut default))
+    let library = |features: &[&str]| {
+        let mut library = cargo("clippy");
+        Outcome::of_command(
+            library.args(["--package", "ampoule", "--lib"]).args(features).args(deny),
+        )
+    };
+    let all = Outcome::of_command(&mut all)?;
+    all.and(|| library(&[]))?.and(|| library(&["--no-default-features"]))
 }
 
 /// `too_many_lines` only bites with the threshold of our `clippy.toml`.
