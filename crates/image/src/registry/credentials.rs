@@ -13,7 +13,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use serde_json::{Map, Value};
 
-use super::helper;
+use super::credential_program;
 use super::options::Credentials;
 use super::trouble::Trouble;
 use crate::error::errno_of;
@@ -36,7 +36,7 @@ pub(crate) enum Problem {
     #[error("the entry {key:?}: {reason}")]
     Entry { key: String, reason: String },
     #[error("the credential helper docker-credential-{name}: {problem}")]
-    Helper { name: String, problem: helper::Problem },
+    Helper { name: String, problem: credential_program::Problem },
 }
 
 /// What is noted for a registry, if anything; a helper may take this long.
@@ -76,7 +76,7 @@ fn files(variable: &dyn Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
     files
 }
 
-/// What one file says: the registry's own helper, else the file itself, else the helper of all.
+/// What one file says: the registry's own credential_program, else the file itself, else the helper of all.
 fn in_file(path: &Path, keys: &[&str], limit: Duration) -> Result<Option<Credentials>, Problem> {
     let text = read(path)?;
     if text.trim_ascii().is_empty() {
@@ -99,7 +99,7 @@ fn in_file(path: &Path, keys: &[&str], limit: Duration) -> Result<Option<Credent
         };
         let found = match (entry, own.or_else(|| store.clone())) {
             (Some(entry), _) => Some(entry),
-            (None, Some(name)) => helper::ask(&name, key, limit)
+            (None, Some(name)) => credential_program::ask(&name, key, limit)
                 .map_err(|problem| Problem::Helper { name, problem })?,
             (None, None) => None,
         };

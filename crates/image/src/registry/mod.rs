@@ -26,10 +26,10 @@
 //! ```
 
 mod blob;
+mod credential_program;
 mod credentials;
 mod download;
 mod endpoint;
-mod helper;
 mod http;
 mod image;
 mod options;

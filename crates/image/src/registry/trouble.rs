@@ -5,8 +5,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::credential_program;
 use super::credentials;
-use super::helper;
 use crate::error::ErrorKind;
 
 /// What a registry, or the way to it, did.
@@ -60,7 +60,11 @@ impl Trouble {
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::Credentials {
-                problem: credentials::Problem::Helper { problem: helper::Problem::TimedOut(_), .. },
+                problem:
+                    credentials::Problem::Helper {
+                        problem: credential_program::Problem::TimedOut(_),
+                        ..
+                    },
                 ..
             } => ErrorKind::Timeout,
             Self::Status { code: 401 | 403, .. }
