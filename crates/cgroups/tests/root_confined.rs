@@ -191,8 +191,9 @@ fn part(group: &str) {
         mount_bind(point.join(&group[1..]), point).expect("a mount");
     }
     let found = hierarchies();
-    assert_eq!(found.iter().count(), points.len(), "{found:?}");
-    assert!(found.iter().all(|one| one.own == one.mount), "{found:?}");
+    let all = || found.iter().chain(found.named());
+    assert_eq!(all().count(), points.len(), "{found:?}");
+    assert!(all().all(|one| one.own == one.mount), "{found:?}");
     // A path from the top starts at the top of what is seen: it leads to nothing outside.
     match Place::open(&found, &GroupPath::new(group).expect("a path")) {
         Ok(place) => {
