@@ -192,6 +192,7 @@ fn a_helper_that_fails_is_named() {
         ("prose", "echo s3cret", "in JSON"),
         ("silent", "true", "in JSON"),
         ("half", "echo '{\"Username\":\"me\",\"S3cret\":\"s3cret\"}'", "in JSON"),
+        ("late", "echo '{\"Username\":\"me\",\"Secret\":\"s3cret\"}'; exit 3", "exit status: 3"),
         ("flood", flood, "more than 65536 bytes"),
     ] {
         let told = place.told_with(&place.helper(name, script));
